@@ -1,0 +1,106 @@
+"""The names that params.yaml may use for Keras' objects, and the arguments of each.
+
+Kept as data, so that a typing mistake is answered in milliseconds instead of after Keras' import;
+a test compares these tables with the installed Keras.
+"""
+
+_SHARED_BY_OPTIMIZERS = (
+    "learning_rate", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum",
+    "ema_overwrite_frequency", "loss_scale_factor", "gradient_accumulation_steps",
+)  # fmt: skip
+
+OPTIMIZERS = {
+    name: _SHARED_BY_OPTIMIZERS + own
+    for name, own in {
+        "Adadelta": ("rho", "epsilon"),
+        "Adafactor": ("beta_2_decay", "epsilon_1", "epsilon_2", "clip_threshold", "relative_step"),
+        "Adagrad": ("initial_accumulator_value", "epsilon"),
+        "Adam": ("beta_1", "beta_2", "epsilon", "amsgrad"),
+        "AdamW": ("beta_1", "beta_2", "epsilon", "amsgrad"),
+        "Adamax": ("beta_1", "beta_2", "epsilon"),
+        "Ftrl": (
+            "learning_rate_power", "initial_accumulator_value", "l1_regularization_strength",
+            "l2_regularization_strength", "l2_shrinkage_regularization_strength", "beta",
+        ),
+        "Lion": ("beta_1", "beta_2"),
+        "Muon": (
+            "adam_beta_1", "adam_beta_2", "adam_weight_decay", "epsilon", "exclude_layers", "exclude_embeddings",
+            "muon_a", "muon_b", "muon_c", "adam_lr_ratio", "momentum", "ns_steps", "nesterov", "rms_rate",
+        ),
+        "Nadam": ("beta_1", "beta_2", "epsilon"),
+        "RMSprop": ("rho", "momentum", "epsilon", "centered"),
+        "SGD": ("momentum", "nesterov"),
+        "ScheduleFreeAdamW": ("beta_1", "beta_2", "epsilon", "warmup_steps"),
+    }.items()
+}  # fmt: skip
+
+# Losses over one-hot labels and ten outputs; Keras' other losses want labels of another form.
+LOSSES = {
+    "binary_crossentropy": ("label_smoothing",),
+    "binary_focal_crossentropy": ("apply_class_balancing", "alpha", "gamma", "label_smoothing"),
+    "categorical_crossentropy": ("label_smoothing",),
+    "categorical_focal_crossentropy": ("alpha", "gamma", "label_smoothing"),
+    "categorical_hinge": (),
+    "cosine_similarity": (),
+    "dice": (),
+    "hinge": (),
+    "huber": ("delta",),
+    "kl_divergence": (),
+    "log_cosh": (),
+    "mean_absolute_error": (),
+    "mean_absolute_percentage_error": (),
+    "mean_squared_error": (),
+    "mean_squared_logarithmic_error": (),
+    "poisson": (),
+    "squared_hinge": (),
+    "tversky": ("alpha", "beta"),
+}
+
+# All but glu, which halves its input, and threshold, which is relu's argument of that name.
+ACTIVATIONS = {
+    "celu": ("alpha",),
+    "elu": ("alpha",),
+    "exponential": (),
+    "gelu": ("approximate",),
+    "hard_shrink": ("threshold",),
+    "hard_sigmoid": (),
+    "hard_silu": (),
+    "hard_tanh": (),
+    "leaky_relu": ("negative_slope",),
+    "linear": (),
+    "log_sigmoid": (),
+    "log_softmax": ("axis",),
+    "mish": (),
+    "relu": ("negative_slope", "max_value", "threshold"),
+    "relu6": (),
+    "selu": (),
+    "sigmoid": (),
+    "silu": (),
+    "soft_shrink": ("threshold",),
+    "softmax": ("axis",),
+    "softplus": (),
+    "softsign": (),
+    "sparse_plus": (),
+    "sparse_sigmoid": (),
+    "sparsemax": (),
+    "squareplus": ("b",),
+    "tanh": (),
+    "tanh_shrink": (),
+}
+
+INITIALIZERS = {
+    "constant": ("value",),
+    "glorot_normal": (),
+    "glorot_uniform": (),
+    "he_normal": (),
+    "he_uniform": (),
+    "lecun_normal": (),
+    "lecun_uniform": (),
+    "ones": (),
+    "orthogonal": ("gain",),
+    "random_normal": ("mean", "stddev"),
+    "random_uniform": ("minval", "maxval"),
+    "truncated_normal": ("mean", "stddev"),
+    "variance_scaling": ("scale", "mode", "distribution"),
+    "zeros": (),
+}

@@ -1,0 +1,54 @@
+import inspect
+
+import keras
+import pytest
+
+from pipeline import keras_names
+
+# Keras' own machinery, and what needs labels, outputs or inputs of another form than one-hot over ten classes.
+NOT_OFFERED = {
+    "optimizers": {"Optimizer", "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap"},
+    "losses": {"Loss", "LossFunctionWrapper", "CTC", "Circle", "SparseCategoricalCrossentropy"},
+    "initializers": {"Initializer", "Identity", "STFT"},
+    "activations": {"glu", "threshold"},
+}
+# Settings of the layer or of the framework rather than of the object, and what the pipeline itself decides.
+NOT_ARGUMENTS = {
+    "self",
+    "x",
+    "kwargs",
+    "name",
+    "seed",
+    "dtype",
+    "reduction",
+    "from_logits",
+    "input_axes",
+    "output_axes",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "table"),
+    [
+        ("optimizers", keras_names.OPTIMIZERS),
+        ("losses", keras_names.LOSSES),
+        ("initializers", keras_names.INITIALIZERS),
+        ("activations", keras_names.ACTIVATIONS),
+    ],
+)
+def test_the_tables_are_those_of_the_installed_keras(kind, table):
+    objects = {item.__name__: item for item in getattr(keras.src, kind).ALL_OBJECTS}
+    if kind == "losses":
+        objects = {name: item for name, item in objects.items() if isinstance(item, type)}
+    offered = {name: item for name, item in objects.items() if name not in NOT_OFFERED[kind]}
+
+    def spelling(name: str) -> str:
+        return name.lower().replace("_", "")
+
+    arguments = {
+        spelling(name): set(inspect.signature(item).parameters) - NOT_ARGUMENTS for name, item in offered.items()
+    }
+    for name, found in arguments.items():
+        if kind == "losses" or name == "sparsemax":  # the classes are always the last axis
+            found.discard("axis")
+    assert {spelling(name): set(found) for name, found in table.items()} == arguments

@@ -1,0 +1,113 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.params import load
+from pipeline.stage import Problem
+
+PARAMS = Path("params.yaml").read_text()
+
+
+def load_text(folder: Path, text: str):
+    path = folder / "params.yaml"
+    path.write_text(text)
+    return load(path)
+
+
+def test_the_presets_of_the_design_are_there():
+    params = load()
+    assert list(params.models) == [
+        "perceptron", "dense_10", "dense_512", "dense_784_800", "cnn_2m", "cnn_fast", "cnn_best",
+    ]  # fmt: skip
+    assert params.compare == tuple(params.models)[:-1]
+
+
+def test_parameters_cannot_be_changed_after_loading():
+    with pytest.raises(ValidationError):
+        load().seed = 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("seed: 0", "seed: '0'", ["seed", "valid integer", "'0'"]),
+        ("seed: 0", "sede: 0", ["unknown key 'sede'", "did you mean 'seed'"]),
+        ("seed: 0", "seed: 0\nseed: 1", ["line", "duplicate key"]),
+        ("seed: 0", "seed: [0", ["line"]),
+        ("epochs: 5", "epochs: -5", ["models.dense_512.epochs", "greater than 0", "-5"]),
+        ("epochs: 5", "epochs: true", ["models.dense_512.epochs", "valid integer"]),
+        ("epochs: 5", "epoch: 5", ["models.dense_512", "unknown key 'epoch'", "did you mean 'epochs'", "batch_size"]),
+        ("batch_size: 128", "batch_size: 0", ["models.dense_512.batch_size", "greater than 0"]),
+        ("optimizer: RMSprop", "optimizer: RMSprob", ["models.dense_512.optimizer", "'RMSprob'", "Adadelta", "SGD"]),
+        ("optimizer: RMSprop", "optimizer: {name: RMSprop, momntum: 1}", ["momntum", "did you mean 'momentum'"]),
+        ("optimizer: RMSprop", "optimizer: {name: SGD, learning_rate: -1}", ["learning_rate", "above 0"]),
+        ("optimizer: RMSprop", "optimizer: {name: SGD, learning_rate: fast}", ["learning_rate", "'fast'"]),
+        ("optimizer: RMSprop", "optimizer: {name: SGD, momentum: [1]}", ["momentum", "[1]", "a number"]),
+        ("optimizer: RMSprop", "optimizer: 3", ["models.dense_512.optimizer", "write a name"]),
+        ("{units: 512}", "{units: 512, activation: rleu}", ["dense.0.activation", "'rleu'", "relu"]),
+        ("{units: 512}", "{units: 512, dropout: 1.0}", ["dense.0.dropout", "less than 1"]),
+        ("warmup: 0.2", "warmup: 2.0", ["models.cnn_fast.schedule.warmup", "less than 1"]),
+        ("name: cosine_decay", "name: cosine", ["models.cnn_fast.schedule", "cosine", "exponential_decay"]),
+        ("{filters: 64}", "{filters: 64, kernel_size: 13}", ["models.cnn_2m", "convolutions.2", "12×12"]),
+        ("family: perceptron", "family: perceptrn", ["models.perceptron", "perceptrn", "dense", "cnn"]),
+        ("    family: perceptron\n", "", ["models.perceptron", "family", "missing"]),
+        ("compare: [perceptron,", "compare: [cnnn,", ["compare", "unknown model 'cnnn'", "cnn_2m", "dense_512"]),
+        ("compare: [perceptron,", "compare: [cnn_2m,", ["compare", "twice"]),
+        ("  perceptron:", "  per.ceptron:", ["models.per.ceptron", "pattern"]),
+    ],
+)
+def test_a_fault_is_named_with_what_is_allowed(tmp_path, old, new, told):
+    assert old in PARAMS
+    with pytest.raises(Problem) as problem:
+        load_text(tmp_path, PARAMS.replace(old, new, 1))
+    for part in told:
+        assert part in str(problem.value)
+
+
+def test_all_faults_are_told_at_once(tmp_path):
+    with pytest.raises(Problem) as problem:
+        load_text(tmp_path, PARAMS.replace("epochs: 5", "epochs: 0").replace("seed: 0", "seed: -1"))
+    assert len(str(problem.value).splitlines()) == 3
+
+
+def test_numbers_are_read_as_dvc_reads_them(tmp_path):
+    params = load_text(tmp_path, PARAMS.replace("learning_rate: 0.01}", "learning_rate: 1e-2}"))
+    assert params.models["dense_10"].optimizer.arguments == {"learning_rate": 0.01}
+
+
+def test_names_are_read_however_they_are_capitalised(tmp_path):
+    params = load_text(tmp_path, PARAMS.replace("optimizer: RMSprop", "optimizer: rmsprop"))
+    assert params.models["dense_512"].optimizer.name == "RMSprop"
+
+
+@pytest.mark.parametrize(
+    ("stage", "old", "new"),
+    [
+        (("download",), "seed: 0", "sede: 0"),
+        (("preprocess",), "validation: 5000", "validation: many"),
+        (("train", "dense_512"), "epochs: 5", "epochs: -5"),
+        (("train", "cnnn"), "seed: 0", "seed: 0"),
+        (("evaluate", "dense_512"), "optimizer: RMSprop", "optimizer: RMSprob"),
+        (("register",), "compare: [", "compare: [cnnn, "),
+    ],
+)
+def test_a_stage_stops_at_bad_parameters_at_once(tmp_path, stage, old, new):
+    (tmp_path / "params.yaml").write_text(PARAMS.replace(old, new, 1))
+    name, *arguments = stage
+    command = [sys.executable, "-X", "importtime", "-m", f"pipeline.{name}", *arguments]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(Path.cwd()), "PATH": "/usr/bin:/bin"},
+    )
+    imported, _, message = done.stderr.rpartition("error: ")
+    assert done.returncode == 1
+    assert "params.yaml" in message or "unknown model 'cnnn'" in message
+    assert "Traceback" not in done.stderr
+    # It is quick because nothing heavy is imported before the parameters are checked.
+    assert not {"tensorflow", "keras", "mlflow"} & {line.split("|")[-1].strip() for line in imported.splitlines()}
