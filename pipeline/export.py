@@ -1,0 +1,132 @@
+"""The published forms of a model: .keras, .onnx and .tflite, as canonical bytes, checked against each other."""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+
+from pipeline.stage import Problem
+
+TOLERANCE = 1e-4  # largest difference of a probability between two forms of one model
+INPUT, OUTPUT = "pixels", "probabilities"
+
+
+def export(model: keras.Model, folder: Path, metadata: dict[str, str], pixels: np.ndarray) -> None:
+    """Write model.keras, model.onnx and model.tflite; `metadata` is kept inside the ONNX file.
+
+    Problem unless all three give `pixels`, float32 [n, 28, 28], the same labels and nearly the same probabilities.
+    """
+    # First, because Keras exports only a model that has been called.
+    expected = model.predict(pixels, batch_size=1000, verbose=0)
+    model.save(folder / "model.keras")
+    canonical_keras(folder / "model.keras")
+    model.export(folder / "model.onnx", format="onnx", verbose=False)
+    graph = canonical_onnx(onnx.load(folder / "model.onnx"))
+    onnx.helper.set_model_props(graph, metadata)
+    (folder / "model.onnx").write_bytes(graph.SerializeToString(deterministic=True))
+    model.export(folder / "model.tflite", format="litert", verbose=False)
+    for name, run in (("model.keras", _run_keras), ("model.onnx", _run_onnx), ("model.tflite", _run_tflite)):
+        compare(name, run(folder / name, pixels), expected)
+
+
+def compare(name: str, answers: np.ndarray, expected: np.ndarray) -> None:
+    """Raise Problem unless two sets of probabilities [n, classes] agree on labels and, nearly, on values."""
+    difference = float(np.abs(answers - expected).max())
+    labels = int((answers.argmax(axis=1) != expected.argmax(axis=1)).sum())
+    if labels or not difference <= TOLERANCE:
+        raise Problem(
+            f"{name} differs from the trained model on {labels} of {len(expected)} labels, and by up to "
+            f"{difference:.2g} in a probability ({TOLERANCE:g} is allowed); look for a layer that the exporter "
+            "does not support"
+        )
+
+
+def canonical_keras(path: Path) -> None:
+    """Rewrite a .keras archive without its date and memory addresses: the same weights give the same bytes."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in sorted(archive.namelist())}
+    metadata = json.loads(parts["metadata.json"])
+    metadata["date_saved"] = "1980-01-01@00:00:00"
+    parts["metadata.json"] = json.dumps(metadata).encode()
+    numbers: dict[bytes, int] = {}
+    # An object that layers share is known by its address; number them in the order in which they appear.
+    parts["config.json"] = re.sub(
+        rb'"shared_object_id": (\d+)',
+        lambda found: b'"shared_object_id": %d' % numbers.setdefault(found[1], len(numbers)),
+        parts["config.json"],
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(zipfile.ZipInfo(name), content)  # whose date is 1980-01-01
+
+
+def canonical_onnx(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph, its nodes and tensors named and ordered by a walk from the output.
+
+    tf2onnx names and orders them anew each time. The walk visits each node's inputs before the node, in the
+    order in which the node lists them, so it depends on the graph's structure alone.
+    """
+    graph = model.graph
+    producers = {output: node for node in graph.node for output in node.output}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    names = {graph.input[0].name: INPUT, graph.output[0].name: OUTPUT, "": ""}
+    nodes, tensors, seen = [], [], set()
+
+    def visit(tensor: str) -> None:
+        if tensor in constants and tensor not in names:
+            names[tensor] = f"constant_{len(tensors)}"
+            tensors.append(constants[tensor])
+        node = producers.get(tensor)
+        if node is None or id(node) in seen:
+            return
+        seen.add(id(node))
+        for source in node.input:
+            visit(source)
+        for index, output in enumerate(node.output):
+            names.setdefault(output, f"{node.op_type.lower()}_{len(nodes)}_{index}")
+        nodes.append(node)
+
+    visit(graph.output[0].name)
+    for tensor in tensors:
+        tensor.name = names[tensor.name]
+    for index, node in enumerate(nodes):
+        node.name = f"{node.op_type.lower()}_{index}"
+        node.doc_string = ""
+        for field in (node.input, node.output):
+            field[:] = [names[name] for name in field]
+        node.attribute.sort(key=lambda attribute: attribute.name)
+    graph.input[0].name, graph.output[0].name = INPUT, OUTPUT
+    for value in (graph.input[0], graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_param = "images"
+    canonical = onnx.helper.make_graph(nodes, "network", graph.input, graph.output, tensors)
+    opsets = sorted(model.opset_import, key=lambda opset: opset.domain)
+    result = onnx.helper.make_model(canonical, opset_imports=opsets, ir_version=model.ir_version)
+    onnx.checker.check_model(result, full_check=True)
+    return result
+
+
+def _run_keras(path: Path, pixels: np.ndarray) -> np.ndarray:
+    return keras.saving.load_model(path).predict(pixels, batch_size=1000, verbose=0)
+
+
+def _run_onnx(path: Path, pixels: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run([OUTPUT], {INPUT: pixels})[0]
+
+
+def _run_tflite(path: Path, pixels: np.ndarray) -> np.ndarray:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    entry, leave = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    interpreter.resize_tensor_input(entry["index"], pixels.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(entry["index"], pixels)
+    interpreter.invoke()
+    return interpreter.get_tensor(leave["index"])

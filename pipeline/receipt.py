@@ -1,0 +1,49 @@
+"""What a receipt records of the surroundings that made a model: files, code, packages, machine, git and DVC."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from pipeline.stage import sha256_of
+
+PACKAGES = ("tensorflow", "keras", "numpy", "onnx", "tf2onnx", "ai-edge-litert")
+
+
+def surroundings(folder: Path) -> dict:
+    """The part of the receipt that is not parameters or metrics; `folder` holds the files that were made."""
+    return {
+        "files_sha256": {file.name: sha256_of(file) for file in sorted(folder.iterdir())},
+        "code_sha256": code_hashes(),
+        "packages": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
+        "git": git_state(),
+        "dvc": {
+            "stage": os.environ.get("DVC_STAGE"),
+            "experiment": os.environ.get("DVC_EXP_NAME"),
+            "baseline": os.environ.get("DVC_EXP_BASELINE_REV"),
+        },
+    }
+
+
+def code_hashes() -> dict[str, str]:
+    """The sha256 of every module of this project that the process has imported, by file name."""
+    here = Path(__file__).parent
+    files = {Path(module.__file__) for module in sys.modules.values() if getattr(module, "__file__", None)}
+    return {f"{here.name}/{file.name}": sha256_of(file) for file in sorted(files) if file.parent == here}
+
+
+def git_state() -> dict[str, str | bool | None]:
+    """The commit that is checked out, and whether tracked files differ from it; None where git can't tell."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            return subprocess.run(("git", *arguments), capture_output=True, text=True, check=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            return None
+
+    # dvc.lock is what a run writes, not what it is made from.
+    changes = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock")
+    return {"commit": git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}

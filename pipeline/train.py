@@ -1,0 +1,138 @@
+"""Train one model: data/prepared/ and models.<model> of params.yaml to models/<model>/."""
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import params as parameters
+from pipeline.pixels import denormalise
+from pipeline.receipt import surroundings
+from pipeline.stage import Problem, publish, read_json, run, sha256_of, write_json
+
+PREPARED = Path("data/prepared")
+
+
+def main(name: str) -> None:
+    params = parameters.load()
+    block = params.model(name)
+    dataset = read_json(PREPARED / "dataset.json")
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import pandas as pd
+
+    with silence():
+        import keras
+        import tensorflow as tf
+
+        from pipeline import export, networks
+
+    keras.utils.set_random_seed(params.seed)
+    tf.config.experimental.enable_op_determinism()
+    network = networks.build(block, dataset["classes"])
+    started = datetime.now(UTC).isoformat()
+    epochs = fit(name, network, block, params.seed)
+    model = networks.from_pixels(network, block)
+    with publish(Path("models") / name) as folder:
+        metadata = {"model": name, "parameters": str(network.count_params())}
+        export.export(model, folder, metadata, denormalise(load_split("val")[0]))
+        history = pd.DataFrame([{"epoch": epoch["epoch"], **epoch["metrics"]} for epoch in epochs])
+        history.to_csv(folder / "history.csv", index=False)
+        made_of = {
+            "model": name,
+            "dataset": dataset["name"],
+            "data_sha256": sha256_of(PREPARED / "dataset.json"),
+            "seed": params.seed,
+            "parameters": block.model_dump(mode="json"),
+        }
+        write_json(folder / "receipt.json", made_of | {"started": started, "epochs": epochs} | surroundings(folder))
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Send stderr nowhere: TensorFlow's C++ remarks on the machine before any setting of its own can stop it."""
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+def load_split(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """A prepared split: images, float32 [n, 28, 28, 1] in [0, 1], and one-hot labels, float32 [n, classes]."""
+    images, labels = (np.load(PREPARED / split / f"{part}.npy", mmap_mode="r") for part in ("images", "labels"))
+    return images, labels
+
+
+def fit(name: str, network, block, seed: int) -> list[dict]:
+    """Train `network` as `block` says, one line printed an epoch; return each epoch's metrics, seconds and end.
+
+    A loss or weights that are not finite are a Problem: nothing is published.
+    """
+    import keras
+
+    from pipeline import networks
+
+    images, labels = load_split("train")
+    networks.compile_network(network, block, math.ceil(len(images) / block.batch_size))
+    epochs: list[dict] = []
+    clock = time.perf_counter()
+
+    def end(epoch: int, logs: dict[str, float]) -> None:
+        nonlocal clock
+        seconds, clock = time.perf_counter() - clock, time.perf_counter()
+        metrics = {key: float(logs[key]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")}
+        # Keras clips probabilities, so weights can be lost while the loss still looks like a number.
+        if not math.isfinite(metrics["loss"]) or not all(np.isfinite(w).all() for w in network.get_weights()):
+            raise Problem(
+                f"{name} diverged in epoch {epoch + 1} (loss {metrics['loss']:.4g}, weights or loss not finite): lower "
+                f"the learning_rate in models.{name}, or choose another loss or activation"
+            )
+        figures = "  ".join(f"{key} {value:.4f}" for key, value in metrics.items())
+        print(f"{name}  epoch {epoch + 1}/{block.epochs}  {figures}  {seconds:.1f} s", flush=True)
+        finished = datetime.now(UTC).isoformat()
+        epochs.append({"epoch": epoch + 1, "metrics": metrics, "seconds": seconds, "finished": finished})
+
+    network.fit(
+        training_batches(images, labels, block, seed),
+        validation_data=load_split("val"),
+        validation_batch_size=1000,
+        epochs=block.epochs,
+        shuffle=False,  # tf.data has done it
+        verbose=0,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=end)],
+    )
+    return epochs
+
+
+def training_batches(images: np.ndarray, labels: np.ndarray, block, seed: int):
+    """A tf.data set of (images, labels) batches, shuffled and augmented anew, by the seed, in each epoch."""
+    import tensorflow as tf
+
+    from pipeline.augment import augment
+
+    all_images, all_labels = tf.constant(images), tf.constant(labels)
+    # fit(numpy, shuffle=True) repeats one permutation in every epoch once Keras is seeded; tf.data doesn't.
+    order = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed, reshuffle_each_iteration=True)
+    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
+    how = getattr(block, "augmentation", parameters.Augmentation())
+
+    def batch(indices: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        chosen = tf.gather(all_images, indices)
+        if how != parameters.Augmentation():
+            chosen = augment(chosen, draw, how)
+        return chosen, tf.gather(all_labels, indices)
+
+    return tf.data.Dataset.zip(order.batch(block.batch_size), seeds).map(batch).prefetch(2)
+
+
+if __name__ == "__main__":
+    run(main, "model")

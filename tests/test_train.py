@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from pipeline import networks, train
+from pipeline.params import Augmentation, DenseModel, Named
+from pipeline.stage import Problem
+
+BLOCK = DenseModel.model_validate(
+    {"family": "dense", "dense": [{"units": 4}], "optimizer": "SGD", "batch_size": 10, "epochs": 2}
+)
+
+
+@pytest.fixture
+def prepared(tmp_path, monkeypatch):
+    """A prepared data set whose images are told apart by their first pixel."""
+    for split, count in (("train", 95), ("val", 20)):
+        (tmp_path / split).mkdir()
+        images = np.zeros((count, 28, 28, 1), np.float32)
+        images[:, 0, 0, 0] = np.arange(count)
+        np.save(tmp_path / split / "images.npy", images)
+        np.save(tmp_path / split / "labels.npy", np.eye(10, dtype=np.float32)[np.arange(count) % 10])
+    monkeypatch.setattr(train, "PREPARED", tmp_path)
+    return tmp_path
+
+
+def epoch(batches) -> list[int]:
+    return [int(value) for images, _ in batches for value in images.numpy()[:, 0, 0, 0]]
+
+
+def test_each_epoch_has_every_image_once_in_an_order_of_its_own(prepared):
+    batches = train.training_batches(*train.load_split("train"), BLOCK, seed=0)
+    first, second = epoch(batches), epoch(batches)
+    assert sorted(first) == sorted(second) == list(range(95))
+    assert first != second
+    assert first != sorted(first)
+
+
+def test_the_order_repeats_with_the_seed(prepared):
+    runs = [
+        [epoch(batches), epoch(batches)]
+        for seed in (0, 0, 1)
+        for batches in [train.training_batches(*train.load_split("train"), BLOCK, seed)]
+    ]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_augmentation_is_drawn_anew_in_each_epoch_and_repeats_with_the_seed(prepared):
+    block = BLOCK.model_copy(update={"augmentation": Augmentation(translation=2)})
+    images, labels = train.load_split("train")
+    images = np.repeat(images[50:51], 95, axis=0)  # so that only the augmentation tells two epochs apart
+
+    def epochs(seed: int) -> list[np.ndarray]:
+        batches = train.training_batches(images, labels, block, seed)
+        return [np.concatenate([batch.numpy() for batch, _ in batches]) for _ in range(2)]
+
+    first, second = epochs(0)
+    assert (first != second).any()
+    np.testing.assert_array_equal(epochs(0), [first, second])
+
+
+def test_every_epoch_is_reported(prepared, capsys):
+    epochs = train.fit("some", networks.build(BLOCK, 10), BLOCK, seed=0)
+    assert [entry["epoch"] for entry in epochs] == [1, 2]
+    assert all(set(entry["metrics"]) == {"loss", "accuracy", "val_loss", "val_accuracy"} for entry in epochs)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[:2] for line in lines] == [["some", "epoch 1/2"], ["some", "epoch 2/2"]]
+
+
+def test_a_learning_rate_that_is_far_too_large_fails(prepared):
+    wild = BLOCK.model_copy(update={"dense": (), "optimizer": Named(name="SGD", arguments={"learning_rate": 1e38})})
+    with pytest.raises(Problem, match=r"some diverged in epoch \d.*learning_rate in models.some"):
+        train.fit("some", networks.build(wild, 10), wild, seed=0)
+
+
+def test_weights_that_are_lost_behind_a_finite_loss_fail(prepared):
+    images = np.load(prepared / "train" / "images.npy")
+    images[3] = np.nan
+    np.save(prepared / "train" / "images.npy", images)
+    with pytest.raises(Problem, match="some diverged in epoch 1"):
+        train.fit("some", networks.build(BLOCK, 10), BLOCK, seed=0)
