@@ -1,0 +1,68 @@
+"""Measure one exported model, models/<model>/model.onnx, on validation and test images: to reports/<model>/.
+
+ONNX Runtime runs the very file that is served. The test split is read here and nowhere else.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.params import load
+from pipeline.pixels import denormalise
+from pipeline.stage import Problem, publish, run, write_json
+
+MODELS, PREPARED, REPORTS = Path("models"), Path("data/prepared"), Path("reports")
+BATCH = 1000
+
+
+def main(name: str) -> None:
+    load().model(name)
+
+    import pandas as pd
+
+    from pipeline import figures, measures
+
+    session = open_model(MODELS / name / "model.onnx")
+    metrics: dict[str, float | int] = {"parameters": int(session.get_modelmeta().custom_metadata_map["parameters"])}
+    tables = []
+    for split in ("val", "test"):
+        images, labels, index = load_split(split)
+        probabilities = predict(session, denormalise(images))
+        metrics |= {f"{split}_{key}": value for key, value in measures.score(labels, probabilities).items()}
+        tables.append(measures.predictions(split, index, labels, probabilities))
+    with publish(REPORTS / name) as folder:
+        write_json(folder / "metrics.json", metrics)
+        pd.concat(tables).to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
+        # What follows shows the test split, which was read last.
+        measures.per_class(labels, probabilities).to_csv(folder / "classes.csv", index=False, float_format="%.6f")
+        figures.confusion(labels, probabilities.argmax(axis=1), folder / "confusion_matrix.png")
+        figures.mistakes(images, labels, probabilities, folder / "mistakes.png")
+        figures.learning_curves(pd.read_csv(MODELS / name / "history.csv"), folder / "learning_curves.png")
+    print(f"{name}  val_accuracy {metrics['val_accuracy']:.4f}  test_accuracy {metrics['test_accuracy']:.4f}")
+
+
+def open_model(path: Path):
+    """An ONNX Runtime session on the CPU; Problem if the file is missing."""
+    import onnxruntime
+
+    if not path.exists():
+        raise Problem(f"{path} is missing: run `dvc repro`, which trains it first")
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def load_split(split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Normalised images [n, 28, 28, 1], labels as numbers [n], and the images' places in the raw file [n]."""
+    images, one_hot, index = (
+        np.load(PREPARED / split / f"{part}.npy", mmap_mode="r") for part in ("images", "labels", "index")
+    )
+    return images, one_hot.argmax(axis=1), index
+
+
+def predict(session, pixels: np.ndarray) -> np.ndarray:
+    """Probabilities, float32 [n, classes], for raw pixels, float32 [n, 28, 28]."""
+    batches = (pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH))
+    return np.concatenate([session.run(None, {"pixels": batch})[0] for batch in batches])
+
+
+if __name__ == "__main__":
+    run(main, "model")
