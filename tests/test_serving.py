@@ -1,0 +1,124 @@
+"""The model as MLflow serves it: all four JSON forms, and a clear answer to everything else."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+
+@pytest.fixture(scope="module")
+def invoke(project) -> Iterator[Callable[[object], tuple[int, dict]]]:
+    """Post JSON to `mlflow models serve` of the shrunken pipeline's champion; returns status and answer."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ("mlflow", "models", "serve", "-m", "models:/digits@champion", "--env-manager", "local", "-p", str(port))
+    environment = project.environment | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (project.folder / "serve.log").open("w") as log:
+        server = subprocess.Popen(command, cwd=project.folder, env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/ping", timeout=5).close()
+                break
+            except OSError:
+                log_text = (project.folder / "serve.log").read_text()
+                assert server.poll() is None, log_text
+                assert time.monotonic() < deadline, log_text
+                time.sleep(0.2)
+
+        def post(body: object) -> tuple[int, dict]:
+            headers = {"Content-Type": "application/json"}
+            request = urllib.request.Request(f"{address}/invocations", json.dumps(body).encode(), headers)
+            try:
+                with urllib.request.urlopen(request, timeout=60) as response:
+                    return response.status, json.load(response)
+            except urllib.error.HTTPError as error:
+                return error.code, json.load(error)
+
+        yield post
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.fixture(scope="module")
+def pixels(project) -> np.ndarray:
+    """The test images as they are published: whole numbers 0…255."""
+    images = np.load(project.folder / "data/prepared/test/images.npy")[..., 0]
+    return np.rint(images * 255).astype(int)
+
+
+def test_it_answers_the_test_images_as_the_report_says(project, invoke, pixels):
+    registry = json.loads((project.folder / "registry/registry.json").read_text())
+    report = project.folder / "reports" / registry["champion"]["model"]
+    expected = pd.read_csv(report / "predictions.csv").query("split == 'test'")
+    status, answer = invoke({"inputs": pixels.tolist()})
+    assert status == 200
+    digits = [prediction["digit"] for prediction in answer["predictions"]]
+    assert digits == expected["digit"].tolist()
+    accuracy = np.mean(np.array(digits) == expected["label"])
+    assert round(float(accuracy), 6) == json.loads((report / "metrics.json").read_text())["test_accuracy"]
+    first = answer["predictions"][0]
+    assert first["confidence"] == max(first["probabilities"]) == first["probabilities"][first["digit"]]
+    assert sum(first["probabilities"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_all_four_json_forms_give_the_same_answer(invoke, pixels):
+    images, flat = pixels[:3].tolist(), pixels[:3].reshape(3, 784).tolist()
+    bodies = [
+        {"inputs": images},
+        {"instances": images},
+        {"dataframe_split": {"columns": ["pixels"], "data": [[row] for row in flat]}},
+        {"dataframe_records": [{"pixels": row} for row in flat]},
+    ]
+    answers = [invoke(body) for body in bodies]
+    assert answers == [answers[0]] * 4
+    assert answers[0][0] == 200
+
+
+IMAGE = [[0] * 28] * 28
+
+
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [
+        ([[[256] + [0] * 27, *IMAGE[1:]]], "from 0 (background) to 255 (ink)"),
+        ([[[-1] + [0] * 27, *IMAGE[1:]]], "from 0 (background) to 255 (ink)"),
+        ([[[float("nan")] + [0] * 27, *IMAGE[1:]]], "from 0 (background) to 255 (ink)"),
+        ([[[float("inf")] + [0] * 27, *IMAGE[1:]]], "from 0 (background) to 255 (ink)"),
+        ([IMAGE[1:]], "(-1, 28, 28)"),
+        (IMAGE, "(-1, 28, 28)"),
+        ([[0] * 784], "(-1, 28, 28)"),
+        ([], "(-1, 28, 28)"),
+    ],
+)
+def test_a_wrong_image_gets_a_400_that_says_what_was_expected(invoke, inputs, told):
+    status, answer = invoke({"inputs": inputs})
+    assert status == 400
+    assert told in answer["message"]
+    assert "Traceback" not in json.dumps(answer)
+    assert "stack_trace" not in answer
+
+
+def test_the_registered_model_needs_no_pickle_and_no_training_packages(project):
+    mlflow.set_tracking_uri(f"sqlite:///{project.folder}/mlflow.db")
+    folder = mlflow.artifacts.download_artifacts("models:/digits@champion")
+    files = [os.path.join(root, file) for root, _, names in os.walk(folder) for file in names]
+    assert not [file for file in files if file.endswith((".pkl", ".cloudpickle", ".keras"))]
+    with open(os.path.join(folder, "requirements.txt")) as requirements:
+        pinned = dict(line.strip().split("==") for line in requirements)
+    assert set(pinned) == {"mlflow", "numpy", "onnxruntime"}
+    assert pinned["mlflow"] == mlflow.__version__
+    assert pinned["numpy"] == np.__version__
