@@ -9,7 +9,6 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-
 SERVING_CODE = Path("serving/model.py")
 SERVING_PACKAGES = ("mlflow", "numpy", "onnxruntime")
 LOCK = Path("requirements.lock")

@@ -1,0 +1,49 @@
+# `make run` on a fresh clone does it all; `make help` lists the rest. PORT=… overrides a server's port.
+SHELL := /bin/sh
+VENV := $(CURDIR)/.venv
+# MLflow and DVC look up their helpers (uvicorn, python) on PATH.
+export PATH := $(VENV)/bin:$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+# Without compiled bytecode TensorFlow takes ten seconds to import instead of five.
+unexport PYTHONDONTWRITEBYTECODE
+
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
+READY := $(VENV)/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help run test ui serve lock
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
+		printf '  make %-7s %s\n' "$$name" "$$text"; done
+
+run: $(READY) ## the whole pipeline: download, preprocess, train, evaluate, register
+	@python -m pipeline.params
+	-@dvc checkout --quiet data/raw 2>/dev/null # what DVC's cache still has needs no mirror
+	@python -m pipeline.fallback
+	dvc repro
+
+test: $(READY) ## the linter and the test suite
+	ruff check .
+	ruff format --check .
+	python -m pytest
+
+ui: $(READY) ## compare the runs in MLflow's UI, on port 5000
+	mlflow ui --port $(or $(PORT),5000)
+
+serve: $(READY) ## serve the champion with MLflow's server, on port 5001
+	@test -f registry/registry.json || { echo "error: no model is registered yet; run make run first" >&2; exit 1; }
+	mlflow models serve -m "models:/$$(python -c 'import json; print(json.load(open("registry/registry.json"))["name"])')@champion" \
+		--env-manager local --port $(or $(PORT),5001)
+
+lock: $(READY) ## resolve pyproject.toml anew into requirements.lock
+	uv pip compile --quiet --universal --generate-hashes --upgrade --python-version 3.11 --no-header \
+		--no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements.lock
+
+$(READY): requirements.lock
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 on PATH; install one, or name it: make PYTHON=…" >&2; exit 1; }
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	command -v uv >/dev/null || $(VENV)/bin/python -m pip install --quiet uv
+	VIRTUAL_ENV=$(VENV) uv pip install --quiet --require-hashes --compile-bytecode -r requirements.lock
+	@touch $@
