@@ -1,6 +1,7 @@
 """MLflow as the pipeline uses it: one store, and one run for each trained and evaluated content."""
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from datetime import datetime
@@ -31,8 +32,10 @@ def connect(experiment: str):
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(uri())
     client = mlflow.MlflowClient()
     if found := client.get_experiment_by_name(experiment):

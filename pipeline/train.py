@@ -40,7 +40,8 @@ def main(name: str) -> None:
     model = networks.from_pixels(network, block)
     with publish(Path("models") / name) as folder:
         metadata = {"model": name, "parameters": str(network.count_params())}
-        export.export(model, folder, metadata, denormalise(load_split("val")[0]))
+        with silence():
+            export.export(model, folder, metadata, denormalise(load_split("val")[0]))
         history = pd.DataFrame([{"epoch": epoch["epoch"], **epoch["metrics"]} for epoch in epochs])
         history.to_csv(folder / "history.csv", index=False)
         made_of = {
@@ -55,7 +56,7 @@ def main(name: str) -> None:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Send stderr nowhere: TensorFlow's C++ remarks on the machine before any setting of its own can stop it."""
+    """Send stderr nowhere: TensorFlow and its converters remark on the machine where no setting stops them."""
     stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
