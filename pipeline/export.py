@@ -3,6 +3,7 @@
 import json
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -11,6 +12,7 @@ import onnx
 
 from pipeline.stage import Problem
 
+BATCH = 1000
 TOLERANCE = 1e-4  # largest difference of a probability between two forms of one model
 INPUT, OUTPUT = "pixels", "probabilities"
 
@@ -21,7 +23,7 @@ def export(model: keras.Model, folder: Path, metadata: dict[str, str], pixels: n
     Problem unless all three give `pixels`, float32 [n, 28, 28], the same labels and nearly the same probabilities.
     """
     # First, because Keras exports only a model that has been called.
-    expected = model.predict(pixels, batch_size=1000, verbose=0)
+    expected = model.predict(pixels, batch_size=BATCH, verbose=0)
     model.save(folder / "model.keras")
     canonical_keras(folder / "model.keras")
     model.export(folder / "model.onnx", format="onnx", verbose=False)
@@ -71,6 +73,7 @@ def canonical_onnx(model: onnx.ModelProto) -> onnx.ModelProto:
     order in which the node lists them, so it depends on the graph's structure alone.
     """
     graph = model.graph
+    replace_unknown_operators(graph)
     producers = {output: node for node in graph.node for output in node.output}
     constants = {tensor.name: tensor for tensor in graph.initializer}
     names = {graph.input[0].name: INPUT, graph.output[0].name: OUTPUT, "": ""}
@@ -109,15 +112,27 @@ def canonical_onnx(model: onnx.ModelProto) -> onnx.ModelProto:
     return result
 
 
+def replace_unknown_operators(graph: onnx.GraphProto) -> None:
+    """Say with ONNX's own operators what tf2onnx leaves in TensorFlow's: erfc = 1 − erf, expm1 = exp − 1."""
+    known = {"Erfc": ("Erf", lambda one, inner: (one, inner)), "Expm1": ("Exp", lambda one, inner: (inner, one))}
+    for node in [node for node in graph.node if node.op_type in known]:
+        operator, difference = known[node.op_type]
+        one, inner = f"{node.output[0]}/one", f"{node.output[0]}/{operator}"
+        graph.initializer.append(onnx.numpy_helper.from_array(np.float32(1), one))
+        graph.node.append(onnx.helper.make_node(operator, node.input, [inner]))
+        graph.node.append(onnx.helper.make_node("Sub", difference(one, inner), node.output))
+        graph.node.remove(node)
+
+
 def _run_keras(path: Path, pixels: np.ndarray) -> np.ndarray:
-    return keras.saving.load_model(path).predict(pixels, batch_size=1000, verbose=0)
+    return keras.saving.load_model(path).predict(pixels, batch_size=BATCH, verbose=0)
 
 
 def _run_onnx(path: Path, pixels: np.ndarray) -> np.ndarray:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return session.run([OUTPUT], {INPUT: pixels})[0]
+    return np.concatenate([session.run([OUTPUT], {INPUT: batch})[0] for batch in _batches(pixels)])
 
 
 def _run_tflite(path: Path, pixels: np.ndarray) -> np.ndarray:
@@ -125,8 +140,16 @@ def _run_tflite(path: Path, pixels: np.ndarray) -> np.ndarray:
 
     interpreter = Interpreter(str(path))
     entry, leave = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    interpreter.resize_tensor_input(entry["index"], pixels.shape)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(entry["index"], pixels)
-    interpreter.invoke()
-    return interpreter.get_tensor(leave["index"])
+    answers = []
+    for batch in _batches(pixels):
+        interpreter.resize_tensor_input(entry["index"], batch.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(entry["index"], batch)
+        interpreter.invoke()
+        answers.append(interpreter.get_tensor(leave["index"]))
+    return np.concatenate(answers)
+
+
+def _batches(pixels: np.ndarray) -> Iterator[np.ndarray]:
+    """Slices of at most BATCH images, which bound the memory that a wide network takes."""
+    return (pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH))

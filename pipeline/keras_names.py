@@ -4,6 +4,8 @@ Kept as data, so that a typing mistake is answered in milliseconds instead of af
 a test compares these tables with the installed Keras.
 """
 
+import math
+
 _SHARED_BY_OPTIMIZERS = (
     "learning_rate", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum",
     "ema_overwrite_frequency", "loss_scale_factor", "gradient_accumulation_steps",
@@ -24,7 +26,7 @@ OPTIMIZERS = {
         ),
         "Lion": ("beta_1", "beta_2"),
         "Muon": (
-            "adam_beta_1", "adam_beta_2", "adam_weight_decay", "epsilon", "exclude_layers", "exclude_embeddings",
+            "adam_beta_1", "adam_beta_2", "adam_weight_decay", "epsilon", "exclude_embeddings",
             "muon_a", "muon_b", "muon_c", "adam_lr_ratio", "momentum", "ns_steps", "nesterov", "rms_rate",
         ),
         "Nadam": ("beta_1", "beta_2", "epsilon"),
@@ -69,7 +71,7 @@ ACTIVATIONS = {
     "leaky_relu": ("negative_slope",),
     "linear": (),
     "log_sigmoid": (),
-    "log_softmax": ("axis",),
+    "log_softmax": (),
     "mish": (),
     "relu": ("negative_slope", "max_value", "threshold"),
     "relu6": (),
@@ -77,7 +79,7 @@ ACTIVATIONS = {
     "sigmoid": (),
     "silu": (),
     "soft_shrink": ("threshold",),
-    "softmax": ("axis",),
+    "softmax": (),
     "softplus": (),
     "softsign": (),
     "sparse_plus": (),
@@ -104,3 +106,26 @@ INITIALIZERS = {
     "variance_scaling": ("scale", "mode", "distribution"),
     "zeros": (),
 }
+
+FLAGS = {
+    "amsgrad", "apply_class_balancing", "approximate", "centered", "exclude_embeddings", "nesterov", "relative_step",
+    "use_ema",
+}  # fmt: skip
+COUNTS = {"ema_overwrite_frequency", "gradient_accumulation_steps", "ns_steps", "warmup_steps"}
+WORDS = {
+    "mode": ("fan_in", "fan_out", "fan_avg"),
+    "distribution": ("truncated_normal", "untruncated_normal", "uniform"),
+}
+
+
+def fault(argument: str, value: object) -> str | None:
+    """None if the argument may have this value, else what to write instead."""
+    if argument in FLAGS:
+        return None if isinstance(value, bool) else "true or false"
+    if argument in WORDS:
+        return None if value in WORDS[argument] else f"one of {', '.join(WORDS[argument])}"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return "a number"
+    if argument in COUNTS:
+        return None if isinstance(value, int) and value > 0 else "a whole number above 0"
+    return "a number above 0" if argument == "learning_rate" and value <= 0 else None

@@ -104,7 +104,10 @@ def _finish(x, layer: Dense | Convolution, block: DenseModel):
         x = keras.layers.BatchNormalization(momentum=BATCH_NORMALIZATION_MOMENTUM)(x)
     activation = layer.activation or block.activation
     if activation.arguments:
-        x = getattr(keras.activations, activation.name)(x, **activation.arguments)
+        try:
+            x = getattr(keras.activations, activation.name)(x, **activation.arguments)
+        except (TypeError, ValueError) as error:
+            raise refused(activation, error) from None
     else:
         x = keras.layers.Activation(activation.name)(x)
     return keras.layers.Dropout(layer.dropout)(x) if layer.dropout else x
@@ -128,4 +131,9 @@ def _keras_object(module: ModuleType, named: Named):
     try:
         return classes[named.name.lower().replace("_", "")](**named.arguments)
     except (TypeError, ValueError) as error:
-        raise Problem(f"params.yaml: Keras refuses {named.name} with {named.arguments}: {error}") from None
+        raise refused(named, error) from None
+
+
+def refused(named: Named, error: Exception) -> Problem:
+    """What to tell of a value that is of the right type, but that Keras doesn't take."""
+    return Problem(f"params.yaml: Keras refuses {named.name} with {named.arguments}: {error}")

@@ -3,8 +3,8 @@ import numpy as np
 import onnx
 import pytest
 
-from pipeline import export, networks
-from pipeline.params import CNNModel, PerceptronModel
+from pipeline import export, keras_names, networks
+from pipeline.params import CNNModel, DenseModel, PerceptronModel
 from pipeline.stage import Problem
 
 CNN = CNNModel.model_validate(
@@ -63,6 +63,13 @@ def test_the_canonical_form_does_not_depend_on_names_or_order(tmp_path, pixels):
     del graph.initializer[:]
     graph.initializer.extend(tensors)
     assert export.canonical_onnx(model).SerializeToString(deterministic=True) == expected
+
+
+def test_every_activation_can_be_exported(tmp_path, pixels):
+    layers = [{"units": 4, "activation": name} for name in keras_names.ACTIVATIONS]
+    layers += [{"units": 4, "activation": {"name": "celu", "alpha": 0.5}}]
+    block = DenseModel(family="dense", dense=layers, optimizer="Adam", batch_size=1, epochs=1)
+    export.export(build(block), tmp_path, {}, pixels)
 
 
 @pytest.mark.parametrize(("change", "told"), [(0.001, "0 of 3 labels"), (0.3, "1 of 3 labels"), (np.nan, "nan")])

@@ -70,7 +70,6 @@ def test_every_activation_takes_its_arguments(name):
         "approximate": True,
         "threshold": 0.1,
         "negative_slope": 0.2,
-        "axis": -1,
         "b": 4,
         "max_value": 6.0,
     }
@@ -116,7 +115,7 @@ def test_schedules_span_the_training(schedule, rates):
     ("key", "named", "told"),
     [
         ("optimizer", {"name": "SGD", "momentum": 5}, "momentum"),
-        ("kernel_initializer", {"name": "variance_scaling", "mode": "fan_about"}, "fan_about"),
+        ("kernel_initializer", {"name": "variance_scaling", "scale": -1.0}, "scale"),
     ],
 )
 def test_a_value_that_keras_refuses_is_told(key, named, told):
