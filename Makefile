@@ -20,7 +20,6 @@ help: ## list the targets
 
 run: $(READY) ## the whole pipeline: download, preprocess, train, evaluate, register
 	@python -m pipeline.params
-	@dvc checkout --quiet data/raw 2>/dev/null || true # what DVC's cache still has needs no mirror
 	@python -m pipeline.fallback
 	dvc repro
 

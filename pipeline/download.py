@@ -1,6 +1,7 @@
 """Bring the published files of a data set, checked against their pinned sha256, into data/raw/."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -109,7 +110,7 @@ def mirrors(name: str) -> list[str]:
     addresses = list(CATALOGUE[name]["mirrors"])
     own = os.environ.get("DATASET_MIRROR")
     if own:
-        if urlsplit(own).scheme not in ("file", "https", "http"):
+        if not re.match(r"(file:///|https?://[^/])", own):
             raise Problem(f"DATASET_MIRROR is {own!r}; write an address that begins with file:// or https://")
         addresses.insert(0, f"{own.rstrip('/')}/{name}")
     return addresses
@@ -124,14 +125,18 @@ def _downloader(address: str):
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
-    if isinstance(error, ValueError):
-        return "not the published file (its sha256 differs)"
+    import requests
+
     response = getattr(error, "response", None)
     if response is not None:
         return f"answers {response.status_code}"
-    return type(error).__name__
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, requests.RequestException):
+        return type(error).__name__
+    if isinstance(error, OSError):
+        raise error  # this machine's disk, not the mirror
+    return "not the published file (its sha256 differs)"
 
 
 def _ways_out(name: str, file: str) -> str:

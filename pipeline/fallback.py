@@ -1,12 +1,13 @@
 """For `make run`: where no mirror answers, switch params.yaml to `digits`, the data set that needs no network."""
 
 import re
+import subprocess
 import tempfile
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
-from pipeline.download import CATALOGUE, RAW, TEST_LABELS, catalogued, fetch
+from pipeline.download import CATALOGUE, RAW, TEST_LABELS, catalogued, fetch, mirrors
 from pipeline.params import load
 from pipeline.stage import Problem, run, sha256_of
 
@@ -16,10 +17,13 @@ PARAMS = Path("params.yaml")
 def main() -> None:
     name = load(PARAMS).dataset
     catalogued(name)
-    if is_here(name) or answers(name):
+    mirrors(name)  # an address that can't be one is a mistake to mend, not a network that is gone
+    if is_here(name) or answers(name) or restored():
         return
-    text = PARAMS.read_text()
-    PARAMS.write_text(re.sub(r"^dataset:[^#\n]*", "dataset: digits", text, count=1, flags=re.MULTILINE).rstrip() + "\n")
+    text, changed = re.subn(r"^(dataset:[ \t]*)[^\s#]+", r"\1digits", PARAMS.read_text(), count=1, flags=re.MULTILINE)
+    if not changed:
+        raise Problem(f"no mirror of {name} answers; to run without a network, set `dataset: digits` in {PARAMS}")
+    PARAMS.write_text(text)
     print(
         f"No mirror of {name} answers: running on digits, which needs no network. params.yaml now says so; "
         f"to come back: write `dataset: {name}` there, and `make run`."
@@ -40,6 +44,11 @@ def answers(name: str) -> bool:
         except Problem:
             return False
     return True
+
+
+def restored() -> bool:
+    """Whether DVC's cache still has the files, from an earlier download."""
+    return subprocess.run(("dvc", "repro", "--quiet", "download"), capture_output=True).returncode == 0
 
 
 if __name__ == "__main__":

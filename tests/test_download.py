@@ -4,10 +4,12 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from pipeline import download, fallback
+from pipeline.params import load
 from pipeline.stage import Problem
 
 CONTENT = {"images.gz": b"images" * 1000, "labels.gz": b"labels" * 100}
@@ -115,10 +117,11 @@ def test_a_folder_without_the_file_is_one_more_mirror_that_fails(server, catalog
     assert downloaded() == CONTENT
 
 
-def test_a_mirror_must_be_an_address(catalogue, monkeypatch):
+@pytest.mark.parametrize("address", ["/data/mirror", "https://", "ftp://host/mirror", "file://data"])
+def test_a_mirror_must_be_an_address(catalogue, monkeypatch, address):
     catalogue()
-    monkeypatch.setenv("DATASET_MIRROR", "/data/mirror")
-    with pytest.raises(Problem, match=r"'/data/mirror'.*file://"):
+    monkeypatch.setenv("DATASET_MIRROR", address)
+    with pytest.raises(Problem, match=rf"'{address}'.*file://"):
         download.main()
 
 
@@ -139,12 +142,11 @@ def test_every_published_data_set_has_two_https_mirrors_and_a_sum_for_each_of_fo
 @pytest.fixture
 def parameters(monkeypatch, tmp_path):
     """A params.yaml for fallback to change."""
-    from pathlib import Path
-
     path = tmp_path / "params.yaml"
     path.write_text(Path("params.yaml").read_text())
     monkeypatch.setattr(fallback, "PARAMS", path)
     monkeypatch.setattr(fallback, "RAW", tmp_path / "raw")
+    monkeypatch.setattr(fallback, "restored", lambda: False)
     monkeypatch.delenv("DATASET_MIRROR", raising=False)
     return path
 
@@ -158,6 +160,23 @@ def test_without_a_mirror_make_run_turns_to_digits_and_changes_nothing_else(para
     assert len(lines) == 1
     assert "digits" in lines[0]
     assert "`dataset: mnist`" in lines[0]
+
+
+@pytest.mark.parametrize("line", ["dataset: mnist  # the classic", "dataset:   mnist"])
+def test_make_run_keeps_what_stands_beside_the_name(parameters, monkeypatch, line):
+    monkeypatch.setitem(download.CATALOGUE["mnist"], "mirrors", ())
+    parameters.write_text(parameters.read_text().replace("dataset: mnist", line))
+    fallback.main()
+    assert line.replace("mnist", "digits") in parameters.read_text().splitlines()
+    assert load(parameters).dataset == "digits"
+
+
+def test_make_run_does_not_take_a_mistyped_mirror_for_a_missing_network(parameters, monkeypatch):
+    monkeypatch.setenv("DATASET_MIRROR", "/data/mirror")
+    before = parameters.read_text()
+    with pytest.raises(Problem, match="DATASET_MIRROR"):
+        fallback.main()
+    assert parameters.read_text() == before
 
 
 @pytest.mark.parametrize("source", ["mirror", "disk"])
