@@ -32,4 +32,7 @@ def per_class(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
 def confusion(table: pd.DataFrame) -> pd.DataFrame:
     """From a table of predictions, how many test images of each label got each digit: one row a pair, also for 0."""
     test = table[table["split"] == "test"]
-    return pd.crosstab(test["label"], test["digit"]).stack().rename("images").reset_index()
+    classes = pd.RangeIndex(table.columns.str.fullmatch(r"p\d+").sum())
+    counts = pd.crosstab(test["label"], test["digit"])
+    counts = counts.reindex(index=classes.rename("label"), columns=classes.rename("digit"), fill_value=0)
+    return counts.stack().rename("images").reset_index()

@@ -49,7 +49,7 @@ def main() -> None:
 
 def read_labels(name: str) -> np.ndarray:
     """All labels of `train` or `t10k`, uint8 [n]."""
-    return np.concatenate(list(read_idx(f"{name}-labels-idx1-ubyte")))
+    return np.concatenate([np.zeros(0, np.uint8), *read_idx(f"{name}-labels-idx1-ubyte")])
 
 
 def read_idx(name: str) -> Iterator[np.ndarray]:
@@ -86,7 +86,11 @@ def read_idx(name: str) -> Iterator[np.ndarray]:
 
 def count_classes(train_labels: np.ndarray, test_labels: np.ndarray) -> int:
     """The number of classes k; Problem unless both sets have each of the labels 0 … k − 1, and no other."""
+    if not len(train_labels) or not len(test_labels):
+        raise Problem("the label files name no images: look at data/raw")
     classes = int(train_labels.max()) + 1
+    if classes < 2 or np.bincount(train_labels).min() == 1:
+        raise Problem(f"labels 0 … {classes - 1}: there must be two classes, and two training images of each, or more")
     for name, labels in (("training", train_labels), ("test", test_labels)):
         missing = sorted(set(range(classes)) ^ set(np.unique(labels).tolist()))
         if missing:
@@ -143,17 +147,20 @@ def write_splits(folder: Path, name: str, labels: np.ndarray, masks: dict[str, n
 
 def summary(folder: Path) -> dict:
     """What dataset.json says of a split: images, images per class, and mean and deviation of its pixels in [0, 1]."""
-    images, labels = np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "labels.npy", mmap_mode="r")
+    labels = np.load(folder / "labels.npy")
+    count = len(labels) * IMAGE_SIZE**2
     total = squares = 0.0
-    for start in range(0, len(images), CHUNK):
-        chunk = images[start : start + CHUNK].astype(np.float64)
-        total, squares = total + chunk.sum(), squares + np.square(chunk).sum()
-    mean = total / images.size
+    with (folder / "images.npy").open("rb") as file:  # not mapped: a map's pages stay in memory
+        np.lib.format.read_magic(file)
+        np.lib.format.read_array_header_1_0(file)
+        while len(chunk := np.fromfile(file, np.float32, CHUNK * IMAGE_SIZE**2).astype(np.float64)):
+            total, squares = total + chunk.sum(), squares + np.square(chunk).sum()
+    mean = total / count
     return {
-        "images": len(images),
+        "images": len(labels),
         "per_class": labels.sum(axis=0).astype(int).tolist(),
         "mean": round(mean, 6),
-        "deviation": round(math.sqrt(squares / images.size - mean**2), 6),
+        "deviation": round(math.sqrt(squares / count - mean**2), 6),
     }
 
 
