@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ def run(main: Callable[..., None], *arguments: str) -> None:
     if len(given) != len(arguments):
         usage = " ".join(f"<{name}>" for name in arguments)
         sys.exit(f"usage: python -m {Path(sys.argv[0]).parent.name}.{Path(sys.argv[0]).stem} {usage}".rstrip())
+    # A terminated stage ends as an interrupted one does: it publishes nothing, and says so.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main(*given)
     except Problem as problem:

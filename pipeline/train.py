@@ -3,14 +3,16 @@
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from pipeline import params as parameters
+from pipeline.live import LiveRun
 from pipeline.pixels import denormalise
 from pipeline.receipt import surroundings
 from pipeline.stage import Problem, publish, read_json, run, sha256_of, write_json
@@ -35,23 +37,23 @@ def main(name: str) -> None:
     keras.utils.set_random_seed(params.seed)
     tf.config.experimental.enable_op_determinism()
     network = networks.build(block, dataset["classes"])
+    made_of = {
+        "model": name,
+        "dataset": dataset["name"],
+        "data_sha256": sha256_of(PREPARED / "dataset.json"),
+        "seed": params.seed,
+        "parameters": block.model_dump(mode="json"),
+    }
     started = datetime.now(UTC).isoformat()
-    epochs = fit(name, network, block, params.seed)
-    model = networks.from_pixels(network, block)
-    with publish(Path("models") / name) as folder:
+    with LiveRun(made_of) as live, publish(Path("models") / name) as folder:
+        epochs = fit(name, network, block, params.seed, on_epoch=live.send)
         metadata = {"model": name, "parameters": str(network.count_params())}
         with silence():
-            export.export(model, folder, metadata, denormalise(load_split("val")[0]))
+            export.export(networks.from_pixels(network, block), folder, metadata, denormalise(load_split("val")[0]))
         history = pd.DataFrame([{"epoch": epoch["epoch"], **epoch["metrics"]} for epoch in epochs])
         history.to_csv(folder / "history.csv", index=False)
-        made_of = {
-            "model": name,
-            "dataset": dataset["name"],
-            "data_sha256": sha256_of(PREPARED / "dataset.json"),
-            "seed": params.seed,
-            "parameters": block.model_dump(mode="json"),
-        }
-        write_json(folder / "receipt.json", made_of | {"started": started, "epochs": epochs} | surroundings(folder))
+        receipt = {**made_of, "training": live.id, "started": started, "epochs": epochs, **surroundings(folder)}
+        write_json(folder / "receipt.json", receipt)
 
 
 @contextmanager
@@ -73,9 +75,10 @@ def load_split(split: str) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
-def fit(name: str, network, block, seed: int) -> list[dict]:
+def fit(name: str, network, block, seed: int, on_epoch: Callable[[dict], None] = lambda entry: None) -> list[dict]:
     """Train `network` as `block` says, one line printed an epoch; return each epoch's metrics, seconds and end.
 
+    `on_epoch` gets each entry as soon as there is one.
     A loss or weights that are not finite are a Problem: nothing is published.
     """
     import keras
@@ -86,21 +89,19 @@ def fit(name: str, network, block, seed: int) -> list[dict]:
     networks.compile_network(network, block, math.ceil(len(images) / block.batch_size))
     epochs: list[dict] = []
     clock = time.perf_counter()
+    psutil.cpu_percent()  # starts the count
 
     def end(epoch: int, logs: dict[str, float]) -> None:
         nonlocal clock
         seconds, clock = time.perf_counter() - clock, time.perf_counter()
         metrics = {key: float(logs[key]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")}
-        # Keras clips probabilities, so weights can be lost while the loss still looks like a number.
-        if not math.isfinite(metrics["loss"]) or not all(np.isfinite(w).all() for w in network.get_weights()):
-            raise Problem(
-                f"{name} diverged in epoch {epoch + 1} (loss {metrics['loss']:.4g}, weights or loss not finite): lower "
-                f"the learning_rate in models.{name}, or choose another loss or activation"
-            )
+        check_finite(name, network, epoch + 1, metrics["loss"])
         figures = "  ".join(f"{key} {value:.4f}" for key, value in metrics.items())
         print(f"{name}  epoch {epoch + 1}/{block.epochs}  {figures}  {seconds:.1f} s", flush=True)
         finished = datetime.now(UTC).isoformat()
-        epochs.append({"epoch": epoch + 1, "metrics": metrics, "seconds": seconds, "finished": finished})
+        entry = {"epoch": epoch + 1, "metrics": metrics, "seconds": seconds, "finished": finished}
+        epochs.append(entry | {"system": system_load()})
+        on_epoch(epochs[-1])
 
     network.fit(
         training_batches(images, labels, block, seed),
@@ -111,7 +112,27 @@ def fit(name: str, network, block, seed: int) -> list[dict]:
         verbose=0,
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=end)],
     )
+    check_finite(name, network, block.epochs, epochs[-1]["metrics"]["loss"])  # Keras may have averaged the weights
     return epochs
+
+
+def check_finite(name: str, network, epoch: int, loss: float) -> None:
+    """Problem if the loss or a weight isn't a number; Keras clips probabilities, so the loss may look like one."""
+    if not math.isfinite(loss) or not all(np.isfinite(weights).all() for weights in network.get_weights()):
+        raise Problem(
+            f"{name} diverged in epoch {epoch} (loss {loss:.4g}, weights or loss not finite): lower the learning_rate "
+            f"in models.{name}, or choose another loss or activation"
+        )
+
+
+def system_load() -> dict[str, float]:
+    """CPU since the last call, in per cent, and memory in use, by the names of MLflow's own system metrics."""
+    memory = psutil.virtual_memory()
+    return {
+        "cpu_utilization_percentage": psutil.cpu_percent(),
+        "system_memory_usage_megabytes": round(memory.used / 1e6, 1),
+        "system_memory_usage_percentage": memory.percent,
+    }
 
 
 def training_batches(images: np.ndarray, labels: np.ndarray, block, seed: int):
