@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.params import load
 from pipeline.pixels import denormalise
-from pipeline.stage import Problem, publish, run, write_json
+from pipeline.stage import Problem, publish, run, sha256_of, write_json
 
 MODELS, PREPARED, REPORTS = Path("models"), Path("data/prepared"), Path("reports")
 BATCH = 1000
@@ -32,6 +32,7 @@ def main(name: str) -> None:
         tables.append(measures.predictions(split, index, labels, probabilities))
     with publish(REPORTS / name) as folder:
         write_json(folder / "metrics.json", metrics)
+        (folder / "model.sha256").write_text(sha256_of(MODELS / name / "model.onnx") + "\n")
         pd.concat(tables).to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
         # What follows shows the test split, which was read last.
         measures.per_class(labels, probabilities).to_csv(folder / "classes.csv", index=False, float_format="%.6f")

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline import keras_names
 from pipeline.stage import Problem, run
@@ -41,7 +41,7 @@ def known(name: str, table: Mapping[str, Any] | tuple[str, ...], what: str) -> s
 class Block(BaseModel):
     """A mapping of params.yaml: immutable, types are not coerced, an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -75,11 +75,8 @@ def _named(table: Mapping[str, tuple[str, ...]], what: str) -> BeforeValidator:
         known(name, table, what)
         for key, argument in arguments.items():
             known(key, table[name], f"argument of {name}")
-            if isinstance(argument, str | list | dict) and key not in ("mode", "distribution", "exclude_layers"):
-                raise ValueError(f"{key} of {name} is {argument!r}; write a number or true/false")
-        rate = arguments.get("learning_rate", 1)
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or rate <= 0:
-            raise ValueError(f"learning_rate of {name} is {rate!r}; write a number above 0")
+            if fault := keras_names.fault(key, argument):
+                raise ValueError(f"{key} of {name} is {argument!r}; write {fault}")
         return Named(name=name, arguments=arguments)
 
     return BeforeValidator(read)
@@ -186,11 +183,21 @@ Model = Annotated[PerceptronModel | DenseModel | CNNModel, Field(discriminator="
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
 
+class Promotion(Block):
+    """What a version must keep, on validation images, to become the champion."""
+
+    margin: Fraction = 0.0  # of accuracy, that it must be ahead
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05  # level of the test that it is worse at no digit
+    max_size: PositiveInt | None = None  # bytes of model.onnx
+    max_latency: PositiveFloat | None = None  # milliseconds for one image, median, on the machine that registers
+
+
 class Params(Block):
     dataset: str  # a name in the catalogue; download checks it
     seed: Annotated[NonNegativeInt, Field(lt=2**32)]
     validation: PositiveInt  # images
     compare: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    promotion: Promotion
     models: dict[ModelName, Model]
 
     @model_validator(mode="after")
@@ -223,6 +230,8 @@ def load(path: Path = Path("params.yaml")) -> Params:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise Problem(f"{path}{where}: {error.problem}") from None
+    except YAMLError as error:
+        raise Problem(f"{path} is not text in YAML: {error}") from None
     try:
         return Params.model_validate(content)
     except ValidationError as error:
@@ -236,7 +245,9 @@ def _explain(error: ValidationError) -> list[str]:
         place = list(fault["loc"])
         if len(place) > 2 and place[0] == "models":
             del place[2]  # pydantic puts the family after the model's name …
-        place = [part for part in place if part not in ("cosine_decay", "exponential_decay", "[key]")]  # … and more
+        if "schedule" in place[:-1]:
+            del place[place.index("schedule") + 1]  # … and the schedule's name after schedule
+        place = [part for part in place if part != "[key]"]
         message = fault["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
         context = fault.get("ctx", {})
         if fault["type"] == "missing":
@@ -244,7 +255,8 @@ def _explain(error: ValidationError) -> list[str]:
         elif fault["type"].startswith("union_tag"):
             key = context["discriminator"].strip("'")
             given = f"unknown {key} {context['tag']!r}" if "tag" in context else f"the key {key} is missing"
-            message = f"{given}; have: {context.get('expected_tags', 'perceptron, dense, cnn')}".replace("'", "")
+            have = {"family": "perceptron, dense, cnn", "name": "cosine_decay, exponential_decay"}[key]
+            message = f"{given}; have: {have}"
         elif fault["type"] != "value_error" and not isinstance(fault["input"], dict | list):
             message += f", not {fault['input']!r}"
         lines.append(": ".join([".".join(map(str, place)), message] if place else [message]))

@@ -3,16 +3,18 @@
 import json
 import logging
 import os
+import socket
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import Requirement
+import psutil
+from filelock import FileLock
 
-SERVING_CODE = Path("serving/model.py")
-SERVING_PACKAGES = ("mlflow", "numpy", "onnxruntime")
-LOCK = Path("requirements.lock")
+from pipeline.content import SERVING_CODE, Content, serving_requirements
+from pipeline.stage import Problem
+
 KEPT_FILES = ("model.keras", "model.tflite", "history.csv", "receipt.json")
 
 
@@ -36,56 +38,132 @@ def connect(experiment: str):
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
     mlflow.set_tracking_uri(uri())
-    client = mlflow.MlflowClient()
+    try:
+        client = mlflow.MlflowClient()
+        # One at a time: two first uses of a database would both try to make its tables.
+        with FileLock(root() / "mlflow.db.lock"):
+            return client, experiment_id(client, experiment)
+    except (MlflowException, SQLAlchemyError, ImportError) as error:
+        reason = str(error).splitlines()[0][:300]
+        raise Problem(
+            f"MLflow's store {uri()} can't be used: {reason}. Training has lost nothing: mend or start the store, or "
+            "unset MLFLOW_TRACKING_URI to use the file beside the project, and run the command again"
+        ) from None
+
+
+def experiment_id(client, experiment: str) -> str:
+    """The id of the experiment, which is made if it is missing."""
     if found := client.get_experiment_by_name(experiment):
-        return client, found.experiment_id
+        if found.lifecycle_stage == "deleted":
+            restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+            raise Problem(f"MLflow's experiment {experiment} is deleted: `{restore}` brings it back")
+        return found.experiment_id
     # A server knows where its artefacts belong; beside a database file we say it, or they land where we stand.
     remote = uri().startswith(("http://", "https://", "databricks"))
     location = None if remote else (root() / "mlruns" / experiment).as_uri()
-    return client, client.create_experiment(experiment, artifact_location=location)
+    return client.create_experiment(experiment, artifact_location=location)
 
 
-def upsert_run(client, experiment_id: str, tags: dict[str, str], receipt: dict, metrics: dict, dataset: dict) -> str:
-    """The id of the finished run with these tags' content key; it is made if it is missing.
+def upsert(client, experiment_id: str, registered: str, content: Content):
+    """The registered version of this content, with its finished run; what is missing of either is made.
 
     All that is logged carries the receipt's own times, so a run that was cut short is completed, not doubled.
     """
-    found = client.search_runs([experiment_id], f"tags.content_key = '{tags['content_key']}'", max_results=1)
-    if found and found[0].info.status == "FINISHED":
-        return found[0].info.run_id
-    name, started = receipt["model"], milliseconds(receipt["started"])
-    run = found[0] if found else client.create_run(experiment_id, started, tags, name)
-    run_id = run.info.run_id
-    log_numbers(client, run_id, receipt, metrics)
-    client.log_inputs(run_id, [dataset_input(dataset, receipt["data_sha256"])])
-    client.log_artifacts(run_id, str(Path("reports") / name), "report")
+    import mlflow
+
+    found = client.search_runs([experiment_id], f"tags.content_key = '{content.key}'", max_results=1)
+    live = client.search_runs([experiment_id], f"tags.training = '{content.receipt['training']}'", max_results=1)
+    if found and live and "content_key" not in live[0].data.tags:
+        client.delete_run(live[0].info.run_id)  # the same content was trained once more
+    runs = found or live
+    if not runs:
+        start = milliseconds(content.receipt["started"])
+        runs = [client.create_run(experiment_id, start, content.tags(), content.name)]
+    run_id = runs[0].info.run_id
+    if not found or found[0].info.status != "FINISHED" or not logged_model(client, experiment_id, run_id):
+        complete_run(client, experiment_id, run_id, content)
+    versions = client.search_model_versions(f"name = '{registered}' AND tags.content_key = '{content.key}'")
+    if versions:
+        return versions[0]
+    source = logged_model(client, experiment_id, run_id).model_uri
+    return mlflow.register_model(source, registered, tags=content.tags())
+
+
+def complete_run(client, experiment_id: str, run_id: str, content: Content) -> None:
+    """Log everything that the content says of itself, and finish the run at the time at which training did."""
+    from mlflow.entities import RunTag
+
+    receipt = content.receipt
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in content.tags().items()])
+    log_numbers(client, run_id, settings(receipt), receipt_points(receipt, content.metrics))
+    client.log_inputs(run_id, [dataset_input(content.dataset, receipt["data_sha256"])])
+    client.log_artifacts(run_id, str(content.report), "report")
     for file in KEPT_FILES:
-        client.log_artifact(run_id, str(Path("models") / name / file), "training")
+        client.log_artifact(run_id, str(content.model / file), "training")
     if not logged_model(client, experiment_id, run_id):
-        log_model(run_id, name)
+        log_model(run_id, content.model / "model.onnx")
     client.set_terminated(run_id, "FINISHED", milliseconds(receipt["epochs"][-1]["finished"]))
-    return run_id
 
 
-def log_numbers(client, run_id: str, receipt: dict, metrics: dict) -> None:
-    """Log all parameters, each epoch's metrics as epoch/…, and the published file's metrics under their own names."""
-    from mlflow.entities import Metric, Param
+def settings(made_of: dict) -> dict[str, Any]:
+    """A run's parameters: data set, seed and the model's block, flat."""
+    return flatten({"dataset": made_of["dataset"], "seed": made_of["seed"], **made_of["parameters"]})
 
-    points = [
-        Metric(f"epoch/{metric}", value, milliseconds(epoch["finished"]), epoch["epoch"])
-        for epoch in receipt["epochs"]
-        for metric, value in {**epoch["metrics"], "seconds": epoch["seconds"]}.items()
-    ]
+
+def epoch_points(epoch: dict) -> list:
+    """An epoch's metrics as epoch/…, and the machine's under MLflow's names for them, at the epoch's own time."""
+    from mlflow.entities import Metric
+
+    moment = milliseconds(epoch["finished"])
+    values = {f"epoch/{name}": value for name, value in {**epoch["metrics"], "seconds": epoch["seconds"]}.items()}
+    values |= {f"system/{name}": value for name, value in epoch["system"].items()}
+    return [Metric(name, value, moment, epoch["epoch"]) for name, value in values.items()]
+
+
+def receipt_points(receipt: dict, metrics: dict) -> list:
+    """All metrics of a run: each epoch's, and the published file's under their own names."""
+    from mlflow.entities import Metric
+
+    points = [point for epoch in receipt["epochs"] for point in epoch_points(epoch)]
     ended = milliseconds(receipt["epochs"][-1]["finished"])
-    points += [Metric(metric, value, ended, 0) for metric, value in metrics.items()]
-    settings = flatten({"dataset": receipt["dataset"], "seed": receipt["seed"], **receipt["parameters"]})
-    params = [Param(key, str(value)) for key, value in settings.items()]
-    # MLflow takes at most 1,000 metrics and 100 parameters at once.
+    return points + [Metric(metric, value, ended, 0) for metric, value in metrics.items()]
+
+
+def log_numbers(client, run_id: str, params: dict[str, Any], points: list) -> None:
+    """Log parameters and metrics in as few calls as MLflow allows: 100 parameters, 1,000 metrics at once."""
+    from mlflow.entities import Param
+
+    entries = [Param(key, str(value)) for key, value in params.items()]
+    for start in range(0, len(entries), 100):
+        client.log_batch(run_id, params=entries[start : start + 100])
     for start in range(0, len(points), 1000):
         client.log_batch(run_id, metrics=points[start : start + 1000])
-    for start in range(0, len(params), 100):
-        client.log_batch(run_id, params=params[start : start + 100])
+
+
+def close_dead_runs(client, experiment_id: str) -> None:
+    """End, as KILLED, the runs that a training on this machine left RUNNING when it was killed."""
+    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
+        host, _, process = run.data.tags.get("process", "").partition(" ")
+        if host == socket.gethostname() and not is_alive(process):
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def this_process() -> str:
+    """Host, process id and start time: tells this process from a later one with the same id."""
+    return f"{socket.gethostname()} {os.getpid()}@{psutil.Process().create_time()}"
+
+
+def is_alive(process: str) -> bool:
+    """Whether the process `id@start` still runs on this machine."""
+    number, _, started = process.partition("@")
+    try:
+        return str(psutil.Process(int(number)).create_time()) == started
+    except psutil.NoSuchProcess:
+        return False
 
 
 def logged_model(client, experiment_id: str, run_id: str):
@@ -94,8 +172,8 @@ def logged_model(client, experiment_id: str, run_id: str):
     return next((model for model in found if model.status == "READY"), None)
 
 
-def log_model(run_id: str, name: str) -> None:
-    """Log models/<name>/model.onnx and the serving code, as the model that `mlflow models serve` serves."""
+def log_model(run_id: str, onnx: Path) -> None:
+    """Log the ONNX file and the serving code as the model that `mlflow models serve` serves."""
     import mlflow
     import numpy as np
     from mlflow.models import ModelSignature
@@ -109,19 +187,11 @@ def log_model(run_id: str, name: str) -> None:
         mlflow.pyfunc.log_model(
             name="model",
             python_model=str(SERVING_CODE),
-            artifacts={"onnx": str(Path("models") / name / "model.onnx")},
+            artifacts={"onnx": str(onnx)},
             signature=ModelSignature(inputs=Schema([pixels]), outputs=Schema(answer)),
             input_example=np.zeros((1, 28, 28), np.float32),
             pip_requirements=serving_requirements(),
         )
-
-
-def serving_requirements() -> list[str]:
-    """What the served model needs, pinned as in requirements.lock for this Python: no TensorFlow."""
-    lines = (line.removesuffix("\\").strip() for line in LOCK.read_text().splitlines() if line[:1].isalnum())
-    locked = [Requirement(line) for line in lines]
-    pinned = {r.name: f"{r.name}{r.specifier}" for r in locked if r.marker is None or r.marker.evaluate()}
-    return [pinned[name] for name in SERVING_PACKAGES]
 
 
 def dataset_input(dataset: dict, sha256: str):

@@ -95,6 +95,7 @@ def test_the_champion_is_the_best_on_validation_images(project, client):
 
 def test_registering_twice_adds_nothing(project, client):
     project.repro()
+    project.run("python", "-m", "pipeline.register")
     registry = read(project, "registry/registry.json")
     before = len(runs(client)), len(client.search_model_versions()), len(client.search_logged_models(["1"]))
     project.run("python", "-m", "pipeline.register")

@@ -1,0 +1,78 @@
+"""One trained and evaluated model as it lies on disk, and the key that its content has."""
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from pipeline.stage import Problem, read_json, sha256_of
+
+SERVING_CODE = Path("serving/model.py")
+SERVING_PACKAGES = ("mlflow", "numpy", "onnxruntime")
+LOCK = Path("requirements.lock")
+
+
+@dataclass(frozen=True)
+class Content:
+    """What train and evaluate made of one preset: its folders and what their JSON files say."""
+
+    model: Path
+    report: Path
+    receipt: dict
+    metrics: dict
+    dataset: dict
+
+    @property
+    def name(self) -> str:
+        return self.receipt["model"]
+
+    @property
+    def key(self) -> str:
+        """The sha256 of all that the model is made of, all that it gives, and all that serves it."""
+        content = {key: self.receipt[key] for key in ("model", "dataset", "data_sha256", "seed", "parameters")}
+        content |= {"onnx": self.receipt["files_sha256"]["model.onnx"], "metrics": self.metrics}
+        content |= {"serving": sha256_of(SERVING_CODE), "requirements": serving_requirements()}
+        return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def tags(self) -> dict[str, str]:
+        """The tags of its run and of its registered version; what is unknown is left out."""
+        receipt = self.receipt
+        code = json.dumps(receipt["code_sha256"], sort_keys=True)
+        tags = {
+            "content_key": self.key,
+            "model": self.name,
+            "data_sha256": receipt["data_sha256"],
+            "code_sha256": sha256(code.encode()).hexdigest(),
+            "onnx_sha256": receipt["files_sha256"]["model.onnx"],
+            "onnx_size": (self.model / "model.onnx").stat().st_size,
+            "val_accuracy": self.metrics["val_accuracy"],
+            "mlflow.source.git.commit": receipt["git"]["commit"],
+            "git.dirty": receipt["git"]["dirty"],
+            "dvc.stage": receipt["dvc"]["stage"],
+            "dvc.experiment": receipt["dvc"]["experiment"],
+        }
+        return {key: str(value) for key, value in tags.items() if value is not None}
+
+
+def read(name: str, workspace: Path = Path()) -> Content:
+    """Read the content of one preset; Problem unless its files are the ones that its receipt was written for."""
+    model, report = workspace / "models" / name, workspace / "reports" / name
+    receipt = read_json(model / "receipt.json")
+    for file, expected in receipt["files_sha256"].items():
+        path = model / file
+        if not path.exists() or sha256_of(path) != expected:
+            raise Problem(f"{path} is not the file that train@{name} wrote: restore it with `dvc checkout`")
+    if (report / "model.sha256").read_text().strip() != receipt["files_sha256"]["model.onnx"]:
+        raise Problem(f"{report} was made of another model: run `dvc repro evaluate@{name}`")
+    dataset = read_json(workspace / "data" / "prepared" / "dataset.json")
+    return Content(model, report, receipt, read_json(report / "metrics.json"), dataset)
+
+
+def serving_requirements() -> list[str]:
+    """What the served model needs, pinned as in requirements.lock for this Python: no TensorFlow."""
+    lines = (line.removesuffix("\\").strip() for line in LOCK.read_text().splitlines() if line[:1].isalnum())
+    locked = [Requirement(line) for line in lines]
+    pinned = {r.name: f"{r.name}{r.specifier}" for r in locked if r.marker is None or r.marker.evaluate()}
+    return [pinned[name] for name in SERVING_PACKAGES]
