@@ -12,11 +12,11 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test ui serve lock
+.PHONY: help run test ui serve rollback rebuild-tracking lock
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
-		printf '  make %-7s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
+		printf '  make %-16s %s\n' "$$name" "$$text"; done
 
 run: $(READY) ## the whole pipeline: download, preprocess, train, evaluate, register
 	@python -m pipeline.params
@@ -35,6 +35,12 @@ serve: $(READY) ## serve the champion with MLflow's server, on port 5001
 	@test -f registry/registry.json || { echo "error: no model is registered yet; run make run first" >&2; exit 1; }
 	mlflow models serve -m "models:/$$(python -c 'import json; print(json.load(open("registry/registry.json"))["name"])')@champion" \
 		--env-manager local --port $(or $(PORT),5001)
+
+rollback: $(READY) ## give the champion's alias back to the previous champion
+	@python -m pipeline.promotion
+
+rebuild-tracking: $(READY) ## make MLflow's runs, versions and aliases anew, from DVC's outputs and cache
+	@python -m pipeline.rebuild
 
 lock: $(READY) ## resolve pyproject.toml anew into requirements.lock
 	uv pip compile --quiet --universal --generate-hashes --upgrade --python-version 3.11 --no-header \

@@ -91,8 +91,8 @@ def promote(client, registered: str, versions: list, policy: Promotion) -> dict[
     """
     records = {}
     for version in sorted(versions, key=lambda v: (-float(v.tags["val_accuracy"]), int(v.version))):
-        aliases = client.get_registered_model(registered).aliases
-        held = aliases.get(CHAMPION) == version.version
+        number, aliases = str(version.version), current_aliases(client, registered)
+        held = aliases.get(CHAMPION) == number
         against = aliases.get(PREVIOUS) if held else aliases.get(CHAMPION)
         record = json.loads(version.tags.get("promotion", "null"))
         settled = record and record["policy"] == policy.model_dump() and (held or record["against"] == against)
@@ -100,13 +100,18 @@ def promote(client, registered: str, versions: list, policy: Promotion) -> dict[
             rival = client.get_model_version(registered, against) if against else None
             decision = judge(client, version, rival, policy)
             if decision.promote and not held:
-                move(client, registered, version.version, against)
-            record = {"version": version.version, "content_key": version.tags["content_key"], "against": against}
+                move(client, registered, number, against)
+            record = {"version": number, "content_key": version.tags["content_key"], "against": against}
             record |= {"policy": policy.model_dump(), **asdict(decision)}
             append_to_journal({"event": "decided", "name": registered, "model": version.tags["model"], **record})
-            client.set_model_version_tag(registered, version.version, "promotion", json.dumps(record))
-        records[version.version] = record
+            client.set_model_version_tag(registered, number, "promotion", json.dumps(record))
+        records[number] = record
     return records
+
+
+def current_aliases(client, registered: str) -> dict[str, str]:
+    """Version by alias; as text, because MLflow's stores differ in whether a version is a number."""
+    return {alias: str(number) for alias, number in client.get_registered_model(registered).aliases.items()}
 
 
 def judge(client, version, champion, policy: Promotion) -> Decision:
@@ -184,7 +189,7 @@ def rollback() -> None:
     registered = read_json(Path("registry/registry.json"))["name"]
     with lock():
         client, _ = tracking.connect(registered)
-        aliases = client.get_registered_model(registered).aliases
+        aliases = current_aliases(client, registered)
         if PREVIOUS not in aliases or aliases[PREVIOUS] == aliases[CHAMPION]:
             raise Problem(
                 f"{registered} has had no champion before version {aliases.get(CHAMPION)}: nothing to take back"

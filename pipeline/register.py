@@ -50,14 +50,13 @@ def register(contents: list[Content], policy: Promotion) -> dict:
             "version": int(version.version),
             "run_id": version.run_id,
             "content_key": version.tags["content_key"],
-            "promoted": records[version.version]["promote"],
-            "reasons": records[version.version]["reasons"],
+            "promoted": records[str(version.version)]["promote"],
+            "reasons": records[str(version.version)]["reasons"],
         }
         for name, version in versions.items()
     }
-    aliases = client.get_registered_model(registered).aliases
     champion = None
-    if holder := aliases.get(promotion.CHAMPION):
+    if holder := promotion.current_aliases(client, registered).get(promotion.CHAMPION):
         model = client.get_model_version(registered, holder).tags["model"]
         champion = {"version": int(holder), "model": model}
     return {"name": registered, "champion": champion, "models": models}

@@ -1,0 +1,85 @@
+"""MLflow's store is a view: wiped, it comes back from what DVC keeps."""
+
+import shutil
+
+from mlflow.tracking import MlflowClient
+
+
+def described(project) -> dict:
+    """All that a user sees in the store, without the ids that the store invents."""
+    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("digits").experiment_id
+    runs = {}
+    for run in client.search_runs([experiment]):
+        metrics = {}
+        for name in run.data.metrics:
+            history = client.get_metric_history(run.info.run_id, name)
+            metrics[name] = sorted((point.step, point.value, point.timestamp) for point in history)
+        files = sorted(
+            entry.path for folder in ("report", "training") for entry in client.list_artifacts(run.info.run_id, folder)
+        )
+        tags = {
+            key: value for key, value in run.data.tags.items() if key in ("content_key", "dvc.stage", "onnx_sha256")
+        }
+        info = run.info
+        runs[tags["content_key"]] = {
+            "name": info.run_name, "status": info.status, "end": info.end_time, "params": run.data.params,
+            "metrics": metrics, "tags": tags, "files": files,
+        }  # fmt: skip
+    versions = {version.version: version.tags for version in client.search_model_versions("name = 'digits'")}
+    return {"runs": runs, "versions": versions, "aliases": client.get_registered_model("digits").aliases}
+
+
+def test_a_wiped_store_is_rebuilt_with_past_experiments_and_all(project):
+    project.repro()
+
+    def narrower(content: dict) -> None:
+        content["models"]["tiny_cnn"]["convolutions"][0]["filters"] = 4
+
+    def wider(content: dict) -> None:
+        content["models"]["tiny_cnn"]["convolutions"][0]["filters"] = 8
+
+    project.edit(narrower)
+    project.repro()
+    project.edit(wider)
+    project.repro()
+    project.run("python", "-m", "pipeline.register")
+    before = described(project)
+    assert len(before["versions"]) >= 3
+    (project.folder / "mlflow.db").unlink()
+    shutil.rmtree(project.folder / "mlruns")
+    project.run("python", "-m", "pipeline.rebuild")
+    after = described(project)
+    for key, run in before["runs"].items():
+        for what, value in run.items():
+            assert after["runs"][key][what] == value
+    assert after == before
+    project.run("python", "-m", "pipeline.rebuild")
+    assert described(project) == before
+    project.run("python", "-m", "pipeline.register")
+    assert described(project) == before
+
+
+def test_a_version_whose_files_are_gone_keeps_its_number_free(project):
+    project.repro()
+    before = described(project)
+    journal = project.folder / "promotions.jsonl"
+    text = journal.read_text()
+    first = text.splitlines()[0]
+    gone = first.replace(first.split('"content_key": "')[1][:64], "0" * 64)
+    journal.write_text(text.replace(first, gone))
+    (project.folder / "mlflow.db").unlink()
+    shutil.rmtree(project.folder / "mlruns")
+    try:
+        done = project.run("python", "-m", "pipeline.rebuild")
+        assert "not on this disk any more: version" in done.stdout
+        after = described(project)
+        for number in set(before["versions"]) & set(after["versions"]):
+            if before["versions"][number]["content_key"] not in first:
+                assert after["versions"][number] == before["versions"][number]
+    finally:
+        journal.write_text(text)
+        (project.folder / "mlflow.db").unlink()
+        shutil.rmtree(project.folder / "mlruns")
+        project.run("python", "-m", "pipeline.rebuild")
+        assert described(project) == before
