@@ -62,7 +62,12 @@ def read_json(path: Path) -> dict:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
-        raise Problem(f"{path} is missing: run `dvc repro` (or `dvc pull`, if a remote has it)") from None
+        raise missing(path) from None
+
+
+def missing(path: Path) -> Problem:
+    """The Problem of a file that an earlier stage should have written."""
+    return Problem(f"{path} is missing: run `dvc repro` (or `dvc pull`, if a remote has it)")
 
 
 def sha256_of(path: Path) -> str:

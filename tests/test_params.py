@@ -100,6 +100,7 @@ def test_names_are_read_however_they_are_capitalised(tmp_path):
         (("train", "cnnn"), "seed: 0", "seed: 0"),
         (("evaluate", "dense_512"), "optimizer: RMSprop", "optimizer: RMSprob"),
         (("register",), "compare: [", "compare: [cnnn, "),
+        (("compare",), "compare: [", "compare: [cnnn, "),
     ],
 )
 def test_a_stage_stops_at_bad_parameters_at_once(tmp_path, stage, old, new):

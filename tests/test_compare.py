@@ -1,0 +1,152 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import compare
+from pipeline.stage import Problem
+
+PARAMS = Path("params.yaml").read_text()
+TEST_IMAGES, VAL_IMAGES = 200, 100
+
+
+@pytest.fixture
+def reports(tmp_path, monkeypatch):
+    """Three models: the champion cnn_fast, cnn_2m that is hardly worse, and dense_10 that is much worse."""
+    models = "compare: [dense_10, cnn_2m, cnn_fast]"
+    given = next(line for line in PARAMS.splitlines() if line.startswith("compare:"))
+    (tmp_path / "params.yaml").write_text(PARAMS.replace(given, models))
+    monkeypatch.chdir(tmp_path)
+    write_model("dense_10", parameters=7_960, val_wrong=range(30), test_wrong=range(20))
+    write_model("cnn_2m", parameters=2_174_442, val_wrong=range(5), test_wrong=range(3, 8))
+    write_model("cnn_fast", parameters=81_578, val_wrong=range(2), test_wrong=range(4))
+    write_registry(version=3)
+    return tmp_path
+
+
+def write_registry(version: int) -> None:
+    """cnn_fast, registered as version 3, and the champion, which is `version` of it."""
+    Path("registry").mkdir(exist_ok=True)
+    content = {"champion": {"version": version, "model": "cnn_fast"}, "models": {"cnn_fast": {"version": 3}}}
+    Path("registry/registry.json").write_text(json.dumps(content))
+
+
+def write_model(name: str, parameters: int, val_wrong: range, test_wrong: range, **more: float) -> None:
+    report, model = Path("reports") / name, Path("models") / name
+    report.mkdir(parents=True, exist_ok=True)
+    model.mkdir(parents=True, exist_ok=True)
+    tables = []
+    for split, count, wrong in (("val", VAL_IMAGES, val_wrong), ("test", TEST_IMAGES, test_wrong)):
+        label = np.arange(count) % 10
+        digit = np.where(np.isin(np.arange(count), wrong), (label + 1) % 10, label)
+        tables.append(pd.DataFrame({"split": split, "image": np.arange(count), "label": label, "digit": digit}))
+    pd.concat(tables).to_csv(report / "predictions.csv", index=False)
+    metrics = {"parameters": parameters, "val_accuracy": 1 - len(val_wrong) / VAL_IMAGES, **more}
+    (report / "metrics.json").write_text(json.dumps(metrics))
+    (model / "model.onnx").write_bytes(b"0" * 1_250_000)
+    (model / "receipt.json").write_text(json.dumps({"epochs": [{"seconds": 40.2}, {"seconds": 30.1}]}))
+
+
+def lines(capsys) -> list[str]:
+    compare.main()
+    return capsys.readouterr().out.splitlines()
+
+
+def test_models_stand_side_by_side_best_on_validation_first(reports, capsys):
+    heading, *rows = lines(capsys)[:4]
+    assert [row.split()[0] for row in rows] == ["cnn_fast", "cnn_2m", "dense_10"]
+    # 2 wrong of 100, 4 of 200; Wilson's intervals by his formula.
+    for cell in ("98.00 % (93.00…99.45)", "98.00 % (94.97…99.22)", "81,578", "1.25 MB", "70 s"):
+        assert cell in rows[0]
+    assert heading.split() == [
+        "model", "validation", "(95", "%)", "test", "(95", "%)", "parameters", "model.onnx", "training", "test,", "to",
+        "the", "champion",
+    ]  # fmt: skip
+    # Figures end where their heading ends.
+    for title, cells in {"training": ["70 s"] * 3, "parameters": ["81,578", "2,174,442", "7,960"]}.items():
+        end = heading.index(title) + len(title)
+        assert [row[:end].endswith(cell) for row, cell in zip(rows, cells, strict=True)] == [True] * 3
+
+
+def test_the_difference_to_the_champion_is_tested_on_the_same_images(reports, capsys):
+    shown = lines(capsys)
+    champion, small, large = (row.rstrip() for row in shown[1:4])
+    assert champion.endswith("s  champion")
+    # Image 3 is wrong in both; 3 are wrong in the champion alone, 4 in cnn_2m alone: the tails of 7 tosses.
+    assert small.endswith("s  -0.50 points, p 1, not significant")
+    # 0 … 3 are wrong in both, 4 … 19 in dense_10 alone: 2 / 2^16.
+    assert large.endswith("s  -8.00 points, p < 0.0001, significant")
+    told = " ".join(shown[5:])
+    for part in ("100 validation images", "cnn_fast (version 3)", "McNemar", "200 test images", "alpha 0.05"):
+        assert part in told
+
+
+@pytest.mark.parametrize(("alone", "told"), [(5, "p 0.062, not significant"), (6, "p 0.031, significant")])
+def test_significant_is_below_alpha(reports, capsys, alone, told):
+    write_model("cnn_2m", 1, range(5), range(4 + alone))
+    assert lines(capsys)[2].endswith(told)
+
+
+def test_images_are_matched_by_their_number_and_not_by_their_row(reports, capsys):
+    expected = lines(capsys)
+    path = Path("reports/cnn_2m/predictions.csv")
+    pd.read_csv(path)[::-1].to_csv(path, index=False)
+    assert lines(capsys) == expected
+
+
+def test_reports_of_different_images_are_not_compared(reports):
+    path = Path("reports/cnn_2m/predictions.csv")
+    table = pd.read_csv(path)
+    table[:-1].to_csv(path, index=False)
+    with pytest.raises(Problem, match=r"reports/cnn_2m and reports/cnn_fast are of different test images.*dvc repro"):
+        compare.main()
+    table["label"] = (table["label"] + 1) % 10
+    table.to_csv(path, index=False)
+    with pytest.raises(Problem, match="different test images"):
+        compare.main()
+
+
+def test_a_champion_that_is_not_compared_is_shown_too(reports, capsys):
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("compare: [dense_10, cnn_2m, cnn_fast]", "compare: [cnn_2m]"))
+    assert [row.split()[0] for row in lines(capsys)[1:3]] == ["cnn_fast", "cnn_2m"]
+
+
+def test_nothing_is_tested_against_a_champion_of_another_run(reports, capsys):
+    """The version has the name of a model here, but other weights: its answers are not these."""
+    write_registry(version=2)
+    shown = lines(capsys)
+    assert not [line for line in shown[:4] if "champion" in line or "significant" in line]
+    assert "Nothing was tested: the champion, cnn_fast (version 2)" in shown[-1]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "registry/registry.json",
+        "reports/cnn_2m/metrics.json",
+        "reports/cnn_2m/predictions.csv",
+        "models/cnn_2m/receipt.json",
+        "models/cnn_2m/model.onnx",
+    ],
+)
+def test_a_missing_file_is_told_with_what_makes_it(reports, path):
+    Path(path).unlink()
+    with pytest.raises(Problem, match=f"{path} is missing: run `dvc repro`"):
+        compare.main()
+
+
+def test_repeated_trainings_show_mean_deviation_and_number(reports, capsys):
+    spread = {
+        "val_accuracy_mean": 0.9712, "val_accuracy_deviation": 0.0034, "test_accuracy_mean": 0.9698,
+        "test_accuracy_deviation": 0.00412, "repeats": 3,
+    }  # fmt: skip
+    assert "seeds" not in lines(capsys)[0]
+    write_model("cnn_fast", 81_578, range(2), range(4), **spread)
+    heading, repeated, once, _ = lines(capsys)[:4]
+    assert "validation, seeds" in heading
+    assert "97.12 ± 0.34 (3)" in repeated
+    assert "96.98 ± 0.41 (3)" in repeated
+    assert once.count("–") == 2  # trained once: no figure, rather than a deviation of 0
