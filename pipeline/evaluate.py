@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.params import load
 from pipeline.pixels import denormalise
-from pipeline.stage import Problem, publish, run, sha256_of, write_json
+from pipeline.stage import Problem, publish, read_json, run, sha256_of, write_json
 
 MODELS, PREPARED, REPORTS = Path("models"), Path("data/prepared"), Path("reports")
 BATCH = 1000
@@ -22,14 +22,20 @@ def main(name: str) -> None:
 
     from pipeline import figures, measures
 
-    session = open_model(MODELS / name / "model.onnx")
-    metrics: dict[str, float | int] = {"parameters": int(session.get_modelmeta().custom_metadata_map["parameters"])}
+    sessions = [open_model(path) for path in exported(name)]  # the first is the published model
+    metrics: dict[str, float | int] = {"parameters": int(sessions[0].get_modelmeta().custom_metadata_map["parameters"])}
     tables = []
     for split in ("val", "test"):
         images, labels, index = load_split(split)
-        probabilities = predict(session, denormalise(images))
-        metrics |= {f"{split}_{key}": value for key, value in measures.score(labels, probabilities).items()}
+        pixels = denormalise(images)
+        answers = [predict(session, pixels) for session in sessions]
+        probabilities = answers[0]
+        scores = [measures.score(labels, each) for each in answers]
+        spread = measures.spread([score["accuracy"] for score in scores]) if len(scores) > 1 else {}
+        metrics |= {f"{split}_{key}": value for key, value in (scores[0] | spread).items()}
         tables.append(measures.predictions(split, index, labels, probabilities))
+    if len(sessions) > 1:
+        metrics["repeats"] = len(sessions)
     with publish(REPORTS / name) as folder:
         write_json(folder / "metrics.json", metrics)
         (folder / "model.sha256").write_text(sha256_of(MODELS / name / "model.onnx") + "\n")
@@ -40,6 +46,13 @@ def main(name: str) -> None:
         figures.mistakes(images, labels, probabilities, folder / "mistakes.png")
         figures.learning_curves(pd.read_csv(MODELS / name / "history.csv"), folder / "learning_curves.png")
     print(f"{name}  val_accuracy {metrics['val_accuracy']:.4f}  test_accuracy {metrics['test_accuracy']:.4f}")
+
+
+def exported(name: str) -> list[Path]:
+    """The ONNX files of one model: the published one, then those of the further seeds that `repeats` asked for."""
+    folder = MODELS / name
+    seeds = read_json(folder / "repeats" / "seeds.json")["further_seeds"]
+    return [folder / "model.onnx", *(folder / "repeats" / f"{seed}.onnx" for seed in seeds)]
 
 
 def open_model(path: Path):

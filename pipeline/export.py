@@ -26,13 +26,17 @@ def export(model: keras.Model, folder: Path, metadata: dict[str, str], pixels: n
     expected = model.predict(pixels, batch_size=BATCH, verbose=0)
     model.save(folder / "model.keras")
     canonical_keras(folder / "model.keras")
-    model.export(folder / "model.onnx", format="onnx", verbose=False)
-    graph = canonical_onnx(onnx.load(folder / "model.onnx"))
-    onnx.helper.set_model_props(graph, metadata)
-    (folder / "model.onnx").write_bytes(graph.SerializeToString(deterministic=True))
+    _write_onnx(model, folder / "model.onnx", metadata)
     model.export(folder / "model.tflite", format="litert", verbose=False)
     for name, run in (("model.keras", _run_keras), ("model.onnx", _run_onnx), ("model.tflite", _run_tflite)):
         compare(name, run(folder / name, pixels), expected)
+
+
+def export_onnx(model: keras.Model, path: Path, metadata: dict[str, str], pixels: np.ndarray) -> None:
+    """Write the ONNX file alone, as `export` does, and check it in the same way."""
+    expected = model.predict(pixels, batch_size=1000, verbose=0)
+    _write_onnx(model, path, metadata)
+    compare(path.name, _run_onnx(path, pixels), expected)
 
 
 def compare(name: str, answers: np.ndarray, expected: np.ndarray) -> None:
@@ -122,6 +126,13 @@ def replace_unknown_operators(graph: onnx.GraphProto) -> None:
         graph.node.append(onnx.helper.make_node(operator, node.input, [inner]))
         graph.node.append(onnx.helper.make_node("Sub", difference(one, inner), node.output))
         graph.node.remove(node)
+
+
+def _write_onnx(model: keras.Model, path: Path, metadata: dict[str, str]) -> None:
+    model.export(path, format="onnx", verbose=False)
+    graph = canonical_onnx(onnx.load(path))
+    onnx.helper.set_model_props(graph, metadata)
+    path.write_bytes(graph.SerializeToString(deterministic=True))
 
 
 def _run_keras(path: Path, pixels: np.ndarray) -> np.ndarray:

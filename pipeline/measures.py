@@ -15,6 +15,12 @@ def score(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     return {"accuracy": round(float(accuracy), 6), "loss": round(float(loss), 6)}
 
 
+def spread(accuracies: list[float]) -> dict[str, float]:
+    """Mean and sample deviation (n − 1) of one model's accuracies with several seeds, at least two; to six digits."""
+    mean, deviation = np.mean(accuracies), np.std(accuracies, ddof=1)
+    return {"accuracy_mean": round(float(mean), 6), "accuracy_deviation": round(float(deviation), 6)}
+
+
 def predictions(split: str, index: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
     """One row an image: split, place in the raw file, label, answer, and the probability of each class."""
     head = pd.DataFrame({"split": split, "image": index, "label": labels, "digit": probabilities.argmax(axis=1)})

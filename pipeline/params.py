@@ -195,6 +195,7 @@ class Promotion(Block):
 class Params(Block):
     dataset: str  # a name in the catalogue; download checks it
     seed: Annotated[NonNegativeInt, Field(lt=2**32)]
+    repeats: PositiveInt  # seeds a model
     validation: PositiveInt  # images
     compare: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
     promotion: Promotion
@@ -209,6 +210,12 @@ class Params(Block):
             raise ValueError(f"compare: {error}") from None
         if len(set(self.compare)) < len(self.compare):
             raise ValueError("compare: a model is named twice; name each once")
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_are_in_range(self) -> "Params":
+        if self.seed + self.repeats > 2**32:
+            raise ValueError(f"repeats: seeds end at 2^32 - 1; from {self.seed}, at most {2**32 - self.seed} fit")
         return self
 
     def model(self, name: str) -> PerceptronModel | DenseModel | CNNModel:

@@ -15,7 +15,6 @@ from filelock import FileLock
 from pipeline import tracking
 from pipeline.params import Promotion
 from pipeline.stage import Problem, read_json, run
-from pipeline.statistics import fisher, mcnemar
 
 CHAMPION, PREVIOUS = "champion", "previous"
 
@@ -78,6 +77,8 @@ def decide(candidate: Candidate, champion: Candidate | None, policy: Promotion) 
 
 def p_value(one: Candidate, other: Candidate) -> float:
     """The probability of so large a difference in correct answers between two that are equally good."""
+    from pipeline.statistics import fisher, mcnemar
+
     if np.array_equal(one.image, other.image) and np.array_equal(one.label, other.label):
         return mcnemar(one.correct, other.correct)
     return fisher(one.correct, other.correct)

@@ -15,7 +15,9 @@ PACKAGES = ("tensorflow", "keras", "numpy", "onnx", "tf2onnx", "ai-edge-litert")
 def surroundings(folder: Path) -> dict:
     """The part of the receipt that is not parameters or metrics; `folder` holds the files that were made."""
     return {
-        "files_sha256": {file.name: sha256_of(file) for file in sorted(folder.iterdir())},
+        "files_sha256": {
+            file.relative_to(folder).as_posix(): sha256_of(file) for file in sorted(folder.rglob("*")) if file.is_file()
+        },
         "code_sha256": code_hashes(),
         "packages": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "machine": {"system": platform.platform(), "cores": os.cpu_count()},

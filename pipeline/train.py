@@ -20,40 +20,70 @@ from pipeline.stage import Problem, publish, read_json, run, sha256_of, write_js
 PREPARED = Path("data/prepared")
 
 
+class Diverged(Problem):
+    """A training whose loss or weights are no longer numbers: to a sweep a bad point, not the end."""
+
+
 def main(name: str) -> None:
     params = parameters.load()
     block = params.model(name)
     dataset = read_json(PREPARED / "dataset.json")
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import pandas as pd
-
-    with silence():
-        import keras
-        import tensorflow as tf
-
-        from pipeline import export, networks
-
-    keras.utils.set_random_seed(params.seed)
-    tf.config.experimental.enable_op_determinism()
-    network = networks.build(block, dataset["classes"])
     made_of = {
         "model": name,
         "dataset": dataset["name"],
         "data_sha256": sha256_of(PREPARED / "dataset.json"),
         "seed": params.seed,
+        "repeats": params.repeats,
         "parameters": block.model_dump(mode="json"),
     }
     started = datetime.now(UTC).isoformat()
     with LiveRun(made_of) as live, publish(Path("models") / name) as folder:
-        epochs = fit(name, network, block, params.seed, on_epoch=live.send)
-        metadata = {"model": name, "parameters": str(network.count_params())}
+        network, epochs = trained(name, block, dataset["classes"], params.seed, on_epoch=live.send)
+
+        import pandas as pd
+
         with silence():
-            export.export(networks.from_pixels(network, block), folder, metadata, denormalise(load_split("val")[0]))
+            from pipeline import export, networks
+
+        metadata = {"model": name, "parameters": str(network.count_params())}
+        pixels = denormalise(load_split("val")[0])
+        with silence():
+            export.export(networks.from_pixels(network, block), folder, metadata, pixels)
         history = pd.DataFrame([{"epoch": epoch["epoch"], **epoch["metrics"]} for epoch in epochs])
         history.to_csv(folder / "history.csv", index=False)
+        # Only now, so that the published files are the same with and without repeats.
+        further_seeds = range(params.seed + 1, params.seed + params.repeats)
+        (folder / "repeats").mkdir()
+        # Also where there are none: evaluate depends on this folder, and DVC refuses a dependency that is missing.
+        write_json(folder / "repeats" / "seeds.json", {"further_seeds": list(further_seeds)})
+        for seed in further_seeds:
+            print(f"{name}  again, with seed {seed}", flush=True)
+            network, _ = trained(name, block, dataset["classes"], seed)
+            with silence():
+                export.export_onnx(
+                    networks.from_pixels(network, block), folder / "repeats" / f"{seed}.onnx", metadata, pixels
+                )
         receipt = {**made_of, "training": live.id, "started": started, "epochs": epochs, **surroundings(folder)}
         write_json(folder / "receipt.json", receipt)
+
+
+def trained(name: str, block, classes: int, seed: int, on_epoch: Callable[[dict], None] = lambda entry: None) -> tuple:
+    """A network trained from `seed` alone, as in a process of its own, and its epochs; `on_epoch` gets each at its end.
+
+    TensorFlow is imported here at the latest.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with silence():
+        import keras
+        import tensorflow as tf
+
+        from pipeline import networks
+
+    keras.backend.clear_session()  # or the names of layers would count on, and memory would grow
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    network = networks.build(block, classes)
+    return network, fit(name, network, block, seed, on_epoch)
 
 
 @contextmanager
@@ -119,7 +149,7 @@ def fit(name: str, network, block, seed: int, on_epoch: Callable[[dict], None] =
 def check_finite(name: str, network, epoch: int, loss: float) -> None:
     """Problem if the loss or a weight isn't a number; Keras clips probabilities, so the loss may look like one."""
     if not math.isfinite(loss) or not all(np.isfinite(weights).all() for weights in network.get_weights()):
-        raise Problem(
+        raise Diverged(
             f"{name} diverged in epoch {epoch} (loss {loss:.4g}, weights or loss not finite): lower the learning_rate "
             f"in models.{name}, or choose another loss or activation"
         )

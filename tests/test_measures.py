@@ -19,6 +19,10 @@ def test_a_certain_mistake_costs_a_finite_loss():
     assert measures.score(LABELS[3:], PROBABILITIES[3:])["loss"] == pytest.approx(np.log(1e7), abs=1e-5)
 
 
+def test_spread_is_the_sample_deviation():
+    assert measures.spread([0.96, 0.97, 0.98]) == {"accuracy_mean": 0.97, "accuracy_deviation": 0.01}
+
+
 def test_per_class():
     table = measures.per_class(LABELS, PROBABILITIES).set_index("digit")
     assert table.loc[0].to_dict() == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "images": 2}

@@ -37,6 +37,7 @@ def test_parameters_cannot_be_changed_after_loading():
         ("seed: 0", "sede: 0", ["unknown key 'sede'", "did you mean 'seed'"]),
         ("seed: 0", "seed: 0\nseed: 1", ["line", "duplicate key"]),
         ("seed: 0", "seed: [0", ["line"]),
+        ("repeats: 1", "repeats: 0", ["repeats", "greater than 0"]),
         ("epochs: 5", "epochs: -5", ["models.dense_512.epochs", "greater than 0", "-5"]),
         ("epochs: 5", "epochs: true", ["models.dense_512.epochs", "valid integer"]),
         ("epochs: 5", "epoch: 5", ["models.dense_512", "unknown key 'epoch'", "did you mean 'epochs'", "batch_size"]),
@@ -79,6 +80,13 @@ def test_all_faults_are_told_at_once(tmp_path):
     with pytest.raises(Problem) as problem:
         load_text(tmp_path, PARAMS.replace("epochs: 5", "epochs: 0").replace("seed: 0", "seed: -1"))
     assert len(str(problem.value).splitlines()) == 3
+
+
+def test_every_repeat_has_a_seed(tmp_path):
+    last = PARAMS.replace("seed: 0", f"seed: {2**32 - 2}")
+    assert load_text(tmp_path, last.replace("repeats: 1", "repeats: 2")).repeats == 2
+    with pytest.raises(Problem, match=r"repeats: .*at most 2 fit"):
+        load_text(tmp_path, last.replace("repeats: 1", "repeats: 3"))
 
 
 def test_numbers_are_read_as_dvc_reads_them(tmp_path):

@@ -24,20 +24,44 @@ def read(project, path: str) -> dict:
     return json.loads((project.folder / path).read_text())
 
 
+def files(project, folder: str) -> dict[str, bytes]:
+    """All that a folder holds, by its path in there."""
+    start = project.folder / folder
+    return {str(path.relative_to(start)): path.read_bytes() for path in start.rglob("*") if path.is_file()}
+
+
 def test_a_second_repro_runs_nothing(project):
     assert project.repro() == []
 
 
 def test_one_parameter_changes_one_model(project):
     project.repro()
-    before = {path: path.read_bytes() for path in (project.folder / "models/tiny_cnn").iterdir()}
+    before = files(project, "models/tiny_cnn")
 
     def one_epoch_more(content: dict) -> None:
         content["models"]["dense_10"]["epochs"] += 1
 
     project.edit(one_epoch_more)
     assert project.repro() == ["train@dense_10", "evaluate@dense_10", "register"]
-    assert before == {path: path.read_bytes() for path in (project.folder / "models/tiny_cnn").iterdir()}
+    assert before == files(project, "models/tiny_cnn")
+
+
+def test_repeats_train_further_seeds_and_come_and_go(project):
+    project.repro()
+    model, report = files(project, "models/dense_10"), files(project, "reports/dense_10")
+    project.edit(lambda content: content.update(repeats=2))
+    assert project.repro("evaluate@dense_10") == ["train@dense_10", "evaluate@dense_10"]
+    repeated = files(project, "models/dense_10")
+    assert set(repeated) - set(model) == {"repeats/1.onnx"}
+    assert [repeated[name] for name in ("model.keras", "model.onnx")] == [model["model.keras"], model["model.onnx"]]
+    once, twice = json.loads(report["metrics.json"]), read(project, "reports/dense_10/metrics.json")
+    assert {key: twice[key] for key in once} == once
+    assert set(twice) - set(once) == {
+        "val_accuracy_mean", "val_accuracy_deviation", "test_accuracy_mean", "test_accuracy_deviation", "repeats",
+    }  # fmt: skip
+    project.edit(lambda content: content.update(repeats=1))
+    assert project.repro("evaluate@dense_10") == []  # both come from DVC's cache
+    assert (model, report) == (files(project, "models/dense_10"), files(project, "reports/dense_10"))
 
 
 def test_training_again_gives_the_same_bytes(project):

@@ -1,7 +1,10 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from pipeline import networks, train
+from pipeline import networks, register, train
 from pipeline.params import Augmentation, DenseModel, Named
 from pipeline.stage import Problem
 
@@ -78,3 +81,42 @@ def test_weights_that_are_lost_behind_a_finite_loss_fail(prepared):
     np.save(prepared / "train" / "images.npy", images)
     with pytest.raises(Problem, match="some diverged in epoch 1"):
         train.fit("some", networks.build(BLOCK, 10), BLOCK, seed=0)
+
+
+TINY = {
+    "family": "dense", "dense": [{"units": 6, "dropout": 0.5, "batch_normalization": True}], "optimizer": "Adam",
+    "augmentation": {"translation": 1}, "batch_size": 10, "epochs": 2,
+}  # fmt: skip
+
+
+def trained_files(seed: int, repeats: int) -> dict[str, bytes]:
+    """Run the stage here on the model `tiny`, in which all that a seed decides plays a part; the files it publishes."""
+    params = {"dataset": "digits", "validation": 20, "compare": ["tiny"], "models": {"tiny": TINY}}
+    Path("params.yaml").write_text(json.dumps(params | {"seed": seed, "repeats": repeats}))
+    train.main("tiny")
+    folder = Path("models/tiny")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_repeats_add_seeds_and_change_nothing_else(prepared, monkeypatch, capsys):
+    monkeypatch.chdir(prepared)
+    (prepared / "dataset.json").write_text('{"name": "digits", "classes": 10}')
+    once, next_seed, repeated = trained_files(0, 1), trained_files(1, 1), trained_files(0, 3)
+    told = {"receipt.json", "repeats/seeds.json"}  # the receipt also has times
+    assert set(once) == {"model.keras", "model.onnx", "model.tflite", "history.csv"} | told
+    assert {name: repeated[name] for name in once if name not in told} == {
+        name: content for name, content in once.items() if name not in told
+    }
+    assert set(repeated) - set(once) == {"repeats/1.onnx", "repeats/2.onnx"}
+    assert repeated["repeats/1.onnx"] == next_seed["model.onnx"] != once["model.onnx"]
+    assert repeated["repeats/2.onnx"] != repeated["repeats/1.onnx"]
+    assert json.loads(once["repeats/seeds.json"]) == {"further_seeds": []}
+    assert json.loads(repeated["repeats/seeds.json"]) == {"further_seeds": [1, 2]}
+    assert "tiny  again, with seed 2" in capsys.readouterr().out
+
+    receipt = register.checked_receipt("tiny")
+    assert (receipt["seed"], receipt["repeats"], len(receipt["epochs"])) == (0, 3, 2)
+    assert set(receipt["files_sha256"]) == set(repeated) - {"receipt.json"}
+    Path("models/tiny/repeats/2.onnx").write_bytes(b"another")
+    with pytest.raises(Problem, match=r"models/tiny/repeats/2.onnx is not the file that train@tiny wrote"):
+        register.checked_receipt("tiny")

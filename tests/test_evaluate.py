@@ -1,0 +1,85 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from pipeline import evaluate
+from pipeline.stage import Problem
+
+VAL, TEST = 20, 40
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """Images with one bright pixel, at the place of their label; models/dense_10 is always right."""
+    (tmp_path / "params.yaml").write_text(Path("params.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
+    for split, count in (("val", VAL), ("test", TEST)):
+        folder = Path("data/prepared") / split
+        folder.mkdir(parents=True)
+        labels = np.arange(count) % 10
+        images = np.zeros((count, 28, 28, 1), np.float32)
+        images[np.arange(count), 0, labels, 0] = 1
+        np.save(folder / "images.npy", images)
+        np.save(folder / "labels.npy", np.eye(10, dtype=np.float32)[labels])
+        np.save(folder / "index.npy", np.arange(count))
+    Path("models/dense_10/repeats").mkdir(parents=True)
+    Path("models/dense_10/history.csv").write_text("epoch,accuracy,val_accuracy\n1,0.5,0.5\n")
+    write_onnx(Path("models/dense_10/model.onnx"), wrong=0)
+    further_seeds()
+    return tmp_path
+
+
+def further_seeds(*seeds: int) -> None:
+    Path("models/dense_10/repeats/seeds.json").write_text(json.dumps({"further_seeds": seeds}))
+
+
+def write_onnx(path: Path, wrong: int) -> None:
+    """A network that sees the label in the first ten pixels, and takes each of the digits below `wrong` for a 9."""
+    weights = np.zeros((784, 10), np.float32)
+    weights[np.arange(10), [9 if digit < wrong else digit for digit in range(10)]] = 0.02
+    nodes = [
+        helper.make_node("Flatten", ["pixels"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["probabilities"]),
+    ]
+    entry = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["images", 28, 28])
+    leave = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["images", 10])
+    graph = helper.make_graph(nodes, "network", [entry], [leave], [numpy_helper.from_array(weights, "weights")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    helper.set_model_props(model, {"parameters": "7840"})
+    onnx.save(model, path)
+
+
+def metrics() -> dict:
+    evaluate.main("dense_10")
+    return json.loads(Path("reports/dense_10/metrics.json").read_text())
+
+
+def test_one_seed_gives_the_figures_of_the_published_model_alone(workspace):
+    found = metrics()
+    assert set(found) == {"parameters", "val_accuracy", "val_loss", "test_accuracy", "test_loss"}
+    assert (found["parameters"], found["val_accuracy"], found["test_accuracy"]) == (7840, 1, 1)
+
+
+def test_repeats_add_mean_and_deviation_and_leave_the_published_models_figures(workspace):
+    once = metrics()
+    answers = Path("reports/dense_10/predictions.csv").read_bytes()
+    write_onnx(Path("models/dense_10/repeats/1.onnx"), wrong=1)
+    write_onnx(Path("models/dense_10/repeats/2.onnx"), wrong=2)
+    further_seeds(1, 2)
+    found = metrics()
+    assert {key: found.pop(key) for key in once} == once
+    spread = {"accuracy_mean": 0.9, "accuracy_deviation": 0.1}  # of 1.0, 0.9 and 0.8
+    expected = {f"{split}_{key}": value for split in ("val", "test") for key, value in spread.items()}
+    assert found == expected | {"repeats": 3}
+    assert Path("reports/dense_10/predictions.csv").read_bytes() == answers
+
+
+def test_a_missing_repeat_is_told(workspace):
+    further_seeds(1)
+    with pytest.raises(Problem, match=r"models/dense_10/repeats/1.onnx is missing: run `dvc repro`"):
+        evaluate.main("dense_10")
