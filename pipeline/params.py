@@ -3,6 +3,7 @@
 `python -m pipeline.params` checks the file and prints nothing when it is right.
 """
 
+import math
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -180,6 +181,51 @@ class CNNModel(DenseModel):
 
 
 Model = Annotated[PerceptronModel | DenseModel | CNNModel, Field(discriminator="family")]
+
+
+class Dimension(Block):
+    """What a sweep tries for one key: a number from `low` to `high`, whole if both are, or one of `choices`."""
+
+    low: Any = None
+    high: Any = None
+    log: bool = False  # as likely between 0.001 and 0.01 as between 0.01 and 0.1
+    step: Any = None
+    choices: Annotated[tuple[Any, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _is_a_range_or_a_list(self) -> "Dimension":
+        if self.choices:
+            if {self.low, self.high, self.step, self.log} != {None, False}:
+                raise ValueError("write either choices, or low and high")
+            if not all(choice is None or isinstance(choice, bool | int | float | str) for choice in self.choices):
+                raise ValueError("choices are names, numbers, true, false or null; search a mapping key by key")
+            if len(set(map(repr, self.choices))) < max(2, len(self.choices)):
+                raise ValueError("choices should be at least two, each named once")
+            return self
+        for key in ("low", "high") if self.step is None else ("low", "high", "step"):
+            value = getattr(self, key)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise ValueError(f"{key} is {value!r}; write {{low: number, high: number}} or {{choices: [a, b, …]}}")
+        if self.low >= self.high:
+            raise ValueError(f"low should be below high, not {self.low!r} and {self.high!r}")
+        if self.log and (self.low <= 0 or self.step):
+            raise ValueError("log: true needs a low above 0, and no step")
+        if self.step is not None and not 0 < self.step <= self.high - self.low:
+            raise ValueError(f"step should be above 0 and at most high − low, not {self.step!r}")
+        return self
+
+
+DottedKey = Annotated[str, Field(pattern=r"^\w+(\.\w+)*$")]  # as `dvc exp run -S` reads it
+
+
+class Sweep(Block):
+    """What `make sweep` searches: `trials` points of a space over dotted keys of models.<model>."""
+
+    model: str
+    trials: PositiveInt  # finished ones, over all starts of the same search
+    space: Annotated[dict[DottedKey, Dimension], Field(min_length=1)]
+
+
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
 
@@ -200,6 +246,7 @@ class Params(Block):
     compare: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
     promotion: Promotion
     models: dict[ModelName, Model]
+    sweep: Sweep | None = None
 
     @model_validator(mode="after")
     def _compared_models_exist(self) -> "Params":
@@ -218,6 +265,15 @@ class Params(Block):
             raise ValueError(f"repeats: seeds end at 2^32 - 1; from {self.seed}, at most {2**32 - self.seed} fit")
         return self
 
+    @model_validator(mode="after")
+    def _swept_model_exists(self) -> "Params":
+        try:
+            if self.sweep:
+                known(self.sweep.model, self.models, "model")
+            return self
+        except ValueError as error:
+            raise ValueError(f"sweep.model: {error}") from None
+
     def model(self, name: str) -> PerceptronModel | DenseModel | CNNModel:
         """The block `models.<name>`; an unknown name is a Problem that lists the known ones."""
         try:
@@ -228,9 +284,14 @@ class Params(Block):
 
 def load(path: Path = Path("params.yaml")) -> Params:
     """Read and check the parameters; every fault found is named in one Problem."""
+    return check(read(path), path)
+
+
+def read(path: Path = Path("params.yaml")) -> Any:
+    """What the file says, unchecked; Problem if it is missing or not YAML."""
     try:
         # DVC reads YAML 1.2 by the same library: 1e-3 is a number, and a key given twice is an error.
-        content = YAML(typ="safe").load(path)
+        return YAML(typ="safe").load(path)
     except FileNotFoundError:
         raise Problem(f"{path} is missing: run this from the project's root") from None
     except MarkedYAMLError as error:
@@ -239,10 +300,14 @@ def load(path: Path = Path("params.yaml")) -> Params:
         raise Problem(f"{path}{where}: {error.problem}") from None
     except YAMLError as error:
         raise Problem(f"{path} is not text in YAML: {error}") from None
+
+
+def check(content: Any, source: Path | str) -> Params:
+    """The parameters that `content` says; a Problem names `source` and every fault."""
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        raise Problem("\n".join(f"{path}: {line}" for line in _explain(error))) from None
+        raise Problem("\n".join(f"{source}: {line}" for line in _explain(error))) from None
 
 
 def _explain(error: ValidationError) -> list[str]:
