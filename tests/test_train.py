@@ -6,7 +6,6 @@ import pytest
 
 from pipeline import networks, register, train
 from pipeline.params import Augmentation, DenseModel, Named
-from pipeline.stage import Problem
 
 BLOCK = DenseModel.model_validate(
     {"family": "dense", "dense": [{"units": 4}], "optimizer": "SGD", "batch_size": 10, "epochs": 2}
@@ -71,7 +70,7 @@ def test_every_epoch_is_reported(prepared, capsys):
 
 def test_a_learning_rate_that_is_far_too_large_fails(prepared):
     wild = BLOCK.model_copy(update={"dense": (), "optimizer": Named(name="SGD", arguments={"learning_rate": 1e38})})
-    with pytest.raises(Problem, match=r"some diverged in epoch \d.*learning_rate in models.some"):
+    with pytest.raises(train.Diverged, match=r"some diverged in epoch \d.*learning_rate in models.some"):
         train.fit("some", networks.build(wild, 10), wild, seed=0)
 
 
@@ -79,7 +78,7 @@ def test_weights_that_are_lost_behind_a_finite_loss_fail(prepared):
     images = np.load(prepared / "train" / "images.npy")
     images[3] = np.nan
     np.save(prepared / "train" / "images.npy", images)
-    with pytest.raises(Problem, match="some diverged in epoch 1"):
+    with pytest.raises(train.Diverged, match="some diverged in epoch 1"):
         train.fit("some", networks.build(BLOCK, 10), BLOCK, seed=0)
 
 
