@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test compare ui serve rollback rebuild-tracking lock
+.PHONY: help run test compare sweep ui serve rollback rebuild-tracking lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -30,6 +30,10 @@ test: $(READY) ## the linter and the test suite
 
 compare: $(READY) ## print the models side by side, and which differ from the champion
 	@python -m pipeline.compare
+
+sweep: $(READY) ## search a space of parameters for one model: sweep in params.yaml
+	@test -f data/prepared/dataset.json || dvc repro preprocess
+	python -m pipeline.sweep
 
 ui: $(READY) ## compare the runs in MLflow's UI, on port 5000
 	mlflow ui --port $(or $(PORT),5000)
