@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test compare sweep ui serve rollback rebuild-tracking lock
+.PHONY: help run test compare sweep ui serve rollback rebuild-tracking lineage lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -48,6 +48,9 @@ rollback: $(READY) ## give the champion's alias back to the previous champion
 
 rebuild-tracking: $(READY) ## make MLflow's runs, versions and aliases anew, from DVC's outputs and cache
 	@python -m pipeline.rebuild
+
+lineage: $(READY) ## what made the champion (or MODEL=models:/mnist/3), and whether all is as recorded
+	@python -m pipeline.lineage $(MODEL)
 
 lock: $(READY) ## resolve pyproject.toml anew into requirements.lock
 	uv pip compile --quiet --universal --generate-hashes --upgrade --python-version 3.11 --no-header \

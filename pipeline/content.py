@@ -45,6 +45,8 @@ class Content:
             "model": self.name,
             "data_sha256": receipt["data_sha256"],
             "code_sha256": sha256(code.encode()).hexdigest(),
+            "lock_sha256": receipt["lock_sha256"],
+            "serving_code_sha256": sha256_of(SERVING_CODE),
             "onnx_sha256": receipt["files_sha256"]["model.onnx"],
             "onnx_size": (self.model / "model.onnx").stat().st_size,
             "val_accuracy": self.metrics["val_accuracy"],

@@ -41,6 +41,9 @@ def main() -> None:
             "splits": {name: summary(folder / name) for name in ("train", "val", "test")},
             "training_images_also_in_test": int(np.isin(train_hashes, test_hashes).sum()),
             "sources_sha256": {path.name: sha256_of(path) for path in sorted(RAW.iterdir())},
+            "files_sha256": {
+                path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(folder.rglob("*.npy"))
+            },
         }
         write_json(folder / "dataset.json", description)
     counts = ", ".join(f"{split['images']} {name}" for name, split in description["splits"].items())

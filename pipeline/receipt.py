@@ -9,6 +9,8 @@ from pathlib import Path
 
 from pipeline.stage import sha256_of
 
+LOCK = Path(__file__).parent.parent / "requirements.lock"
+LARGEST_DIFF = 1_000_000  # characters; who changed more than that should have committed it
 PACKAGES = ("tensorflow", "keras", "numpy", "onnx", "tf2onnx", "ai-edge-litert")
 
 
@@ -19,6 +21,7 @@ def surroundings(folder: Path) -> dict:
             file.relative_to(folder).as_posix(): sha256_of(file) for file in sorted(folder.rglob("*")) if file.is_file()
         },
         "code_sha256": code_hashes(),
+        "lock_sha256": sha256_of(LOCK),
         "packages": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "machine": {"system": platform.platform(), "cores": os.cpu_count()},
         "git": git_state(),
@@ -38,14 +41,26 @@ def code_hashes() -> dict[str, str]:
 
 
 def git_state() -> dict[str, str | bool | None]:
-    """The commit that is checked out, and whether tracked files differ from it; None where git can't tell."""
+    """The commit that is checked out, and whether tracked files differ from it; None where git can't tell.
+
+    `diff` is how they differ, as `git apply` takes it, cut off at a million characters; None if they don't.
+    """
 
     def git(*arguments: str) -> str | None:
         try:
-            return subprocess.run(("git", *arguments), capture_output=True, text=True, check=True).stdout.strip()
+            # A changed file need not be UTF-8.
+            how = {"capture_output": True, "text": True, "errors": "backslashreplace", "check": True}
+            return subprocess.run(("git", *arguments), **how).stdout
         except (OSError, subprocess.CalledProcessError):
             return None
 
     # dvc.lock is what a run writes, not what it is made from.
-    changes = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock")
-    return {"commit": git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
+    sources = ("--", ".", ":!dvc.lock")
+    commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no", *sources)
+    # A user's own settings may colour a diff or hand it to another program.
+    plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--binary")
+    diff = git("diff", *plain, "HEAD", *sources) if changes else None
+    if diff and len(diff) > LARGEST_DIFF:
+        diff = f"{diff[:LARGEST_DIFF]}\n[cut off: {len(diff):,} characters in all]\n"
+    dirty = None if changes is None else bool(changes)
+    return {"commit": commit.strip() if commit else None, "dirty": dirty, "diff": diff}

@@ -15,6 +15,8 @@ from filelock import FileLock
 from pipeline.content import SERVING_CODE, Content, serving_requirements
 from pipeline.stage import Problem
 
+RECEIPT = "training/receipt.json"
+DIFF = "training/uncommitted.diff"  # of a run whose code was not as committed
 KEPT_FILES = ("model.keras", "model.tflite", "history.csv", "receipt.json")
 
 
@@ -104,6 +106,8 @@ def complete_run(client, experiment_id: str, run_id: str, content: Content) -> N
     client.log_artifacts(run_id, str(content.report), "report")
     for file in KEPT_FILES:
         client.log_artifact(run_id, str(content.model / file), "training")
+    if diff := receipt["git"].get("diff"):
+        client.log_text(run_id, diff, DIFF)
     if not logged_model(client, experiment_id, run_id):
         log_model(run_id, content.model / "model.onnx")
     client.set_terminated(run_id, "FINISHED", milliseconds(receipt["epochs"][-1]["finished"]))

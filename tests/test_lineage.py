@@ -1,0 +1,149 @@
+"""From the champion to all that made it; and whatever was changed since is named."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import mlflow
+import pytest
+
+from pipeline import integrity
+
+
+@pytest.fixture(scope="module")
+def champion(project) -> dict:
+    """The champion's registered version, its folder of artefacts, and its receipt."""
+    project.repro()
+    uri = f"sqlite:///{project.folder}/mlflow.db"
+    mlflow.set_tracking_uri(uri)
+    client = mlflow.MlflowClient(uri)
+    version = client.get_model_version_by_alias("digits", "champion")
+    folder = Path(urlsplit(client.get_model_version_download_uri("digits", version.version)).path)
+    receipt = Path(urlsplit(client.get_run(version.run_id).info.artifact_uri).path) / "training/receipt.json"
+    return {"version": version, "folder": folder, "receipt": receipt, "client": client}
+
+
+@contextmanager
+def changed(*paths: Path) -> Iterator[None]:
+    """One bit of each file is another inside the block."""
+    contents = {path: path.read_bytes() for path in paths}
+    for path, content in contents.items():
+        path.unlink()  # it may be a link into DVC's cache
+        middle = len(content) // 2
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    try:
+        yield
+    finally:
+        for path, content in contents.items():
+            path.write_bytes(content)
+
+
+def lineage(project, *model: str, check: bool = True):
+    return project.run("python", "-m", "pipeline.lineage", *model, check=check)
+
+
+def digest(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def test_it_tells_all_that_made_the_champion(project, champion):
+    done = lineage(project)
+    receipt = json.loads(champion["receipt"].read_text())
+    tags, raw = champion["version"].tags, project.folder / "data/raw"
+    facts = [
+        champion["version"].run_id,
+        tags["content_key"],
+        receipt["git"]["commit"] + ", clean",
+        f"dataset.json sha256 {digest(project.folder / 'data/prepared/dataset.json')}",
+        *(f"{digest(path)}  {path.name}" for path in raw.iterdir()),
+        f"{digest(project.folder / 'requirements.lock')}  requirements.lock",
+        f"{digest(project.folder / 'pipeline/train.py')}  pipeline/train.py",
+        "parameter    optimizer.learning_rate 0.01",
+        f"metric       val_accuracy {float(tags['val_accuracy']):g}",
+        "stage train@tiny_cnn",
+        f"tensorflow {receipt['packages']['tensorflow']}",
+        receipt["machine"]["system"],
+        f"same         {champion['folder'].as_uri()}/artifacts/model.onnx",
+        f"same         {champion['folder'].as_uri()}/model.py",
+        "same         models/tiny_cnn/model.keras",
+        "same         data/prepared/test/images.npy",
+    ]
+    assert [fact for fact in facts if fact not in done.stdout] == []
+    assert not [outcome for outcome in (*integrity.FAULTS, "unknown", "elsewhere") if f"\n{outcome} " in done.stdout]
+    assert "changed since" not in done.stdout
+    assert tags["lock_sha256"] == receipt["lock_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("registered", "here"),
+    [
+        (["artifacts/model.onnx"], []),
+        ([], ["data/raw/train-images-idx3-ubyte"]),
+        (
+            ["model.py"],
+            ["data/prepared/train/images.npy", "data/prepared/test/labels.npy", "models/tiny_cnn/model.onnx"],
+        ),
+        ([], ["data/prepared/dataset.json", "models/tiny_cnn/model.tflite"]),
+    ],
+)
+def test_each_changed_file_is_named_and_no_other(project, champion, registered, here):
+    files = [*(champion["folder"] / file for file in registered), *(project.folder / file for file in here)]
+    with changed(*files):
+        done = lineage(project, check=False)
+    names = {*(f"{champion['folder'].as_uri()}/{file}" for file in registered), *here}
+    assert done.returncode == 1
+    assert {line.split(": ")[1] for line in done.stderr.splitlines() if line.startswith("  ")} == names
+    assert set(re.findall(r"  DIFFERS: (.*)", done.stderr)) == names
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_and_an_added_file_are_named(project, champion):
+    raw = project.folder / "data/raw"
+    # preprocess would read the packed file, were there one.
+    (raw / "t10k-labels-idx1-ubyte").rename(raw / "t10k-labels-idx1-ubyte.gz")
+    done = lineage(project, check=False)
+    (raw / "t10k-labels-idx1-ubyte.gz").rename(raw / "t10k-labels-idx1-ubyte")
+    assert done.returncode == 1
+    assert "MISSING: data/raw/t10k-labels-idx1-ubyte\n" in done.stderr
+    assert "ADDED: data/raw/t10k-labels-idx1-ubyte.gz\n" in done.stderr
+
+
+def test_another_experiment_in_the_workspace_is_no_fault_and_its_diff_is_kept(project, champion):
+    def other(content: dict, size: int) -> None:
+        content["models"]["dense_10"]["batch_size"] = size
+
+    project.edit(lambda content: other(content, 64))
+    try:
+        project.repro()
+        registry = json.loads((project.folder / "registry/registry.json").read_text())
+    finally:
+        project.edit(lambda content: other(content, 32))
+        project.repro()
+    entry = registry["models"]["dense_10"]
+    done = lineage(project, f"models:/digits/{entry['version']}")
+    assert "elsewhere    models/dense_10 holds another experiment's model" in done.stdout
+    assert "dirty: the run's training/uncommitted.diff says how" in done.stdout
+    diff = Path(champion["client"].download_artifacts(entry["run_id"], "training/uncommitted.diff")).read_text()
+    assert "-    batch_size: 32\n+    batch_size: 64\n" in diff
+
+
+def test_an_unknown_model_is_told_with_those_that_there_are(project, champion):
+    done = lineage(project, "models:/digits/99", check=False)
+    assert done.returncode == 1
+    assert "no models:/digits/99; it has models:/digits@champion" in done.stderr
+    done = lineage(project, "models:/mnist@champion", check=False)
+    assert (done.returncode, "it has models:/digits@champion" in done.stderr) == (1, True)
+    assert champion["client"].get_experiment_by_name("mnist") is None
+
+
+def test_a_lost_receipt_is_told(project, champion):
+    away = champion["receipt"].with_name("away.json")
+    champion["receipt"].rename(away)
+    done = lineage(project, check=False)
+    away.rename(champion["receipt"])
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "has lost its training/receipt.json: restore" in done.stderr
