@@ -1,0 +1,87 @@
+"""MLflow's UI in a real browser: what a person sees who compares two runs."""
+
+import html
+import json
+import re
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from urllib.parse import quote
+
+import mlflow
+import pytest
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def browse(project, tmp_path_factory) -> Iterator[Callable[[str], str]]:
+    """`mlflow ui` on the shrunken pipeline's store; a function that gives a page as its scripts have built it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ("mlflow", "ui", "--port", str(port), "--workers", "1")
+    environment = project.environment | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (project.folder / "ui.log").open("w") as log:
+        server = subprocess.Popen(command, cwd=project.folder, env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(f"{address}/health", server, project.folder / "ui.log")
+        yield lambda page: rendered(f"{address}/{page}", tmp_path_factory.mktemp("chromium"))
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def wait_for(address: str, server: subprocess.Popen, log) -> None:
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            return urllib.request.urlopen(address, timeout=5).close()
+        except OSError:
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+
+
+def rendered(address: str, profile) -> str:
+    """The page's HTML once nothing is under way; the browser's clock stands still while it waits for the server."""
+    quiet = ("quic", "background-networking", "component-update", "sync", "gpu")
+    options = ("--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in quiet))
+    command = (CHROMIUM, *options, f"--user-data-dir={profile}", "--virtual-time-budget=30000", "--dump-dom", address)
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
+
+
+def row(page: str, label: str) -> list[str]:
+    """The cells of the table row that `label` heads."""
+    (found,) = re.findall(rf"<tr[^>]*><th[^>]*>{re.escape(label)}</th>(.*?)</tr>", page)
+    return [html.unescape(re.sub(r"<[^>]+>", "", cell)) for cell in re.findall(r"<td.*?</td>", found)]
+
+
+def test_two_runs_compared_show_names_parameters_and_learning_curves(project, browse):
+    project.repro()
+    registry = json.loads((project.folder / "registry/registry.json").read_text())
+    runs = [registry["models"][name]["run_id"] for name in ("dense_10", "tiny_cnn")]
+    mlflow.set_tracking_uri(f"sqlite:///{project.folder}/mlflow.db")
+    experiment = mlflow.get_experiment_by_name("digits").experiment_id
+    which = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"
+
+    compared = browse(f"#/compare-runs?{which}&numRuns=2")
+    assert row(compared, "Run Name:") == ["dense_10", "tiny_cnn"]
+    assert row(compared, "optimizer") == ["SGD", "Adam"]
+    assert row(compared, "batch_size") == ["32", "32"]
+    assert compared.count("val_accuracy") > 2
+
+    # A metric's name there is a link to its curves.
+    links = {html.unescape(link) for link in re.findall(r'href="([^"]*#/metric\?[^"]*)"', compared)}
+    (link,) = [link for link in links if "metric=%22epoch%2Fval_accuracy%22" in link]
+    curves = browse(link[link.index("#") :])
+    # Each curve is drawn twice, smoothed and faintly as it is; plotly leaves out points that lie on a straight line.
+    drawn = set(re.findall(r'<path class="js-line"[^>]* d="M([^"]+)"', curves))
+    assert len(drawn) == 2
+    assert all("L" in curve for curve in drawn)
+    assert set(re.findall(r">(\w+) \(epoch/val_accuracy\)<", curves)) == {"dense_10", "tiny_cnn"}
