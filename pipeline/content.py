@@ -59,17 +59,23 @@ class Content:
 
 
 def read(name: str, workspace: Path = Path()) -> Content:
-    """Read the content of one preset; Problem unless its files are the ones that its receipt was written for."""
+    """Read the content of one preset; Problem unless model, receipt and report belong together."""
     model, report = workspace / "models" / name, workspace / "reports" / name
+    receipt = checked_receipt(model)
+    metrics = read_json(report / "metrics.json")
+    if (report / "model.sha256").read_text().strip() != receipt["files_sha256"]["model.onnx"]:
+        raise Problem(f"{report} was made of another model: run `dvc repro evaluate@{name}`")
+    return Content(model, report, receipt, metrics, read_json(workspace / "data" / "prepared" / "dataset.json"))
+
+
+def checked_receipt(model: Path) -> dict:
+    """A model folder's receipt; Problem unless the files beside it are the ones that it was written for."""
     receipt = read_json(model / "receipt.json")
     for file, expected in receipt["files_sha256"].items():
         path = model / file
         if not path.exists() or sha256_of(path) != expected:
-            raise Problem(f"{path} is not the file that train@{name} wrote: restore it with `dvc checkout`")
-    if (report / "model.sha256").read_text().strip() != receipt["files_sha256"]["model.onnx"]:
-        raise Problem(f"{report} was made of another model: run `dvc repro evaluate@{name}`")
-    dataset = read_json(workspace / "data" / "prepared" / "dataset.json")
-    return Content(model, report, receipt, read_json(report / "metrics.json"), dataset)
+            raise Problem(f"{path} is not the file that train@{model.name} wrote: restore it with `dvc checkout`")
+    return receipt
 
 
 def serving_requirements() -> list[str]:

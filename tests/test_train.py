@@ -4,8 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import networks, register, train
+from pipeline import content, networks, train
 from pipeline.params import Augmentation, DenseModel, Named
+from pipeline.stage import Problem
 
 BLOCK = DenseModel.model_validate(
     {"family": "dense", "dense": [{"units": 4}], "optimizer": "SGD", "batch_size": 10, "epochs": 2}
@@ -90,7 +91,7 @@ TINY = {
 
 def trained_files(seed: int, repeats: int) -> dict[str, bytes]:
     """Run the stage here on the model `tiny`, in which all that a seed decides plays a part; the files it publishes."""
-    params = {"dataset": "digits", "validation": 20, "compare": ["tiny"], "models": {"tiny": TINY}}
+    params = {"dataset": "digits", "validation": 20, "compare": ["tiny"], "models": {"tiny": TINY}, "promotion": {}}
     Path("params.yaml").write_text(json.dumps(params | {"seed": seed, "repeats": repeats}))
     train.main("tiny")
     folder = Path("models/tiny")
@@ -113,9 +114,9 @@ def test_repeats_add_seeds_and_change_nothing_else(prepared, monkeypatch, capsys
     assert json.loads(repeated["repeats/seeds.json"]) == {"further_seeds": [1, 2]}
     assert "tiny  again, with seed 2" in capsys.readouterr().out
 
-    receipt = register.checked_receipt("tiny")
+    receipt = content.checked_receipt(Path("models/tiny"))
     assert (receipt["seed"], receipt["repeats"], len(receipt["epochs"])) == (0, 3, 2)
     assert set(receipt["files_sha256"]) == set(repeated) - {"receipt.json"}
     Path("models/tiny/repeats/2.onnx").write_bytes(b"another")
     with pytest.raises(Problem, match=r"models/tiny/repeats/2.onnx is not the file that train@tiny wrote"):
-        register.checked_receipt("tiny")
+        content.checked_receipt(Path("models/tiny"))
