@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline import integrity, tracking
+from pipeline.content import LOCK
 from pipeline.stage import Problem, read_json, run, sha256_of
 
 REGISTRY = Path("registry")
@@ -103,7 +104,7 @@ def facts(model: str, version, training, receipt: dict, dataset) -> Iterator[tup
     for file, digest in receipt["code_sha256"].items():
         yield "code", f"{digest}  {file}{changed(Path(file), digest)}"
     lock = receipt.get("lock_sha256")
-    yield "environment", f"{lock}  {tracking.LOCK}{changed(tracking.LOCK, lock)}" if lock else "lock file not recorded"
+    yield "environment", f"{lock}  {LOCK}{changed(LOCK, lock)}" if lock else "lock file not recorded"
     yield "packages", ", ".join(f"{name} {number}" for name, number in receipt["packages"].items())
     yield "machine", ", ".join(f"{key} {value}" for key, value in receipt["machine"].items())
     yield "dvc", ", ".join(f"{key} {value}" for key, value in dvc.items() if value) or "not run by DVC"

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable
 
 import optuna
-from filelock import FileLock
 from optuna.trial import FrozenTrial
 
 from pipeline import tracking
@@ -37,9 +36,9 @@ def mirror(study: optuna.Study, status: str) -> None:
     """
     from mlflow.entities import RunTag
 
-    with FileLock(tracking.root() / "mlflow.db.lock", timeout=10):  # or two processes might make the store
-        client, experiment = tracking.connect(study.user_attrs["dataset"])
-    tags = {f"sweep.{key}": value for key, value in study.user_attrs.items()}
+    client, experiment = tracking.connect(study.user_attrs["dataset"])
+    alive = {"process": tracking.this_process()}  # so that runs that a killed sweep leaves are told from living ones
+    tags = {f"sweep.{key}": value for key, value in study.user_attrs.items()} | alive
     found = client.search_runs([experiment], f"tags.`sweep.id` = '{tags['sweep.id']}'")
     parent = (found or [client.create_run(experiment, tags=tags, run_name=f"sweep {tags['sweep.model']}")])[0].info
     client.log_batch(parent.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
@@ -58,7 +57,8 @@ def log_trial(client, experiment: str, parent: str, child, trial: FrozenTrial, s
     from mlflow.entities import Metric, Param, RunTag
 
     if child is None:
-        started, tags = round(trial.datetime_start.timestamp() * 1000), {"mlflow.parentRunId": parent}
+        started = round(trial.datetime_start.timestamp() * 1000)
+        tags = {"mlflow.parentRunId": parent, "process": tracking.this_process()}
         child = client.create_run(experiment, started, tags, f"trial {trial.number}")
     client.log_batch(
         child.info.run_id,

@@ -61,15 +61,16 @@ def pixels(project) -> np.ndarray:
 
 
 def test_it_answers_the_test_images_as_the_report_says(project, invoke, pixels):
-    registry = json.loads((project.folder / "registry/registry.json").read_text())
-    report = project.folder / "reports" / registry["champion"]["model"]
-    expected = pd.read_csv(report / "predictions.csv").query("split == 'test'")
+    client = mlflow.MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    run_id = client.get_model_version_by_alias("digits", "champion").run_id  # of this workspace, or of an experiment
+    with open(client.download_artifacts(run_id, "report/predictions.csv")) as file:
+        expected = pd.read_csv(file).query("split == 'test'")
     status, answer = invoke({"inputs": pixels.tolist()})
     assert status == 200
     digits = [prediction["digit"] for prediction in answer["predictions"]]
     assert digits == expected["digit"].tolist()
     accuracy = np.mean(np.array(digits) == expected["label"])
-    assert round(float(accuracy), 6) == json.loads((report / "metrics.json").read_text())["test_accuracy"]
+    assert round(float(accuracy), 6) == client.get_run(run_id).data.metrics["test_accuracy"]
     first = answer["predictions"][0]
     assert first["confidence"] == max(first["probabilities"]) == first["probabilities"][first["digit"]]
     assert sum(first["probabilities"]) == pytest.approx(1, abs=1e-5)
