@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from pipeline.params import Augmentation
+from pipeline.blocks import Augmentation
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor, how: Augmentation) -> tf.Tensor:

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from pipeline import digits
-from pipeline.params import known, load
+from pipeline.blocks import known
+from pipeline.params import load
 from pipeline.stage import Problem, publish, run
 
 RAW = Path("data/raw")

@@ -4,7 +4,7 @@ from types import ModuleType
 
 import keras
 
-from pipeline.params import (
+from pipeline.blocks import (
     IMAGE_SIZE,
     CNNModel,
     Convolution,

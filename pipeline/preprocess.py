@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.params import IMAGE_SIZE, load
+from pipeline.blocks import IMAGE_SIZE
+from pipeline.params import load
 from pipeline.pixels import normalise
 from pipeline.stage import Problem, publish, run, sha256_of, write_json
 

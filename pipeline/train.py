@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 
 from pipeline import params as parameters
+from pipeline.blocks import Augmentation
 from pipeline.live import LiveRun
 from pipeline.pixels import denormalise
 from pipeline.receipt import surroundings
@@ -175,11 +176,11 @@ def training_batches(images: np.ndarray, labels: np.ndarray, block, seed: int):
     # fit(numpy, shuffle=True) repeats one permutation in every epoch once Keras is seeded; tf.data doesn't.
     order = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed, reshuffle_each_iteration=True)
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
-    how = getattr(block, "augmentation", parameters.Augmentation())
+    how = getattr(block, "augmentation", Augmentation())
 
     def batch(indices: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         chosen = tf.gather(all_images, indices)
-        if how != parameters.Augmentation():
+        if how != Augmentation():
             chosen = augment(chosen, draw, how)
         return chosen, tf.gather(all_labels, indices)
 

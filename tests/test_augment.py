@@ -2,7 +2,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.augment import augment
-from pipeline.params import Augmentation
+from pipeline.blocks import Augmentation
 
 
 def dots(count: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import onnx
 import pytest
 
 from pipeline import export, keras_names, networks
-from pipeline.params import CNNModel, DenseModel, PerceptronModel
+from pipeline.blocks import CNNModel, DenseModel, PerceptronModel
 from pipeline.stage import Problem
 
 CNN = CNNModel.model_validate(

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from pipeline import keras_names, networks
-from pipeline.params import CNNModel, DenseModel, PerceptronModel, load
+from pipeline.blocks import CNNModel, DenseModel, PerceptronModel
+from pipeline.params import load
 from pipeline.stage import Problem
 
 TRAINING = {"batch_size": 8, "epochs": 1}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline import content, networks, train
-from pipeline.params import Augmentation, DenseModel, Named
+from pipeline.blocks import Augmentation, DenseModel, Named
 from pipeline.stage import Problem
 
 BLOCK = DenseModel.model_validate(
