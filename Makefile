@@ -54,7 +54,7 @@ lineage: $(READY) ## what made the champion (or MODEL=models:/mnist/3), and whet
 
 lock: $(READY) ## resolve pyproject.toml anew into requirements.lock
 	uv pip compile --quiet --universal --generate-hashes --upgrade --python-version 3.11 --no-header \
-		--no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements.lock
+		--group dev pyproject.toml -o requirements.lock
 
 $(READY): requirements.lock
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 on PATH; install one, or name it: make PYTHON=…" >&2; exit 1; }
