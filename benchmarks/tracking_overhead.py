@@ -1,11 +1,16 @@
 """What does logging each epoch to MLflow cost a training? Fits one preset in turn with and without, in one process.
 
-Prints the seconds of `fit` and their ratio, pair by pair: python -m benchmarks.tracking_overhead [model] [pairs]
+Prints, pair by pair, the ratio of the seconds of `fit`, and the CPU seconds that the logging process took while `fit`
+ran, as a share of fit's own: on a busy machine the first is noise, the second isn't.
+
+    python -m benchmarks.tracking_overhead [model] [pairs]
 """
 
 import sys
 import time
-from statistics import median
+from statistics import median, quantiles
+
+import psutil
 
 from pipeline.live import LiveRun
 from pipeline.params import load
@@ -13,7 +18,7 @@ from pipeline.stage import read_json
 from pipeline.train import PREPARED, trained
 
 
-def main(model: str = "dense_512", pairs: str = "5") -> None:
+def main(model: str = "dense_512", pairs: str = "10") -> None:
     params, dataset = load(), read_json(PREPARED / "dataset.json")
     block = params.model(model)
     made_of = {
@@ -23,19 +28,49 @@ def main(model: str = "dense_512", pairs: str = "5") -> None:
         "parameters": block.model_dump(mode="json"),
     }
 
-    def seconds(on_epoch=lambda entry: None) -> float:
+    def fit(on_epoch=lambda entry: None) -> tuple[float, float]:
+        """Seconds of `fit`, and CPU seconds of this process over them."""
+        before = cpu_seconds(psutil.Process())
         _, epochs = trained(model, block, dataset["classes"], params.seed, on_epoch)
-        return sum(epoch["seconds"] for epoch in epochs)
+        return sum(epoch["seconds"] for epoch in epochs), cpu_seconds(psutil.Process()) - before
 
-    seconds()  # TensorFlow's import and its first run count for neither side
-    ratios = []
-    for _ in range(int(pairs)):
-        without = seconds()
+    def logged_fit() -> tuple[float, float]:
+        """Seconds of `fit`, and the logging process's CPU seconds as a share of this one's."""
         with LiveRun(made_of) as live:
-            time.sleep(3)  # the follower's start is beside the fit in a real training too: TensorFlow is imported then
-            ratios.append(seconds(live.send) / without)
-        print(f"with / without: {ratios[-1]:.3f}", flush=True)
-    print(f"{model}: median of {len(ratios)} pairs {median(ratios):.3f}, from {min(ratios):.3f} to {max(ratios):.3f}")
+            follower = psutil.Process(live._process.pid)
+            before = when_idle(follower)  # in a training it starts while TensorFlow is imported; here that is over
+            seconds, own = fit(live.send)
+            return seconds, (cpu_seconds(follower) - before) / own
+
+    fit()  # TensorFlow's import and its first run count for neither side
+    ratios, shares = [], []
+    for pair in range(int(pairs)):
+        if pair % 2:  # first and second in turn: a machine that speeds up favours neither
+            (seconds, share), (without, _) = logged_fit(), fit()
+        else:
+            (without, _), (seconds, share) = fit(), logged_fit()
+        ratios.append(seconds / without)
+        shares.append(share)
+        print(f"with / without: {ratios[-1]:.3f}   CPU of logging: {share:.2%} of fit's", flush=True)
+    low, _, high = quantiles(ratios, n=4)
+    print(
+        f"{model}, {len(ratios)} pairs: ratio of fit times, median {median(ratios):.3f} (quartiles {low:.3f} to "
+        f"{high:.3f}); CPU of logging, median {median(shares):.2%} of fit's, at most {max(shares):.2%}"
+    )
+
+
+def when_idle(process: psutil.Process) -> float:
+    """Wait until a process has started and used no CPU for a second; its CPU seconds so far."""
+    before, now = -1.0, 0.0
+    while now != before or now == 0:
+        time.sleep(1)
+        before, now = now, cpu_seconds(process)
+    return now
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 if __name__ == "__main__":

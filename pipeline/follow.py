@@ -26,7 +26,8 @@ def follow(messages: Iterator[dict]) -> None:
     made_of = next(messages)
     client, experiment_id = tracking.connect(made_of["dataset"])
     tracking.close_dead_runs(client, experiment_id)
-    tags = {"training": made_of["training"], "process": tracking.this_process()}
+    tags = {"training": made_of["training"], "made_of": tracking.fingerprint(made_of)}
+    tags["process"] = tracking.this_process()
     run_id = client.create_run(experiment_id, tags=tags, run_name=made_of["model"]).info.run_id
     tracking.log_numbers(client, run_id, tracking.settings(made_of), [])
     status = "KILLED"

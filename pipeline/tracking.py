@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Mapping
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from pipeline.stage import Problem
 
 RECEIPT = "training/receipt.json"
 DIFF = "training/uncommitted.diff"  # of a run whose code was not as committed
+MADE_OF = ("model", "dataset", "data_sha256", "seed", "repeats", "parameters")
+LIVE_TAGS = {"training", "made_of", "process"}  # what tells one live run from another until `register` completes it
 KEPT_FILES = ("model.keras", "model.tflite", "history.csv", "receipt.json")
 
 
@@ -79,8 +82,6 @@ def upsert(client, experiment_id: str, registered: str, content: Content):
 
     found = client.search_runs([experiment_id], f"tags.content_key = '{content.key}'", max_results=1)
     live = client.search_runs([experiment_id], f"tags.training = '{content.receipt['training']}'", max_results=1)
-    if found and live and "content_key" not in live[0].data.tags:
-        client.delete_run(live[0].info.run_id)  # the same content was trained once more
     runs = found or live
     if not runs:
         start = milliseconds(content.receipt["started"])
@@ -88,6 +89,7 @@ def upsert(client, experiment_id: str, registered: str, content: Content):
     run_id = runs[0].info.run_id
     if not found or found[0].info.status != "FINISHED" or not logged_model(client, experiment_id, run_id):
         complete_run(client, experiment_id, run_id, content)
+    delete_superseded(client, experiment_id, content.receipt)
     versions = client.search_model_versions(f"name = '{registered}' AND tags.content_key = '{content.key}'")
     if versions:
         return versions[0]
@@ -110,12 +112,30 @@ def complete_run(client, experiment_id: str, run_id: str, content: Content) -> N
         client.log_text(run_id, diff, DIFF)
     if not logged_model(client, experiment_id, run_id):
         log_model(run_id, content.model / "model.onnx")
+    for tag in LIVE_TAGS & client.get_run(run_id).data.tags.keys():
+        client.delete_tag(run_id, tag)  # a run is the same, whether or not it was shown live
     client.set_terminated(run_id, "FINISHED", milliseconds(receipt["epochs"][-1]["finished"]))
 
 
+def delete_superseded(client, experiment_id: str, receipt: dict) -> None:
+    """Delete the live runs of finished trainings of the very same, whose files a later one has replaced.
+
+    They never became a content, and can't any more. Killed and failed runs stay: they tell what happened.
+    """
+    of_the_same = f"tags.made_of = '{fingerprint(receipt)}' AND attributes.status = 'FINISHED'"
+    for run in client.search_runs([experiment_id], of_the_same):
+        if "content_key" not in run.data.tags:
+            client.delete_run(run.info.run_id)
+
+
+def fingerprint(made_of: dict) -> str:
+    """The sha256 of what a training starts from, the code aside; of its receipt too, which begins with the same."""
+    return sha256(json.dumps({key: made_of[key] for key in MADE_OF}, sort_keys=True).encode()).hexdigest()
+
+
 def settings(made_of: dict) -> dict[str, Any]:
-    """A run's parameters: data set, seed and the model's block, flat."""
-    return flatten({"dataset": made_of["dataset"], "seed": made_of["seed"], **made_of["parameters"]})
+    """A run's parameters: data set, seed, number of seeds and the model's block, flat."""
+    return flatten({key: made_of[key] for key in ("dataset", "seed", "repeats")} | made_of["parameters"])
 
 
 def epoch_points(epoch: dict) -> list:

@@ -14,7 +14,14 @@ from mlflow.tracking import MlflowClient
 
 from pipeline.live import LiveRun
 
-MADE_OF = {"model": "some", "dataset": "digits", "data_sha256": "0", "seed": 7, "parameters": {"epochs": 2}}
+MADE_OF = {
+    "model": "some",
+    "dataset": "digits",
+    "data_sha256": "0",
+    "seed": 7,
+    "repeats": 1,
+    "parameters": {"epochs": 2},
+}
 
 
 def epoch(number: int) -> dict:
@@ -57,7 +64,7 @@ def test_epochs_appear_while_training_runs_and_the_run_finishes(store):
         live.send(epoch(1))
         (run,) = eventually(lambda: [run for run in runs(store) if "epoch/loss" in run.data.metrics])
         assert (run.info.status, run.info.run_name) == ("RUNNING", "some")
-        assert run.data.params == {"dataset": "digits", "seed": "7", "epochs": "2"}
+        assert run.data.params == {"dataset": "digits", "seed": "7", "repeats": "1", "epochs": "2"}
         assert run.data.metrics["system/cpu_utilization_percentage"] == 50
         live.send(epoch(2))
     (run,) = runs(store)

@@ -182,3 +182,15 @@ def test_an_experiment_runs_elsewhere_and_lands_in_the_one_store(project, client
     assert added.data.params["epochs"] == "1"
     assert added.data.tags["dvc.experiment"] == "narrow"
     assert str(project.folder / "mlruns") in added.info.artifact_uri
+
+
+def test_training_by_hand_again_and_again_leaves_one_run(project, client):
+    project.repro()
+    registry = read(project, "registry/registry.json")
+    before = {run.info.run_id for run in runs(client)}
+    for _ in range(2):
+        project.run("python", "-m", "pipeline.train", "dense_10")
+    assert len(runs(client)) == len(before) + 2  # both were shown while they ran
+    project.run("python", "-m", "pipeline.register")
+    assert {run.info.run_id for run in runs(client)} == before
+    assert read(project, "registry/registry.json") == registry
