@@ -6,7 +6,9 @@ ran, as a share of fit's own: on a busy machine the first is noise, the second i
     python -m benchmarks.tracking_overhead [model] [pairs]
 """
 
+import os
 import sys
+import tempfile
 import time
 from statistics import median, quantiles
 
@@ -21,12 +23,8 @@ from pipeline.train import PREPARED, trained
 def main(model: str = "dense_512", pairs: str = "10") -> None:
     params, dataset = load(), read_json(PREPARED / "dataset.json")
     block = params.model(model)
-    made_of = {
-        "model": f"benchmark {model}",
-        "dataset": "benchmark",
-        "seed": 0,
-        "parameters": block.model_dump(mode="json"),
-    }
+    made_of = {"model": model, "dataset": "benchmark", "data_sha256": "", "seed": params.seed, "repeats": 1}
+    made_of["parameters"] = block.model_dump(mode="json")
 
     def fit(on_epoch=lambda entry: None) -> tuple[float, float]:
         """Seconds of `fit`, and CPU seconds of this process over them."""
@@ -42,6 +40,8 @@ def main(model: str = "dense_512", pairs: str = "10") -> None:
             seconds, own = fit(live.send)
             return seconds, (cpu_seconds(follower) - before) / own
 
+    store = tempfile.TemporaryDirectory()
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{store.name}/mlflow.db"
     fit()  # TensorFlow's import and its first run count for neither side
     ratios, shares = [], []
     for pair in range(int(pairs)):
