@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test compare sweep ui serve rollback rebuild-tracking lineage lock
+.PHONY: help run test compare sweep ui serve rollback rebuild-tracking lineage bench lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -51,6 +51,10 @@ rebuild-tracking: $(READY) ## make MLflow's runs, versions and aliases anew, fro
 
 lineage: $(READY) ## what made the champion (or MODEL=models:/mnist/3), and whether all is as recorded
 	@python -m pipeline.lineage $(MODEL)
+
+bench: $(READY) ## what the README's figures of serving come from: 10 minutes on a machine with nothing else to do
+	python -m benchmarks.serving
+	python -m benchmarks.batch
 
 lock: $(READY) ## resolve pyproject.toml anew into requirements.lock
 	uv pip compile --quiet --universal --generate-hashes --upgrade --python-version 3.11 --no-header \

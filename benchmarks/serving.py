@@ -1,0 +1,159 @@
+"""How fast, how large and how steady is serving? `make bench` serves one network in six ways and prints the tables.
+
+All servers run at once and are asked in turn, so that what else the machine does falls on all alike. The network is the
+champion's: as it is registered, on MLflow's server and in the app, and in MLflow's own flavours.
+
+    python -m benchmarks.serving [rounds]
+"""
+
+import json
+import os
+import platform
+import sys
+import tempfile
+import threading
+import time
+from datetime import date
+from pathlib import Path
+from statistics import median, quantiles
+
+import numpy as np
+
+from benchmarks.servers import DEFAULT, GRAPH, NOTHING, OURS, Server, app, mlflow_server, save_flavours
+from pipeline import tracking
+from pipeline.stage import read_json
+
+APP = "the app"
+JSON, RAW = "application/json", "application/octet-stream"
+EACH = 20  # requests to one server before it is the next one's turn
+CLIENTS, SECONDS = 8, 30
+
+
+def main(rounds: str = "15") -> None:
+    registry = read_json(Path("registry/registry.json"))
+    name, champion = registry["champion"]["model"], f"models:/{registry['name']}@champion"
+    tracking.connect(registry["name"])
+    images = np.rint(np.load("data/prepared/test/images.npy", mmap_mode="r")[:100, ..., 0] * 255)
+    cores = len(os.sched_getaffinity(0))
+    print(f"{name}, {cores} cores, {platform.machine()}, Python {platform.python_version()}, {date.today()}\n")
+    with tempfile.TemporaryDirectory() as folder:
+        flavours = save_flavours(name, champion, Path(folder))
+        servers: dict[str, Server] = {}
+        try:
+            for label, place in flavours.items():
+                servers[label] = mlflow_server(place, Path(folder) / f"{len(servers)}.log")
+            servers[APP] = app(champion, Path(folder) / "app.log")
+            print_latencies(servers, images, int(rounds))
+            print_load(servers[APP], images[0].astype(np.uint8).tobytes())
+        finally:
+            for server in servers.values():
+                server.stop()
+
+
+def print_latencies(servers: dict[str, Server], images: np.ndarray, rounds: int) -> None:
+    """A row for each server: milliseconds of one and of 100 images, memory after that, and seconds until ready."""
+    asked: dict[str, tuple] = {}
+    for label, server in servers.items():
+        for n in (1, 100):
+            pixels = images[:n, ..., None] if usual(label) else images[:n]
+            body = json.dumps({"inputs": pixels.astype(int).tolist()}).encode()
+            asked[f"{label}, {n}"] = (server, "/invocations", body, JSON)
+    for n in (1, 100):
+        asked[f"raw, {n}"] = (servers[APP], "/predict", images[:n].astype(np.uint8).tobytes(), RAW)
+    times = in_turn(asked, rounds)
+
+    def row(label: str, name: str, memory: str = "", ready: str = "") -> None:
+        single, batch = times[f"{label}, 1"], times[f"{label}, 100"]
+        print(
+            f"| {name} | {median(single):.2f} ms | {p99(single):.1f} ms | {median(batch):.1f} ms | {memory} | {ready} |"
+        )
+
+    print("| served by | 1 image, median | p99 | 100 images, median | memory | ready after |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for label, server in servers.items():
+        row(label, label, f"{server.memory() / 1e6:.0f} MB", f"{server.seconds_to_ready:.1f} s")
+    row("raw", "the app, raw bytes to /predict")
+    print(f"\nn = {len(times['raw, 1'])} requests of one image, {len(times['raw, 100'])} of 100\n")
+
+    one, hundred = ({label: median(times[f"{label}, {n}"]) for label in (*servers, "raw")} for n in (1, 100))
+    stock = min(hundred[label] for label in servers if usual(label))
+    ready = {label: server.seconds_to_ready for label, server in servers.items()}
+    ratios = {
+        "1 image: the default flavour / ours": one[DEFAULT] / one[OURS],
+        "1 image: ours / does nothing": one[OURS] / one[NOTHING],
+        "1 image: the app, raw bytes / does nothing": one["raw"] / one[NOTHING],
+        "100 images: the fastest stock flavour of the usual network / ours": stock / hundred[OURS],
+        "100 images: the same / the app, same JSON": stock / hundred[APP],
+        "100 images: the same / the app, raw bytes": stock / hundred["raw"],
+        "100 images: MLflow's ONNX flavour with our graph / ours": hundred[GRAPH] / hundred[OURS],
+        "ready: ours / the default flavour": ready[OURS] / ready[DEFAULT],
+        "ready: the app / the default flavour": ready[APP] / ready[DEFAULT],
+    }
+    for what, ratio in ratios.items():
+        print(f"{ratio:8.2f}  {what}")
+
+
+def usual(label: str) -> bool:
+    """Whether it is one of MLflow's flavours with a network as introductions build it, for images [28, 28, 1]."""
+    return label.startswith("mlflow.") and label != GRAPH
+
+
+def in_turn(asked: dict[str, tuple], rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of each question (server, path, body, content type), asked in turn; the first round warms up."""
+    times: dict[str, list[float]] = {label: [] for label in asked}
+    for turn in range(rounds + 1):
+        for label, (server, *question) in asked.items():
+            connection = server.connection()  # a server closes one that is idle for seconds
+            server.post(connection, *question)
+            for _ in range(EACH // 5 if label.endswith("100") else EACH):
+                start = time.perf_counter()
+                server.post(connection, *question)
+                if turn:
+                    times[label].append((time.perf_counter() - start) * 1000)
+            connection.close()
+    return times
+
+
+def print_load(server: Server, body: bytes) -> None:
+    """What 8 clients at once for 30 seconds get, and what it does to the server's memory."""
+    latencies: list[list[float]] = [[] for _ in range(CLIENTS)]
+    failures: list[str] = []
+    end = time.perf_counter() + SECONDS
+
+    def client(mine: list[float]) -> None:
+        connection = server.connection()
+        while (start := time.perf_counter()) < end:
+            try:
+                server.post(connection, "/predict", body, RAW)
+            except (OSError, RuntimeError) as error:
+                failures.append(str(error))
+                connection = server.connection()
+            mine.append((time.perf_counter() - start) * 1000)
+
+    threads = [threading.Thread(target=client, args=(mine,)) for mine in latencies]
+    for thread in threads:
+        thread.start()
+    memory = []
+    while time.perf_counter() < end:
+        memory.append((time.perf_counter(), server.memory()))
+        time.sleep(0.1)
+    for thread in threads:
+        thread.join()
+    everything = [value for mine in latencies for value in mine]
+    began = memory[0][0]
+    first = np.mean([value for moment, value in memory if moment < began + 5])
+    last = np.mean([value for moment, value in memory if moment >= end - 5])
+    half, most = median(everything), p99(everything)
+    print(f"{CLIENTS} clients for {SECONDS} s: {len(everything) / SECONDS:.0f} images/s, {len(failures)} errors")
+    print(f"p50 {half:.1f} ms, p99 {most:.1f} ms ({most / half:.1f} times)")
+    print(f"memory {first / 1e6:.0f} to {last / 1e6:.0f} MB ({last / first - 1:+.1%})")
+    for failure in sorted(set(failures))[:5]:
+        print(f"  {failure}")
+
+
+def p99(values: list[float]) -> float:
+    return quantiles(values, n=100)[98]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
