@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from pipeline.stage import Problem, read_json, sha256_of
+from pipeline.stage import Problem, missing, read_json, sha256_of
 
 SERVING_CODE = Path("serving/model.py")
 SERVING_PACKAGES = ("mlflow", "numpy", "onnxruntime")
@@ -29,12 +30,27 @@ class Content:
         return self.receipt["model"]
 
     @property
+    def artifacts(self) -> dict[str, Path]:
+        """The files of the registered model, by the names under which MLflow keeps them."""
+        return {"onnx": self.model / "model.onnx", "golden": self.report / "golden.json"}
+
+    @cached_property
+    def artifacts_sha256(self) -> dict[str, str]:
+        return {f"{name}_sha256": sha256_of(path) for name, path in self.artifacts.items()}
+
+    @property
     def key(self) -> str:
         """The sha256 of all that the model is made of, all that it gives, and all that serves it."""
         content = {key: self.receipt[key] for key in ("model", "dataset", "data_sha256", "seed", "parameters")}
-        content |= {"onnx": self.receipt["files_sha256"]["model.onnx"], "metrics": self.metrics}
+        content |= {"files": self.artifacts_sha256, "metrics": self.metrics}
         content |= {"serving": sha256_of(SERVING_CODE), "requirements": serving_requirements()}
         return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def metadata(self) -> dict[str, str | float | int]:
+        """What the registered model says of itself wherever it is copied, without a tracking store."""
+        figures = {key: self.metrics[key] for key in ("val_accuracy", "test_accuracy", "parameters")}
+        onnx = self.artifacts_sha256["onnx_sha256"]
+        return {"model": self.name, "dataset": self.dataset["name"], "onnx_sha256": onnx, **figures}
 
     def tags(self) -> dict[str, str]:
         """The tags of its run and of its registered version; what is unknown is left out."""
@@ -47,7 +63,7 @@ class Content:
             "code_sha256": sha256(code.encode()).hexdigest(),
             "lock_sha256": receipt["lock_sha256"],
             "serving_code_sha256": sha256_of(SERVING_CODE),
-            "onnx_sha256": receipt["files_sha256"]["model.onnx"],
+            **self.artifacts_sha256,
             "onnx_size": (self.model / "model.onnx").stat().st_size,
             "val_accuracy": self.metrics["val_accuracy"],
             "mlflow.source.git.commit": receipt["git"]["commit"],
@@ -65,7 +81,11 @@ def read(name: str, workspace: Path = Path()) -> Content:
     metrics = read_json(report / "metrics.json")
     if (report / "model.sha256").read_text().strip() != receipt["files_sha256"]["model.onnx"]:
         raise Problem(f"{report} was made of another model: run `dvc repro evaluate@{name}`")
-    return Content(model, report, receipt, metrics, read_json(workspace / "data" / "prepared" / "dataset.json"))
+    found = Content(model, report, receipt, metrics, read_json(workspace / "data" / "prepared" / "dataset.json"))
+    for path in found.artifacts.values():
+        if not path.exists():
+            raise missing(path)
+    return found
 
 
 def checked_receipt(model: Path) -> dict:

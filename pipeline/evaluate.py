@@ -3,6 +3,7 @@
 ONNX Runtime runs the very file that is served. The test split is read here and nowhere else.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +35,15 @@ def main(name: str) -> None:
         spread = measures.spread([score["accuracy"] for score in scores]) if len(scores) > 1 else {}
         metrics |= {f"{split}_{key}": value for key, value in (scores[0] | spread).items()}
         tables.append(measures.predictions(split, index, labels, probabilities))
+        if split == "val":
+            golden = measures.golden(pixels, labels, probabilities)
     if len(sessions) > 1:
         metrics["repeats"] = len(sessions)
     with publish(REPORTS / name) as folder:
         write_json(folder / "metrics.json", metrics)
         (folder / "model.sha256").write_text(sha256_of(MODELS / name / "model.onnx") + "\n")
         pd.concat(tables).to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
+        (folder / "golden.json").write_text(json.dumps(golden) + "\n")
         # What follows shows the test split, which was read last.
         measures.per_class(labels, probabilities).to_csv(folder / "classes.csv", index=False, float_format="%.6f")
         figures.confusion(labels, probabilities.argmax(axis=1), folder / "confusion_matrix.png")

@@ -18,7 +18,7 @@ Check = tuple[str, str]  # an outcome, and the file or the sentence that it is a
 
 
 def check_registered(client, version, receipt: dict, scratch: Path) -> Iterator[Check]:
-    """The registered copy that is served, network and code, and the run's receipt: against the version's tags."""
+    """The registered copy, its files and the code that serves it, and the run's receipt: against the version's tags."""
     from mlflow.artifacts import download_artifacts
 
     place = client.get_model_version_download_uri(version.name, version.version)
@@ -26,7 +26,8 @@ def check_registered(client, version, receipt: dict, scratch: Path) -> Iterator[
     try:
         flavor = YAML(typ="safe").load(folder / "MLmodel")["flavors"]["python_function"]
         # MLflow notes where the code came from, and keeps it under its last name.
-        files = {"onnx": flavor["artifacts"]["onnx"]["path"], "serving_code": Path(flavor["model_code_path"]).name}
+        files = {"serving_code": Path(flavor["model_code_path"]).name}
+        files |= {name: artifact["path"] for name, artifact in flavor["artifacts"].items()}
     except FileNotFoundError:
         files = {}
         yield MISSING, f"{place}/MLmodel"

@@ -28,6 +28,22 @@ def predictions(split: str, index: np.ndarray, labels: np.ndarray, probabilities
     return pd.concat([head, pd.DataFrame(probabilities, columns=columns)], axis=1)
 
 
+def golden(pixels: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, list]:
+    """One image of each class and the model's answer, for the served model to check itself by.
+
+    The most confident of the right answers; of a class that the model never gets right, of the wrong ones: such an
+    answer holds on every machine.
+    """
+    digits = probabilities.argmax(axis=1)
+    rank = probabilities.max(axis=1) + (digits == labels)
+    chosen = [int(np.where(labels == digit, rank, -1).argmax()) for digit in np.unique(labels)]
+    return {
+        "pixels": np.rint(pixels[chosen]).astype(int).tolist(),
+        "digits": digits[chosen].tolist(),
+        "probabilities": probabilities[chosen].astype(np.float64).round(6).tolist(),
+    }
+
+
 def per_class(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
     """Precision, recall, F1 and number of images of each class."""
     classes = np.arange(probabilities.shape[1])

@@ -111,7 +111,7 @@ def complete_run(client, experiment_id: str, run_id: str, content: Content) -> N
     if diff := receipt["git"].get("diff"):
         client.log_text(run_id, diff, DIFF)
     if not logged_model(client, experiment_id, run_id):
-        log_model(run_id, content.model / "model.onnx")
+        log_model(run_id, content)
     for tag in LIVE_TAGS & client.get_run(run_id).data.tags.keys():
         client.delete_tag(run_id, tag)  # a run is the same, whether or not it was shown live
     client.set_terminated(run_id, "FINISHED", milliseconds(receipt["epochs"][-1]["finished"]))
@@ -196,8 +196,8 @@ def logged_model(client, experiment_id: str, run_id: str):
     return next((model for model in found if model.status == "READY"), None)
 
 
-def log_model(run_id: str, onnx: Path) -> None:
-    """Log the ONNX file and the serving code as the model that `mlflow models serve` serves."""
+def log_model(run_id: str, content: Content) -> None:
+    """Log the content's files and the serving code as the model that `mlflow models serve` serves."""
     import mlflow
     import numpy as np
     from mlflow.models import ModelSignature
@@ -211,10 +211,11 @@ def log_model(run_id: str, onnx: Path) -> None:
         mlflow.pyfunc.log_model(
             name="model",
             python_model=str(SERVING_CODE),
-            artifacts={"onnx": str(onnx)},
+            artifacts={name: str(path) for name, path in content.artifacts.items()},
             signature=ModelSignature(inputs=Schema([pixels]), outputs=Schema(answer)),
             input_example=np.zeros((1, 28, 28), np.float32),
             pip_requirements=serving_requirements(),
+            metadata=content.metadata(),
         )
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
@@ -86,3 +87,23 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         "register",
     ], ran  # fmt: skip
     return project
+
+
+def write_onnx(path: Path, wrong: int) -> None:
+    """A network that sees the label in the first ten pixels, and takes each of the digits below `wrong` for a 9."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = np.zeros((784, 10), np.float32)
+    weights[np.arange(10), [9 if digit < wrong else digit for digit in range(10)]] = 0.02
+    nodes = [
+        helper.make_node("Flatten", ["pixels"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["probabilities"]),
+    ]
+    entry = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["images", 28, 28])
+    leave = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["images", 10])
+    graph = helper.make_graph(nodes, "network", [entry], [leave], [numpy_helper.from_array(weights, "weights")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    helper.set_model_props(model, {"parameters": "7840"})
+    onnx.save(model, path)

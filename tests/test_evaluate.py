@@ -2,12 +2,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from pipeline import evaluate
 from pipeline.stage import Problem
+from tests.conftest import write_onnx
 
 VAL, TEST = 20, 40
 
@@ -37,23 +36,6 @@ def further_seeds(*seeds: int) -> None:
     Path("models/dense_10/repeats/seeds.json").write_text(json.dumps({"further_seeds": seeds}))
 
 
-def write_onnx(path: Path, wrong: int) -> None:
-    """A network that sees the label in the first ten pixels, and takes each of the digits below `wrong` for a 9."""
-    weights = np.zeros((784, 10), np.float32)
-    weights[np.arange(10), [9 if digit < wrong else digit for digit in range(10)]] = 0.02
-    nodes = [
-        helper.make_node("Flatten", ["pixels"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weights"], ["scores"]),
-        helper.make_node("Softmax", ["scores"], ["probabilities"]),
-    ]
-    entry = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["images", 28, 28])
-    leave = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["images", 10])
-    graph = helper.make_graph(nodes, "network", [entry], [leave], [numpy_helper.from_array(weights, "weights")])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
-    helper.set_model_props(model, {"parameters": "7840"})
-    onnx.save(model, path)
-
-
 def metrics() -> dict:
     evaluate.main("dense_10")
     return json.loads(Path("reports/dense_10/metrics.json").read_text())
@@ -63,6 +45,16 @@ def test_one_seed_gives_the_figures_of_the_published_model_alone(workspace):
     found = metrics()
     assert set(found) == {"parameters", "val_accuracy", "val_loss", "test_accuracy", "test_loss"}
     assert (found["parameters"], found["val_accuracy"], found["test_accuracy"]) == (7840, 1, 1)
+
+
+def test_the_golden_file_has_a_validation_image_of_each_digit_and_the_models_answer(workspace):
+    write_onnx(Path("models/dense_10/model.onnx"), wrong=3)
+    evaluate.main("dense_10")
+    golden = json.loads(Path("reports/dense_10/golden.json").read_text())
+    assert np.shape(golden["pixels"]) == (10, 28, 28)
+    assert np.array(golden["pixels"])[:, 0, :10].tolist() == (255 * np.eye(10, dtype=int)).tolist()
+    assert golden["digits"] == [9, 9, 9, *range(3, 10)]
+    assert np.argmax(golden["probabilities"], axis=1).tolist() == golden["digits"]
 
 
 def test_repeats_add_mean_and_deviation_and_leave_the_published_models_figures(workspace):

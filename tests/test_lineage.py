@@ -68,6 +68,7 @@ def test_it_tells_all_that_made_the_champion(project, champion):
         f"tensorflow {receipt['packages']['tensorflow']}",
         receipt["machine"]["system"],
         f"same         {champion['folder'].as_uri()}/artifacts/model.onnx",
+        f"same         {champion['folder'].as_uri()}/artifacts/golden.json",
         f"same         {champion['folder'].as_uri()}/model.py",
         "same         models/tiny_cnn/model.keras",
         "same         data/prepared/test/images.npy",
@@ -87,7 +88,7 @@ def test_it_tells_all_that_made_the_champion(project, champion):
             ["model.py"],
             ["data/prepared/train/images.npy", "data/prepared/test/labels.npy", "models/tiny_cnn/model.onnx"],
         ),
-        ([], ["data/prepared/dataset.json", "models/tiny_cnn/model.tflite"]),
+        (["artifacts/golden.json"], ["data/prepared/dataset.json", "models/tiny_cnn/model.tflite"]),
     ],
 )
 def test_each_changed_file_is_named_and_no_other(project, champion, registered, here):

@@ -30,6 +30,13 @@ def test_per_class():
     assert table.loc[2].to_dict() == {"precision": 0, "recall": 0, "f1": 0, "images": 1}
 
 
+def test_golden_images_are_the_surest_right_answers_and_of_a_class_that_is_never_met_the_surest_wrong_one():
+    labels = np.array([0, 0, 0, 1, 1])
+    probabilities = np.array([[0.6, 0.4], [0.7, 0.3], [0.1, 0.9], [0.8, 0.2], [0.95, 0.05]], np.float32)
+    golden = measures.golden(np.arange(5.0).reshape(5, 1, 1), labels, probabilities)
+    assert golden == {"pixels": [[[1]], [[4]]], "digits": [0, 0], "probabilities": [[0.7, 0.3], [0.95, 0.05]]}
+
+
 def test_predictions_and_their_confusion():
     val = measures.predictions("val", np.array([9]), LABELS[:1], PROBABILITIES[:1])
     test = measures.predictions("test", np.array([4, 5, 6, 7]), LABELS, PROBABILITIES)
