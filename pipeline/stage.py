@@ -52,6 +52,19 @@ def publish(folder: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+@contextmanager
+def silence() -> Iterator[None]:
+    """Send stderr nowhere: TensorFlow, its converters and LiteRT remark on the machine where no setting stops them."""
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
 def write_json(path: Path, content: dict) -> None:
     """Write `content` as JSON that a person can read and a diff can follow."""
     path.write_text(json.dumps(content, indent=2) + "\n")

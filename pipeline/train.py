@@ -3,8 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,9 +15,10 @@ from pipeline.blocks import Augmentation
 from pipeline.live import LiveRun
 from pipeline.pixels import denormalise
 from pipeline.receipt import surroundings
-from pipeline.stage import Problem, publish, read_json, run, sha256_of, write_json
+from pipeline.stage import Problem, publish, read_json, run, sha256_of, silence, write_json
 
 PREPARED = Path("data/prepared")
+CALIBRATION_IMAGES = 300  # more move no accuracy by as much as one image in a thousand, and take seconds
 
 
 class Diverged(Problem):
@@ -49,7 +49,8 @@ def main(name: str) -> None:
         metadata = {"model": name, "parameters": str(network.count_params())}
         pixels = denormalise(load_split("val")[0])
         with silence():
-            export.export(networks.from_pixels(network, block), folder, metadata, pixels)
+            calibration = calibration_pixels(params.seed)
+            export.export(networks.from_pixels(network, block), folder, metadata, pixels, calibration)
         history = pd.DataFrame([{"epoch": epoch["epoch"], **epoch["metrics"]} for epoch in epochs])
         history.to_csv(folder / "history.csv", index=False)
         # Only now, so that the published files are the same with and without repeats.
@@ -87,23 +88,17 @@ def trained(name: str, block, classes: int, seed: int, on_epoch: Callable[[dict]
     return network, fit(name, network, block, seed, on_epoch)
 
 
-@contextmanager
-def silence() -> Iterator[None]:
-    """Send stderr nowhere: TensorFlow and its converters remark on the machine where no setting stops them."""
-    stderr = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-
-
 def load_split(split: str) -> tuple[np.ndarray, np.ndarray]:
     """A prepared split: images, float32 [n, 28, 28, 1] in [0, 1], and one-hot labels, float32 [n, classes]."""
     images, labels = (np.load(PREPARED / split / f"{part}.npy", mmap_mode="r") for part in ("images", "labels"))
     return images, labels
+
+
+def calibration_pixels(seed: int) -> np.ndarray:
+    """Training images, drawn by the seed, for the ranges of the 8-bit file: float32 [n, 28, 28], 0…255."""
+    images, _ = load_split("train")
+    chosen = np.random.default_rng(seed).choice(len(images), min(CALIBRATION_IMAGES, len(images)), replace=False)
+    return denormalise(images[np.sort(chosen)])
 
 
 def fit(name: str, network, block, seed: int, on_epoch: Callable[[dict], None] = lambda entry: None) -> list[dict]:

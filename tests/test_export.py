@@ -2,8 +2,9 @@ import keras
 import numpy as np
 import onnx
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
-from pipeline import export, keras_names, networks
+from pipeline import export, keras_names, litert, networks
 from pipeline.blocks import CNNModel, DenseModel, PerceptronModel
 from pipeline.stage import Problem
 
@@ -35,13 +36,13 @@ def pixels() -> np.ndarray:
 def test_the_same_weights_give_the_same_bytes(tmp_path, pixels, block):
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        export.export(build(block), tmp_path / name, {"parameters": "1"}, pixels)
-    for file in ("model.keras", "model.onnx", "model.tflite"):
+        export.export(build(block), tmp_path / name, {"parameters": "1"}, pixels, pixels)
+    for file in ("model.keras", "model.onnx", "model.tflite", "model_int8.tflite"):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes(), file
 
 
 def test_the_onnx_file_names_its_input_and_output_and_keeps_the_metadata(tmp_path, pixels):
-    export.export(build(CNN), tmp_path, {"parameters": "123"}, pixels)
+    export.export(build(CNN), tmp_path, {"parameters": "123"}, pixels, pixels)
     model = onnx.load(tmp_path / "model.onnx")
     assert [value.name for value in model.graph.input] == ["pixels"]
     assert [value.name for value in model.graph.output] == ["probabilities"]
@@ -49,7 +50,7 @@ def test_the_onnx_file_names_its_input_and_output_and_keeps_the_metadata(tmp_pat
 
 
 def test_the_canonical_form_does_not_depend_on_names_or_order(tmp_path, pixels):
-    export.export(build(CNN), tmp_path, {}, pixels)
+    export.export(build(CNN), tmp_path, {}, pixels, pixels)
     model = onnx.load(tmp_path / "model.onnx")
     expected = export.canonical_onnx(onnx.load(tmp_path / "model.onnx")).SerializeToString(deterministic=True)
     graph = model.graph
@@ -65,11 +66,43 @@ def test_the_canonical_form_does_not_depend_on_names_or_order(tmp_path, pixels):
     assert export.canonical_onnx(model).SerializeToString(deterministic=True) == expected
 
 
+def test_the_int8_file_takes_bytes_as_they_are_and_computes_with_integers_alone(tmp_path, pixels):
+    model = build(CNN)
+    expected = model.predict(pixels, verbose=0)
+    path = tmp_path / "model_int8.tflite"
+    export.write_int8(model, path, np.minimum(pixels, 200))  # the scale must not depend on the images at hand
+    interpreter = Interpreter(str(path))
+    (entry,), (leave,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert (entry["dtype"], entry["quantization"]) == (np.uint8, (1.0, 0))
+    assert entry["shape_signature"].tolist() == [-1, 28, 28]
+    floats = [tensor["name"] for tensor in interpreter.get_tensor_details() if tensor["dtype"] == np.float32]
+    assert floats == [leave["name"]]
+    together = litert.run(path, pixels.astype(np.uint8))
+    np.testing.assert_allclose(together, expected, atol=0.03)
+    for index, image in enumerate(pixels):
+        np.testing.assert_array_equal(litert.run(path, image[np.newaxis])[0], together[index])
+
+
+def test_a_network_that_has_no_ranges_keeps_float_activations_and_says_so(tmp_path, pixels, capsys):
+    block = DenseModel(family="dense", dense=[{"units": 16}, {"units": 8}], optimizer="Adam", batch_size=1, epochs=1)
+    model = build(block)
+    weights = model.get_weights()
+    weights[1][:] = -1e4  # no unit of the first layer ever answers
+    model.set_weights(weights)
+    path = tmp_path / "model_int8.tflite"
+    export.write_int8(model, path, pixels)
+    assert "model_int8.tflite has 8-bit weights alone" in capsys.readouterr().out
+    entry = Interpreter(str(path)).get_input_details()[0]
+    assert (entry["dtype"], entry["shape_signature"].tolist()) == (np.uint8, [-1, 28, 28])
+    np.testing.assert_allclose(litert.run(path, pixels), model.predict(pixels, verbose=0), atol=1e-6)
+
+
 def test_every_activation_can_be_exported(tmp_path, pixels):
     layers = [{"units": 4, "activation": name} for name in keras_names.ACTIVATIONS]
     layers += [{"units": 4, "activation": {"name": "celu", "alpha": 0.5}}]
     block = DenseModel(family="dense", dense=layers, optimizer="Adam", batch_size=1, epochs=1)
-    export.export(build(block), tmp_path, {}, pixels)
+    export.export(build(block), tmp_path, {}, pixels, pixels)
+    assert np.isfinite(litert.run(tmp_path / "model_int8.tflite", pixels)).all()
 
 
 @pytest.mark.parametrize(("change", "told"), [(0.001, "0 of 3 labels"), (0.3, "1 of 3 labels"), (np.nan, "nan")])

@@ -61,6 +61,16 @@ def test_augmentation_is_drawn_anew_in_each_epoch_and_repeats_with_the_seed(prep
     np.testing.assert_array_equal(epochs(0), [first, second])
 
 
+def test_calibration_draws_training_images_by_the_seed(prepared, monkeypatch):
+    def drawn(seed: int) -> list[float]:
+        return (train.calibration_pixels(seed)[:, 0, 0] / 255).round().tolist()
+
+    assert drawn(0) == list(range(95))
+    monkeypatch.setattr(train, "CALIBRATION_IMAGES", 10)
+    assert len(set(drawn(0))) == 10
+    assert drawn(0) == drawn(0) != drawn(1)
+
+
 def test_every_epoch_is_reported(prepared, capsys):
     epochs = train.fit("some", networks.build(BLOCK, 10), BLOCK, seed=0)
     assert [entry["epoch"] for entry in epochs] == [1, 2]
@@ -103,7 +113,7 @@ def test_repeats_add_seeds_and_change_nothing_else(prepared, monkeypatch, capsys
     (prepared / "dataset.json").write_text('{"name": "digits", "classes": 10}')
     once, next_seed, repeated = trained_files(0, 1), trained_files(1, 1), trained_files(0, 3)
     told = {"receipt.json", "repeats/seeds.json"}  # the receipt also has times
-    assert set(once) == {"model.keras", "model.onnx", "model.tflite", "history.csv"} | told
+    assert set(once) == {"model.keras", "model.onnx", "model.tflite", "model_int8.tflite", "history.csv"} | told
     assert {name: repeated[name] for name in once if name not in told} == {
         name: content for name, content in once.items() if name not in told
     }
