@@ -67,7 +67,7 @@ def test_repeats_train_further_seeds_and_come_and_go(project):
 def test_training_again_gives_the_same_bytes(project):
     project.repro()
     folder = project.folder / "models/tiny_cnn"
-    files = ("model.keras", "model.onnx", "model.tflite", "history.csv")
+    files = ("model.keras", "model.onnx", "model.tflite", "model_int8.tflite", "history.csv")
     first = {name: sha256((folder / name).read_bytes()).hexdigest() for name in files}
     report = (project.folder / "reports/tiny_cnn/metrics.json").read_bytes()
     # The receipt alone may differ, and nothing depends on it.
@@ -163,7 +163,8 @@ def test_metrics_and_plots_are_declared_to_dvc(project):
     shown = json.loads(project.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
     assert set(shown) == {"reports/dense_10/metrics.json", "reports/tiny_cnn/metrics.json"}
     assert set(shown["reports/tiny_cnn/metrics.json"]["data"]) == {
-        "parameters", "val_accuracy", "val_loss", "test_accuracy", "test_loss",
+        "parameters", "val_accuracy", "val_loss", "test_accuracy", "test_loss", "int8_val_accuracy",
+        "int8_test_accuracy", "litert_differing_labels",
     }  # fmt: skip
     page = project.run("dvc", "plots", "show").stdout.strip().removeprefix("file://")
     with open(page) as file:
