@@ -13,6 +13,9 @@ from pipeline.stage import Problem, missing, read_json, sha256_of
 SERVING_CODE = Path("serving/model.py")
 SERVING_PACKAGES = ("mlflow", "numpy", "onnxruntime")
 LOCK = Path("requirements.lock")
+# The registered model's files, by the names under which MLflow keeps them: what train made, and what evaluate did.
+MODEL_FILES = {"onnx": "model.onnx", "tflite": "model.tflite", "tflite_int8": "model_int8.tflite"}
+REPORT_FILES = {"golden": "golden.json"}
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,9 @@ class Content:
 
     @property
     def artifacts(self) -> dict[str, Path]:
-        """The files of the registered model, by the names under which MLflow keeps them."""
-        return {"onnx": self.model / "model.onnx", "golden": self.report / "golden.json"}
+        """The files of the registered model, by name."""
+        files = {name: self.model / file for name, file in MODEL_FILES.items()}
+        return files | {name: self.report / file for name, file in REPORT_FILES.items()}
 
     @cached_property
     def artifacts_sha256(self) -> dict[str, str]:

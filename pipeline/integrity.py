@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline import tracking
+from pipeline.content import MODEL_FILES, REPORT_FILES
 from pipeline.stage import sha256_of
 
 RAW, PREPARED, MODELS = Path("data/raw"), Path("data/prepared"), Path("models")
@@ -27,7 +28,8 @@ def check_registered(client, version, receipt: dict, scratch: Path) -> Iterator[
         flavor = YAML(typ="safe").load(folder / "MLmodel")["flavors"]["python_function"]
         # MLflow notes where the code came from, and keeps it under its last name.
         files = {"serving_code": Path(flavor["model_code_path"]).name}
-        files |= {name: artifact["path"] for name, artifact in flavor["artifacts"].items()}
+        recorded = [name for name in MODEL_FILES | REPORT_FILES if f"{name}_sha256" in version.tags]
+        files |= {name: flavor["artifacts"][name]["path"] for name in recorded}
     except FileNotFoundError:
         files = {}
         yield MISSING, f"{place}/MLmodel"

@@ -98,7 +98,8 @@ def cached_contents(folder: Path) -> Iterator[Content]:
         try:
             files = listed(cache, training["outs"][0])
             evaluated = {dep["path"]: dep["md5"] for dep in evaluation["deps"]}
-            if any(evaluated.get(f"models/{name}/{file}") != files[file] for file in ("model.onnx", "history.csv")):
+            measured = (*content.MODEL_FILES.values(), "history.csv")
+            if any(evaluated.get(f"models/{name}/{file}") != files[file] for file in measured):
                 continue
             for file, md5 in files.items():
                 restore(cache, md5, workspace / "models" / name / file)

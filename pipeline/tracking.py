@@ -20,7 +20,7 @@ RECEIPT = "training/receipt.json"
 DIFF = "training/uncommitted.diff"  # of a run whose code was not as committed
 MADE_OF = ("model", "dataset", "data_sha256", "seed", "repeats", "parameters")
 LIVE_TAGS = {"training", "made_of", "process"}  # what tells one live run from another until `register` completes it
-KEPT_FILES = ("model.keras", "model.tflite", "history.csv", "receipt.json")
+KEPT_FILES = ("model.keras", "history.csv", "receipt.json")  # the others are the registered model's
 
 
 def root() -> Path:

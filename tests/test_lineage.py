@@ -83,12 +83,12 @@ def test_it_tells_all_that_made_the_champion(project, champion):
     ("registered", "here"),
     [
         (["artifacts/model.onnx"], []),
-        ([], ["data/raw/train-images-idx3-ubyte"]),
+        (["artifacts/model_int8.tflite", "artifacts/model.tflite"], ["data/raw/train-images-idx3-ubyte"]),
         (
             ["model.py"],
             ["data/prepared/train/images.npy", "data/prepared/test/labels.npy", "models/tiny_cnn/model.onnx"],
         ),
-        (["artifacts/golden.json"], ["data/prepared/dataset.json", "models/tiny_cnn/model.tflite"]),
+        (["artifacts/golden.json"], ["data/prepared/dataset.json", "models/tiny_cnn/model_int8.tflite"]),
     ],
 )
 def test_each_changed_file_is_named_and_no_other(project, champion, registered, here):
