@@ -17,6 +17,7 @@ from pipeline import content, promotion, tracking
 from pipeline.content import Content
 from pipeline.params import load
 from pipeline.stage import Problem, run
+from pipeline.upsert import upsert
 
 
 def main() -> None:
@@ -38,14 +39,14 @@ def rebuild(registered: str, contents: dict[str, Content]) -> None:
     missing = []
     for number, decision in sorted(decisions.items()):
         if item := contents.pop(decision["content_key"], None):
-            version = tracking.upsert(client, experiment_id, registered, item)
+            version = upsert(client, experiment_id, registered, item)
             record = {key: value for key, value in decision.items() if key not in ("time", "event", "name", "model")}
             client.set_model_version_tag(registered, version.version, "promotion", json.dumps(record))
         else:
             missing.append(number)
             hold_number(client, registered, number)
     for item in sorted(contents.values(), key=lambda item: item.receipt["started"]):
-        tracking.upsert(client, experiment_id, registered, item)
+        upsert(client, experiment_id, registered, item)
     for alias, number in aliases(events).items():
         if int(number) not in missing:
             client.set_registered_model_alias(registered, alias, number)

@@ -9,6 +9,7 @@ from pipeline import content, promotion, tracking
 from pipeline.content import Content
 from pipeline.params import Promotion, load
 from pipeline.stage import Problem, publish, run, write_json
+from pipeline.upsert import upsert
 
 REGISTRY = Path("registry")
 
@@ -43,7 +44,7 @@ def register(contents: list[Content], policy: Promotion) -> dict:
     registered = contents[0].dataset["name"]
     client, experiment_id = tracking.connect(registered)
     tracking.close_dead_runs(client, experiment_id)
-    versions = {item.name: tracking.upsert(client, experiment_id, registered, item) for item in contents}
+    versions = {item.name: upsert(client, experiment_id, registered, item) for item in contents}
     records = promotion.promote(client, registered, list(versions.values()), policy)
     models = {
         name: {
