@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test compare sweep ui serve rollback rebuild-tracking lineage bench lock
+.PHONY: help run test compare sweep ui serve app rollback rebuild-tracking lineage bench lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -42,6 +42,11 @@ serve: $(READY) ## serve the champion with MLflow's server, on port 5001
 	@test -f registry/registry.json || { echo "error: no model is registered yet; run make run first" >&2; exit 1; }
 	mlflow models serve -m "models:/$$(python -c 'import json; print(json.load(open("registry/registry.json"))["name"])')@champion" \
 		--env-manager local --port $(or $(PORT),5001)
+
+app: $(READY) ## the project's own server on the champion: a page to draw on, images, metrics; on port 8000
+	@test -f registry/registry.json || { echo "error: no model is registered yet; run make run first" >&2; exit 1; }
+	@exec python -m serving.app --port $(or $(PORT),8000) \
+		"models:/$$(python -c 'import json; print(json.load(open("registry/registry.json"))["name"])')@champion"
 
 rollback: $(READY) ## give the champion's alias back to the previous champion
 	@python -m pipeline.promotion

@@ -1,0 +1,108 @@
+"""The project's own server: `python -m serving.app [MODEL]`; --help lists the options.
+
+MODEL is models:/mnist@champion (followed when the alias moves), models:/mnist/3, or a model's folder.
+"""
+
+import argparse
+import ipaddress
+import logging
+import os
+import socket
+import sys
+from dataclasses import fields
+
+LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
+GRACE = 30  # seconds that requests in flight have to end after SIGTERM
+# For all of MLflow: ask a registry that is down for seconds, not for minutes; report nothing to its makers; show no
+# progress bars; and run no pickle.
+ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+}
+
+
+def main() -> None:
+    from serving.guard import Limits
+
+    options = arguments(Limits)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    # 35 MB, which pandas would take for Parquet and such; no request here needs them.
+    sys.modules.setdefault("pyarrow", None)
+    listener = bind(options.host, options.port)
+    if options.host not in ("localhost", "::1") and not options.host.startswith("127."):
+        print(
+            f"warning: listening on {options.host}: whoever reaches this machine may use the server, which knows no "
+            "passwords; put a proxy with TLS and authentication before it",
+            file=sys.stderr,
+        )
+    serve(options, Limits(**{field.name: getattr(options, field.name) for field in fields(Limits)}), listener)
+
+
+def arguments(limits: type) -> argparse.Namespace:
+    """The command line; each field of `limits` is an option."""
+    parser = argparse.ArgumentParser("python -m serving.app", description=__doc__.partition("\n\n")[2])
+    parser.add_argument("model", nargs="?", default="models:/mnist@champion", metavar="MODEL")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="(%(default)s)")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME",
+        help="a name by which the server may be called, beside the loopback's; may be repeated",
+    )  # fmt: skip
+    for field in fields(limits):
+        flag = f"--{field.name.replace('_', '-')}"
+        parser.add_argument(flag, type=field.type, default=field.default, help="(%(default)s)")
+    return parser.parse_args()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that has the port but does not listen: nobody connects before the model is there."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        return listener
+    except (OSError, OverflowError) as error:
+        sys.exit(f"error: can't listen on {host}:{port}: {error}; name another with --port (make app PORT=…) or --host")
+
+
+def serve(options: argparse.Namespace, limits, listener: socket.socket) -> None:
+    """Load the model and serve it until SIGTERM or SIGINT."""
+    import gc
+
+    import uvicorn
+
+    from serving.champion import Champion, Unusable
+    from serving.routes import build
+
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        champion = Champion(options.model)
+    except Unusable as error:
+        sys.exit(f"error: {error}")
+    hosts = LOOPBACK | {name(options.host)} | {host.lower() for host in options.allow_host}
+    app = build(champion, limits, hosts)
+    # What is loaded now stays: without it in each collection, none takes long enough to be felt.
+    gc.collect()
+    gc.freeze()
+    config = uvicorn.Config(
+        app, http="h11", ws="none", loop="asyncio", access_log=False, server_header=False, log_level="info",
+        timeout_graceful_shutdown=GRACE,
+    )  # fmt: skip
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def name(host: str) -> str:
+    """An address as a Host header has it: IPv6 in brackets."""
+    try:
+        return f"[{host}]" if ipaddress.ip_address(host).version == 6 else host
+    except ValueError:
+        return host.lower()
+
+
+if __name__ == "__main__":
+    main()
