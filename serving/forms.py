@@ -16,8 +16,8 @@ class FormError(ValueError):
     """A body that can't be answered; the text is one sentence for whoever sent it."""
 
 
-def parse(body: bytes) -> dict:
-    """The one form in a JSON body, as {form: value}, its pixels and their number checked; FormError otherwise."""
+def parse(body: bytes) -> tuple[dict, int]:
+    """What MLflow needs of a JSON body, {form: value}, all of it checked, and the number of images; or FormError."""
     if body.count(b"[") + body.count(b"{") > MAX_BRACKETS or body.count(b",") > MAX_COMMAS:
         raise FormError(f"too many values: at most {MAX_IMAGES:,} images of 28×28 pixels are allowed in a request")
     try:
@@ -26,56 +26,51 @@ def parse(body: bytes) -> dict:
         raise
     except (ValueError, RecursionError):
         raise FormError("the body is not JSON in UTF-8") from None
-    given = [form for form in FORMS if form in content] if isinstance(content, dict) else []
-    if len(given) != 1 or content.keys() - {given[0], "params"}:
+    given = [form for form in FORMS if form in content] if type(content) is dict else []
+    if len(given) != 1 or content.keys() - {*given, "params"}:
         raise FormError(f"expected a JSON object with one of {', '.join(FORMS)}")
     (form,) = given
-    check(form, content[form])
-    return {form: content[form]}
+    if form in ("inputs", "instances"):
+        check(content[form], (SIDE, SIDE), "in a list [n][28][28]")
+        return {form: content[form]}, len(content[form])
+    rows = split_rows(content[form]) if form == "dataframe_split" else record_rows(content[form])
+    check(rows, (1, SIDE * SIDE), "in n rows of one column that holds 784 numbers")
+    return {"dataframe_split": {"columns": ["pixels"], "data": rows}}, len(rows)
 
 
 def no_number(name: str) -> None:
     raise FormError(f"{EXPECTED}; got {name}")
 
 
-def check(form: str, value: object) -> None:
-    """FormError unless `value` is what `form` needs: images [n][28][28], or n rows of one column of 784 numbers."""
-    if form == "dataframe_split":
-        value = split_rows(value)
-    elif form == "dataframe_records":
-        value = record_rows(value)
-    shape = (SIDE, SIDE) if form in ("inputs", "instances") else (1, SIDE * SIDE)
-    text = "[n][28][28]" if form in ("inputs", "instances") else "of n rows with one column of 784 numbers"
-    if type(value) is not list or not value:
-        raise FormError(f"{EXPECTED}, in a list {text}, n at least 1")
-    if len(value) > MAX_IMAGES:
-        raise FormError(f"at most {MAX_IMAGES:,} images are allowed in a request")
-    flat = value
+def check(rows: object, shape: tuple[int, int], how: str) -> None:
+    """FormError unless `rows` are nested lists of 1 to MAX_IMAGES times that shape, with pixels in them."""
+    if type(rows) is not list or not rows:
+        raise FormError(f"{EXPECTED}, {how}, n at least 1")
+    if len(rows) > MAX_IMAGES:
+        raise FormError(f"at most {MAX_IMAGES:,} images are allowed in a request; got {len(rows):,}")
+    flat = rows
     for length in shape:
         if any(type(item) is not list or len(item) != length for item in flat):
-            raise FormError(f"{EXPECTED}, in a list {text}")
+            raise FormError(f"{EXPECTED}, {how}")
         flat = list(chain.from_iterable(flat))
     # type(), because True is an int as well.
     if not set(map(type, flat)) <= {int, float}:
         raise FormError(f"{EXPECTED}; got something that is no number")
-    if not (min(flat) >= 0 and max(flat) <= 255):
+    if min(flat) < 0 or max(flat) > 255:
         raise FormError(f"{EXPECTED}; got a number outside of that")
 
 
 def split_rows(value: object) -> object:
-    """The rows of dataframe_split; FormError unless all else in it belongs to them."""
-    if type(value) is not dict or value.keys() - {"columns", "index", "data"} or type(value.get("data")) is not list:
+    """The rows of dataframe_split. An index is taken and not needed; a column may have any name."""
+    if type(value) is not dict or "data" not in value or value.keys() - {"columns", "index", "data"}:
         raise FormError("expected dataframe_split to have columns (one) and data, and at most an index beside them")
-    rows = value["data"]
-    columns, index = value.get("columns", ["pixels"]), value.get("index", range(len(rows)))
-    if type(columns) is not list or [type(name) for name in columns] != [str]:
-        raise FormError("expected dataframe_split to have one column, with a name")
-    if len(index) != len(rows) if isinstance(index, (list, range)) else index is not None:
-        raise FormError("expected dataframe_split's index to have an entry for each row")
-    return rows
+    columns = value.get("columns", ["pixels"])
+    if type(columns) is not list or len(columns) != 1:
+        raise FormError("expected dataframe_split to have one column")
+    return value["data"]
 
 
-def record_rows(value: object) -> object:
+def record_rows(value: object) -> list:
     """The rows of dataframe_records; FormError unless each has the same one column."""
     if type(value) is not list or any(type(row) is not dict or len(row) != 1 for row in value):
         raise FormError("expected dataframe_records to be a list of objects with one column each")

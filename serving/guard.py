@@ -15,6 +15,8 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.metrics import Metrics
+
 LINGER = 2.0  # seconds for which what a refused client still sends is thrown away
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@\s]+)(?::\d{1,5})?", re.IGNORECASE)
 SECURITY_HEADERS = [
@@ -40,20 +42,24 @@ class Limits:
     queue: int = 32  # requests that may wait for such a thread
 
 
+class Gone(Exception):
+    """The client closed the connection before its request was complete."""
+
+
 class Guard:
     """ASGI middleware. It receives a request's body whole, so what it wraps never waits for a client.
 
-    `hosts` are the names by which the server may be called ("*": any); `observe` is told path, status and seconds.
+    `hosts` are the names by which the server may be called ("*": any).
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits, hosts: set[str], observe: Callable[[str, int, float], None]):
-        self.app, self.limits, self.hosts, self.observe = app, limits, hosts, observe
+    def __init__(self, app: ASGIApp, limits: Limits, hosts: set[str], measures: Metrics):
+        self.app, self.limits, self.hosts, self.measures = app, limits, hosts, measures
         self.held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        started, status, body = perf_counter(), 500, bytearray()
+        started, status, chunks = perf_counter(), 500, []
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -62,55 +68,58 @@ class Guard:
                 message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
             await send(message)
 
+        self.measures.in_flight.inc()
         try:
-            self.admit(scope, Headers(scope=scope))
+            headers = Headers(scope=scope)
+            self.admit(scope["method"], headers)
             if scope["method"] == "POST":
-                await self.read(scope, receive, body)
-                receive = replay(bytes(body), receive)
+                await self.read(headers, receive, chunks)
+                receive = replay(b"".join(chunks), receive)
             await self.app(scope, receive, answer)
         except HTTPException as refusal:
             await refuse(refusal, receive, answer)
-        except ConnectionError:
-            status = 499  # nginx's word for a client that went before it was answered
+        except Gone:
+            status = 499  # nginx's word for it
         finally:
-            self.held -= len(body)
-            self.observe(scope["path"], status, perf_counter() - started)
+            self.held -= sum(map(len, chunks))
+            self.measures.in_flight.dec()
+            self.measures.observe(scope["path"], status, perf_counter() - started)
 
-    def admit(self, scope: Scope, headers: Headers) -> None:
+    def admit(self, method: str, headers: Headers) -> None:
         """Refuse what a foreign web page could make a visitor's browser send here."""
-        host = headers.get("host", "")
+        host = headers.get("host", "").lower()
         name = HOST.fullmatch(host)
-        if "*" not in self.hosts and not (name and name[1].lower() in self.hosts):
+        if "*" not in self.hosts and not (name and name[1] in self.hosts):
             raise HTTPException(400, "this server isn't called by that name; --allow-host adds one to those it has")
-        if scope["method"] in ("GET", "HEAD"):
+        if method in ("GET", "HEAD"):
             return
         # Only browsers send these two; a program that sends neither is nobody's puppet.
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
-        if site not in ("same-origin", "none") or (origin is not None and origin.partition("://")[2] != host):
+        if site not in ("same-origin", "none") or (origin is not None and origin.lower().partition("://")[2] != host):
             raise HTTPException(403, "a page of another origin may not use this server")
         if headers.get("content-encoding", "identity") != "identity":
             raise HTTPException(415, "send the body uncompressed, without Content-Encoding")
 
-    async def read(self, scope: Scope, receive: Receive, body: bytearray) -> None:
-        """Receive the request into `body`, counting bytes and seconds, whatever Content-Length promises."""
-        limits, promised = self.limits, Headers(scope=scope).get("content-length", "0")
+    async def read(self, headers: Headers, receive: Receive, chunks: list[bytes]) -> None:
+        """Receive a request's body into `chunks`, counting bytes and seconds, whatever Content-Length promises."""
+        limits, size, more = self.limits, 0, True
         too_large = HTTPException(413, f"the body is larger than the {limits.body_bytes:,} bytes that are allowed")
-        if not promised.isdecimal() or int(promised) > limits.body_bytes:
+        if int(headers.get("content-length", 0)) > limits.body_bytes:
             raise too_large
         try:
             async with asyncio.timeout(limits.body_seconds):
-                more = True
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise ConnectionError
-                    chunk, more = message.get("body", b""), message.get("more_body", False)
-                    body += chunk
-                    self.held += len(chunk)
-                    if len(body) > limits.body_bytes:
+                        raise Gone
+                    chunks.append(message.get("body", b""))
+                    more = message.get("more_body", False)
+                    size += len(chunks[-1])
+                    self.held += len(chunks[-1])
+                    if size > limits.body_bytes:
                         raise too_large
                     if self.held > limits.held_bytes:
-                        raise busy("other clients' requests fill the memory that is set apart for them")
+                        raise busy("the requests that are here already fill the memory that is set apart for them")
         except TimeoutError:
             raise HTTPException(408, f"the body wasn't there after {limits.body_seconds:g} seconds") from None
 

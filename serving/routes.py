@@ -3,7 +3,8 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -27,6 +28,8 @@ PAGE = Path(__file__).parent / "page"
 IMAGE_TYPES = ("image/png", "image/jpeg")
 INLINE = 8  # images that are scored sooner than a thread would take them over
 
+log = logging.getLogger("uvicorn.error")
+
 
 def build(champion: Champion, limits: Limits, hosts: set[str]) -> Guard:
     """The ASGI application."""
@@ -46,11 +49,12 @@ def build(champion: Champion, limits: Limits, hosts: set[str]) -> Guard:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         champion.follow()
+        log.info("%s is version %s, %s", champion.uri, *map(champion.served.facts.get, ("version", "preset")))
         yield
 
     handlers = {HTTPException: told, Exception: failed}
     app = Starlette(routes=table, lifespan=lifespan, exception_handlers=handlers)
-    return Guard(app, limits, hosts, routes.measures.observe)
+    return Guard(app, limits, hosts, routes.measures)
 
 
 def told(_: Request, error: HTTPException) -> Response:
@@ -111,7 +115,9 @@ class Routes:
         """MLflow's own scoring, after a check that leaves it nothing to misread."""
         if media_type(request) != "application/json":
             raise HTTPException(415, "expected application/json")
-        return await self.workers.run(invoke, self.champion.served, await request.body(), self.measures.images.inc)
+        answer, count = await self.workers.run(invoke, self.champion.served, await request.body())
+        self.measures.images.inc(count)
+        return Response(answer.response, answer.status, media_type=answer.mimetype)
 
     async def page(self, _: Request) -> Response:
         return FileResponse(PAGE / "index.html")
@@ -157,13 +163,11 @@ def score_images(served: Served, files: list[bytes]) -> list[dict]:
     return [{**entry, "pixels": image} for entry, image in zip(predictions, shown, strict=True)]
 
 
-def invoke(served: Served, body: bytes, count: Callable[[int], None]) -> Response:
-    """What `mlflow models serve` answers to a JSON body."""
+def invoke(served: Served, body: bytes) -> tuple[scoring_server.InvocationsResponse, int]:
+    """What `mlflow models serve` answers to a JSON body, and the number of images in it."""
     try:
-        content = forms.parse(body)
+        content, count = forms.parse(body)
     except forms.FormError as error:
         raise HTTPException(400, str(error)) from None
     schema = served.pyfunc.metadata.get_input_schema()
-    answer = scoring_server.invocations(content, scoring_server.CONTENT_TYPE_JSON, served.pyfunc, schema)
-    count(answer.response.count('"digit"'))
-    return Response(answer.response, answer.status, media_type=answer.mimetype)
+    return scoring_server.invocations(content, scoring_server.CONTENT_TYPE_JSON, served.pyfunc, schema), count
