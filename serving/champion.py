@@ -48,6 +48,8 @@ class Champion:
         self._failed, self._failures, self._retry_at = None, 0, 0.0
         if self.registered:
             self.served = fetch(self._find(), self.registered["alias"])
+        elif uri.startswith("models:"):
+            raise Unusable(f"{uri} names no registered version; write models:/mnist@champion or models:/mnist/3")
         else:
             self.served = load(Path(uri), {}, {"name": None, "version": None, "alias": None})
 

@@ -113,8 +113,10 @@ class Routes:
 
     async def invocations(self, request: Request) -> Response:
         """MLflow's own scoring, after a check that leaves it nothing to misread."""
-        if media_type(request) != "application/json":
-            raise HTTPException(415, "expected application/json")
+        _, _, parameters = request.headers.get("content-type", "").partition(";")
+        encoding = parameters.replace('"', "").strip().lower()
+        if media_type(request) != "application/json" or encoding not in ("", "charset=utf-8"):
+            raise HTTPException(415, "expected application/json, in UTF-8")
         answer, count = await self.workers.run(invoke, self.champion.served, await request.body())
         self.measures.images.inc(count)
         return Response(answer.response, answer.status, media_type=answer.mimetype)

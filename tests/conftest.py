@@ -4,11 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from app_server import App, running
 from ruamel.yaml import YAML
 
 SOURCE = Path(__file__).parent.parent
@@ -114,3 +115,10 @@ def write_onnx(path: Path, wrong: int) -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
     helper.set_model_props(model, {"parameters": "7840"})
     onnx.save(model, path)
+
+
+@pytest.fixture(scope="session")
+def app(project: Project) -> Iterator[App]:
+    """The project's own server on the shrunken pipeline's champion."""
+    with running(project) as app:
+        yield app
