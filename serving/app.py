@@ -52,6 +52,9 @@ def arguments(limits: type) -> argparse.Namespace:
         "--allow-host", action="append", default=[], metavar="NAME",
         help="a name by which the server may be called, beside the loopback's; may be repeated",
     )  # fmt: skip
+    parser.add_argument(
+        "--poll-seconds", type=float, default=2.0, help="between two looks at the registry's alias (%(default)s)"
+    )
     for field in fields(limits):
         flag = f"--{field.name.replace('_', '-')}"
         parser.add_argument(flag, type=field.type, default=field.default, help="(%(default)s)")
@@ -77,11 +80,12 @@ def serve(options: argparse.Namespace, limits, listener: socket.socket) -> None:
 
     import uvicorn
 
-    from serving.champion import Champion, Unusable
+    from serving.champion import Champion
+    from serving.loading import Unusable
     from serving.routes import build
 
     try:
-        champion = Champion(options.model)
+        champion = Champion(options.model, options.poll_seconds)
     except Unusable as error:
         sys.exit(f"error: {error}")
     hosts = LOOPBACK | {name(options.host)} | {host.lower() for host in options.allow_host}

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.metrics import Metrics
 
-LINGER = 2.0  # seconds for which what a refused client still sends is thrown away
+LINGER = 5.0  # seconds for which what a refused client still sends is thrown away
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@\s]+)(?::\d{1,5})?", re.IGNORECASE)
 SECURITY_HEADERS = [
     (
@@ -163,8 +163,9 @@ async def refuse(refusal: HTTPException, receive: Receive, send: Send) -> None:
     raw = [(key.lower().encode(), value.encode()) for key, value in {**headers, **(refusal.headers or {})}.items()]
     await send({"type": "http.response.start", "status": refusal.status_code, "headers": raw})
     await send({"type": "http.response.body", "body": body, "more_body": True})
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LINGER):
-            while (await receive()).get("more_body"):
-                pass
+    if refusal.status_code != 408:  # who was too slow has had time enough
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                while (await receive()).get("more_body"):
+                    pass
     await send({"type": "http.response.body"})

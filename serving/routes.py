@@ -20,8 +20,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from serving import forms, images
-from serving.champion import Champion, Served
+from serving.champion import Champion
 from serving.guard import Guard, Limits, Workers
+from serving.loading import Served
 from serving.metrics import Metrics
 
 PAGE = Path(__file__).parent / "page"

@@ -1,0 +1,229 @@
+"""The app follows the alias `champion`, and keeps what it has when the next one is not what was registered."""
+
+import importlib.util
+import json
+import py_compile
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+from app_server import App, running
+from conftest import SOURCE
+
+from serving import champion, loading
+from serving.champion import Champion
+from serving.loading import Served, Unusable
+
+POLL = ("--poll-seconds", "0.1")
+
+
+class Registry:
+    """A registry of its own on the pipeline's artefacts, whose aliases and versions a test may change."""
+
+    def __init__(self, project, folder: Path):
+        self.folder, self.file = folder, folder / "mlflow.db"
+        shutil.copy(project.folder / "mlflow.db", self.file)
+        self.uri = f"sqlite:///{self.file}"
+        self.client = mlflow.MlflowClient(self.uri)
+        self.versions = sorted(str(v.version) for v in self.client.search_model_versions("name = 'digits'"))
+        self.first = str(self.client.get_model_version_by_alias("digits", "champion").version)
+
+    def promote(self, version: str) -> None:
+        self.client.set_registered_model_alias("digits", "champion", version)
+
+    def register(self, change: Callable[[Path], None]) -> str:
+        """A copy of the first champion as a new version with the same tags, its files changed."""
+        original = self.client.get_model_version("digits", self.first)
+        folder = self.folder / f"model-{time.monotonic_ns()}"
+        shutil.copytree(Path(self.client.get_model_version_download_uri("digits", self.first)[7:]), folder)
+        change(folder)
+        added = self.client.create_model_version("digits", folder.as_uri(), tags=original.tags)
+        return str(added.version)
+
+
+@pytest.fixture(scope="module")
+def registry(project, tmp_path_factory) -> Registry:
+    return Registry(project, tmp_path_factory.mktemp("registry"))
+
+
+@pytest.fixture(scope="module")
+def app(project, registry) -> Iterator[App]:
+    with running(project, *POLL, MLFLOW_TRACKING_URI=registry.uri) as app:
+        yield app
+
+
+def wait_until(app: App, holds: Callable[[dict], bool]) -> dict:
+    """What /readyz says once `holds` is true of it."""
+    deadline = time.monotonic() + 60
+    while True:
+        answer = app.get("/readyz")
+        assert answer.status == 200, answer.body
+        if holds(answer.json):
+            return answer.json
+        assert time.monotonic() < deadline, (answer.body, app.log)
+        time.sleep(0.02)
+
+
+def test_the_alias_moves_twenty_times_under_load_and_no_request_fails(app, registry):
+    failed, answered, done = [], set(), threading.Event()
+
+    def load() -> None:
+        connection = app.connect()
+        while not done.is_set():
+            connection.request("POST", "/predict", bytes(784), {"Content-Type": "application/octet-stream"})
+            response = connection.getresponse()
+            body = response.read()
+            if response.status == 200:
+                answered.add(json.loads(body)["model"]["version"])
+            else:
+                failed.append(body)
+
+    clients = [threading.Thread(target=load) for _ in range(4)]
+    for client in clients:
+        client.start()
+    try:
+        for move in range(20):
+            version = registry.versions[move % 2]
+            registry.promote(version)
+            wait_until(app, lambda ready, version=version: ready["model"]["version"] == version)
+        registry.promote(registry.first)
+        wait_until(app, lambda ready: ready["model"]["version"] == registry.first)
+    finally:
+        done.set()
+        for client in clients:
+            client.join()
+    assert failed == []
+    assert answered == set(registry.versions)
+    assert "Traceback" not in app.log
+
+
+def damage_network(folder: Path) -> None:
+    network = folder / "artifacts" / "model.onnx"
+    content = bytearray(network.read_bytes())
+    content[len(content) // 2] ^= 1
+    network.write_bytes(content)
+
+
+def change_code(folder: Path) -> None:
+    with (folder / "model.py").open("a") as code:
+        code.write(f"\nopen({str(folder / 'executed')!r}, 'w').close()\n")
+
+
+def change_golden(folder: Path) -> None:
+    golden = folder / "artifacts" / "golden.json"
+    content = json.loads(golden.read_text())
+    content["digits"] = [(digit + 1) % 10 for digit in content["digits"]]
+    golden.write_text(json.dumps(content))
+
+
+def add_pickle(folder: Path) -> None:
+    description = folder / "MLmodel"
+    text = description.read_text().replace("model_code_path: ", "python_model: python_model.pkl\n    former_path: ")
+    description.write_text(text)
+
+
+def remove_network(folder: Path) -> None:
+    (folder / "artifacts" / "model.onnx").unlink()
+
+
+def add_code(folder: Path) -> None:
+    description = folder / "MLmodel"
+    description.write_text(description.read_text().replace("code: null", "code: code"))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (damage_network, "has not the onnx_sha256"),
+        (change_code, "has not the serving_code_sha256"),
+        (change_golden, "golden"),
+        (add_pickle, "holds no model of this pipeline"),
+        (add_code, "names other code"),
+        (remove_network, "holds no model of this pipeline"),
+    ],
+)
+def test_a_version_that_is_not_what_was_registered_is_not_served(app, registry, change, told):
+    broken = registry.register(change)
+    registry.promote(broken)
+    ready = wait_until(app, lambda ready: ready["problem"])
+    assert told in ready["problem"]
+    assert ready["problem"].startswith(f"version {broken} ")
+    assert ready["problem"].endswith(f"version {registry.first} serves on")
+    assert (ready["status"], ready["model"]["version"]) == ("ready", registry.first)
+    assert app.predict(bytes(784)).json["model"]["version"] == registry.first
+    registry.promote(registry.first)
+    wait_until(app, lambda ready: ready["problem"] is None)
+    assert app.log.count(ready["problem"]) == 1
+    assert "Traceback" not in app.log
+    assert not list(registry.folder.glob("*/executed"))
+
+
+def test_compiled_code_beside_the_source_is_not_run(app, registry):
+    """Python would take it without a look at the source: it says that it needs no check."""
+
+    def add_compiled(folder: Path) -> None:
+        change_code(folder)
+        target = importlib.util.cache_from_source(folder / "model.py")
+        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        py_compile.compile(str(folder / "model.py"), target, invalidation_mode=mode)
+        shutil.copy(SOURCE / "serving" / "model.py", folder / "model.py")
+
+    version = registry.register(add_compiled)
+    registry.promote(version)
+    wait_until(app, lambda ready: ready["model"]["version"] == version)
+    assert not list(registry.folder.glob("*/executed"))
+    registry.promote(registry.first)
+    wait_until(app, lambda ready: ready["model"]["version"] == registry.first)
+
+
+def test_a_registry_that_is_away_changes_nothing_but_readyz(app, registry):
+    away = registry.file.rename(registry.folder / "away.db")
+    ready = wait_until(app, lambda ready: ready["problem"])
+    assert "the registry" in ready["problem"]
+    assert app.predict(bytes(784)).status == 200
+    away.rename(registry.file)
+    wait_until(app, lambda ready: ready["problem"] is None)
+
+
+def test_a_broken_champion_keeps_the_server_from_starting(project, registry):
+    registry.promote(registry.register(damage_network))
+    with pytest.raises(AssertionError, match=r"error: version \d+ .* onnx_sha256"):
+        running(project, MLFLOW_TRACKING_URI=registry.uri).__enter__()
+    registry.promote(registry.first)
+
+
+class Version:
+    def __init__(self, number: str):
+        self.version, self.tags = number, {}
+
+
+def test_a_version_that_fails_is_tried_again_ever_more_rarely(monkeypatch):
+    clock, tried, found = [0.0], [], [Version("1")]
+
+    def fetch(version, alias) -> Served:
+        tried.append((clock[0], version.version))
+        if version.version == "2":
+            raise Unusable("version 2 is broken")
+        return Served(None, None, {"name": "digits", "version": version.version}, loading.identity(version))
+
+    monkeypatch.setattr(champion, "fetch", fetch)
+    monkeypatch.setattr(champion.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(Champion, "_find", lambda self: found[0])
+    follower = Champion("models:/digits@champion", seconds=2)
+    found[0], tried[:] = Version("2"), []
+    for second in range(0, 40, 2):
+        clock[0] = float(second)
+        follower.look()
+        assert follower.problem == "version 2 is broken; version 1 serves on"
+    assert [moment for moment, _ in tried] == [0, 4, 12, 28]
+    found[0] = Version("3")
+    follower.look()
+    assert (follower.served.facts["version"], follower.problem) == ("3", None)
+
+
+def test_a_password_in_the_registrys_address_is_not_shown():
+    assert loading.told(ValueError("http://me:secret@host/x is down\nmore")) == "http://host/x is down"
