@@ -61,9 +61,11 @@ bench: $(READY) ## what the README's figures of serving come from: 10 minutes on
 	python -m benchmarks.serving
 	python -m benchmarks.batch
 
-lock: $(READY) ## resolve pyproject.toml anew into requirements.lock
+lock: $(READY) ## resolve pyproject.toml anew into requirements.lock, and what the app needs of it
 	uv pip compile --quiet --universal --generate-hashes --upgrade --python-version 3.11 --no-header \
 		--group dev pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
+		--group serving --constraints requirements.lock -o requirements-serving.lock
 
 $(READY): requirements.lock
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 on PATH; install one, or name it: make PYTHON=…" >&2; exit 1; }

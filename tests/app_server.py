@@ -93,7 +93,13 @@ def running(project, *options: str, model: str = CHAMPION, **environment: str) -
             command(model, "--port", str(port), *options),
             cwd=project.folder, env=project.environment | environment, stdout=file, stderr=file,
         )  # fmt: skip
-    app = App(port, process, log)
+    with ready(App(port, process, log)) as app:
+        yield app
+
+
+@contextmanager
+def ready(app: App) -> Iterator[App]:
+    """The app once it answers; it is ended afterwards."""
     try:
         deadline = time.monotonic() + 90
         while True:
@@ -101,10 +107,10 @@ def running(project, *options: str, model: str = CHAMPION, **environment: str) -
                 app.get("/healthz")
                 break
             except OSError:
-                assert process.poll() is None, app.log
+                assert app.process.poll() is None, app.log
                 assert time.monotonic() < deadline, app.log
                 time.sleep(0.1)
         yield app
     finally:
-        process.terminate()
-        process.wait(40)
+        app.process.terminate()
+        app.process.wait(40)
