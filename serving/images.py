@@ -1,10 +1,10 @@
 """Images of any size to MNIST's form: decode a PNG or JPEG, then find its digit, scale it and centre it.
 
-MNIST was made so from NIST's scans (LeCun, Bottou, Bengio and Haffner 1998, "Gradient-based learning applied to document
-recognition", section III.A, and the data set's page): the digit fits a box of 20×20, its aspect kept, anti-aliased to
-grey levels, and its centre of mass lies at the centre of a 28×28 field. NIST's scans were black and white already, so
-before it comes here what a photograph needs: the ground is found and taken away, dirt is left out. One digit (or one
-number's worth of ink) on a ground of about one colour is expected.
+So MNIST was made from NIST's scans (LeCun, Bottou, Bengio and Haffner 1998, "Gradient-based learning applied to
+document recognition", section III.A, and the data set's page): the digit fits a box of 20×20, its aspect kept, grey
+from anti-aliasing, and its centre of mass lies at the centre of a field of 28×28. NIST's scans were black and white, so
+what a photograph needs comes before: the page's light is taken away, however uneven, and dirt is left out. One digit on
+a page of about one colour is expected.
 """
 
 import contextlib
@@ -15,9 +15,12 @@ from PIL import Image, ImageFilter, ImageOps
 
 FORMATS = ("PNG", "JPEG")
 MAX_PIXELS = 40_000_000  # an A4 page at 600 dpi has 35 million
+FIELD, BOX, CENTRE = 28, 20, 14  # MNIST's; its centres of mass are at pixel 14, give or take half of one
 WORK = 512  # longer side at which the digit is looked for: one of a twentieth of the page still has 25 pixels
 CELL = 4  # side of the squares in which ink is gathered to parts: strokes of a digit, or dirt
-FIELD, BOX, CENTRE = 28, 20, 14  # MNIST's; its centres of mass are at pixel 14, give or take half of one
+FAINTEST = 16  # of 255: what darkens the page by less is no ink
+STROKE = 0.35  # of the darkest ink: more is a stroke; less would take in a shadow's edge, more lose hair lines
+SMALLEST = 0.1  # of the largest part's area: smaller parts are dirt, larger ones strokes of their own
 
 
 class ImageError(ValueError):
@@ -30,15 +33,15 @@ def decode(data: bytes) -> Image.Image:
     A large JPEG may come out at a half, quarter or eighth of its size, still larger than `to_mnist` needs.
     """
     too_large = ImageError(f"the image is too large: at most {MAX_PIXELS // 1_000_000} million pixels are allowed")
+    # Damaged bytes make Pillow raise nearly anything: OSError, SyntaxError, struct.error, …
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)  # reads no more than the header
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise too_large from None
     except Exception:
         raise ImageError("not an image that can be read: a PNG or JPEG is expected") from None
     if image.width * image.height > MAX_PIXELS:
         raise too_large
-    # Damaged bytes make Pillow's decoders raise nearly anything: OSError, SyntaxError, struct.error, …
     try:
         image.draft("L", (2 * WORK, 2 * WORK))
         image.load()
@@ -49,7 +52,7 @@ def decode(data: bytes) -> Image.Image:
 
 def grey(image: Image.Image) -> Image.Image:
     """A decoded PNG or JPEG of any mode in mode L."""
-    if image.mode.startswith("I"):  # 16 bits a pixel, of which convert() would keep the lower eight
+    if image.mode.startswith("I"):  # 16 bits a pixel
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if not image.has_transparency_data:
         return image.convert("L")
@@ -74,18 +77,14 @@ def to_mnist(image: Image.Image) -> np.ndarray:
     """
     image = image.convert("L")
     if image.size == (FIELD, FIELD):
-        return as_it_is(np.asarray(image))
+        return light_on_dark(np.asarray(image))
     if max(image.size) > WORK:
         image = image.reduce(-(-max(image.size) // WORK))
-    ink = inked(np.asarray(image, np.float32))
-    return centred(scaled(*cropped(ink)))
+    ink, grain = inked(np.asarray(image, np.float32))
+    return centred(scaled(*cleaned(ink, grain)))
 
 
-def blank() -> ImageError:
-    return ImageError("the image is blank: no digit stands out from its background")
-
-
-def as_it_is(pixels: np.ndarray) -> np.ndarray:
+def light_on_dark(pixels: np.ndarray) -> np.ndarray:
     """A 28×28 image, inverted if its edge is light."""
     if pixels.min() == pixels.max():
         raise blank()
@@ -93,105 +92,111 @@ def as_it_is(pixels: np.ndarray) -> np.ndarray:
     return 255 - pixels if np.median(edge) > 127 else pixels.copy()
 
 
-def inked(light: np.ndarray) -> np.ndarray:
-    """How much of the ground's light each pixel lacks, float32 in 0…1: light from 0…255, inverted if the ground is dark."""
-    residual = light - ground(light)
-    if (residual**3).sum() > 0:  # what stands out is lighter than the ground
-        light = 255 - light
-    below = np.maximum(ground(light), 1)
-    return np.clip(1 - light / below, 0, 1)
+def blank() -> ImageError:
+    return ImageError("the image is blank: no digit stands out from its background")
 
 
-def ground(light: np.ndarray) -> np.ndarray:
-    """The light of the empty page at each pixel: the quadratic surface with the least absolute deviations.
+def inked(light: np.ndarray) -> tuple[np.ndarray, float]:
+    """How far each pixel is from its page's light to none, uint8 0…255; and how far the page itself strays from it.
 
-    The least deviations, not their squares, because then up to half of the pixels may be ink. The edge counts as much
-    as the rest, for a digit that fills its image.
+    Of a dark page: how far from its light to full light. A shadow that dims page and ink alike changes neither.
+    """
+    page = page_light(light)
+    if ((light - page) ** 3).sum() > 0:  # what stands out is lighter than the page
+        light, page = 255 - light, 255 - page
+    ink = 255 - 255 * light / np.maximum(page, 1)
+    grain = 1.4826 * np.median(np.abs(ink[::2, ::2]))  # the median deviation doesn't see the strokes
+    return np.clip(ink, 0, 255).astype(np.uint8), grain
+
+
+def page_light(light: np.ndarray) -> np.ndarray:
+    """The light of the empty page at each pixel: the quadratic surface of least absolute deviations.
+
+    Absolute, not squared, so that strokes, being the fewer pixels, count for nothing. The edge counts as much as all
+    the rest, for the digit that fills its image.
     """
     height, width = light.shape
-    small = np.asarray(Image.fromarray(light).resize((min(width, 48), min(height, 48)), Image.Resampling.BOX))
-    surface = quadratic(*small.shape)
-    weights = np.ones(small.shape, np.float32)
-    weights[1:-1, 1:-1] = (small.size - weights[1:-1, 1:-1].size) / max(weights[1:-1, 1:-1].size, 1)
-    values, weights = small.ravel(), weights.ravel()
-    fitted = np.full_like(values, np.median(values))
-    for _ in range(12):  # iteratively reweighted least squares
-        leverage = weights / np.maximum(np.abs(values - fitted), 1)
-        moments = surface.T * leverage
+    coarse = Image.fromarray(light).resize((min(width, 48), min(height, 48)), Image.Resampling.BOX)
+    values = np.asarray(coarse)
+    weights = np.ones(values.shape, np.float32)
+    inner = weights[1:-1, 1:-1]
+    inner[:] = (weights.size - inner.size) / max(inner.size, 1)
+    surface = quadratic(*values.shape)
+    values, weights = values.ravel(), weights.ravel()
+    fitted = np.median(values)
+    for _ in range(12):  # reweighted least squares, which come to least absolute deviations
+        moments = surface.T * (weights / np.maximum(np.abs(values - fitted), 1))
         fitted = surface @ np.linalg.lstsq(moments @ surface, moments @ values, rcond=1e-6)[0]
-    fitted = Image.fromarray(fitted.reshape(small.shape).astype(np.float32))
+    fitted = Image.fromarray(fitted.reshape(coarse.height, coarse.width).astype(np.float32))
     return np.asarray(fitted.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def quadratic(height: int, width: int) -> np.ndarray:
-    """1, x, y, x², xy, y² at each pixel, float32 [height × width, 6]."""
+    """1, x, y, x², xy, y² at each pixel, float32 [height × width, 6]; x and y from -1 to 1."""
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).reshape(-1, 6).astype(np.float32)
 
 
-def cropped(ink: np.ndarray) -> tuple[np.ndarray, tuple[float, ...]]:
-    smooth = (
-        np.asarray(Image.fromarray(np.rint(ink * 255).astype(np.uint8)).filter(ImageFilter.MedianFilter(3)), np.float32)
-        / 255
-        if min(ink.shape) > 60
-        else ink
-    )
-    noise = 1.4826 * np.median(np.abs(ink - np.median(ink)))
-    peak = smooth.max()
-    if peak < max(0.06, 4 * noise):
+def cleaned(ink: np.ndarray, grain: float) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+    """The strokes alone, float32 0…1, and the box around them: left, top, right, bottom. ImageError without any."""
+    smooth = np.asarray(Image.fromarray(ink).filter(ImageFilter.BoxBlur(1)))
+    darkest = smooth.max()
+    if darkest < max(FAINTEST, 3 * grain):
         raise blank()
-    mask = smooth > max(0.4 * peak, 3 * noise)
-    mask = kept(mask)
+    mask, near = strokes(smooth >= max(STROKE * darkest, 1.5 * grain))
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    level = np.percentile(ink[mask], 90)
-    near = np.asarray(Image.fromarray(mask).filter(ImageFilter.MaxFilter(5)))
-    return np.where(near, np.clip(ink / level, 0, 1), 0), (left, top, right, bottom)
+    full = max(np.percentile(ink[mask], 90), 1)  # pencil is grey, MNIST's ink is white
+    return np.where(near, np.clip(ink / full, 0, 1), 0), (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
 
 
-def kept(mask: np.ndarray) -> np.ndarray:
-    """The parts of the mask that are a digit's: all that have a tenth of the largest part's ink."""
+def strokes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of a mask of ink, the parts that are large enough for strokes; and all that lies near them, their soft edges."""
     height, width = mask.shape
-    padded = np.zeros((-(-height // CELL) * CELL, -(-width // CELL) * CELL), bool)
-    padded[:height, :width] = mask
-    cells = padded.reshape(padded.shape[0] // CELL, CELL, -1, CELL).sum(axis=(1, 3))
+    cells = np.pad(mask, ((0, -height % CELL), (0, -width % CELL)))
+    cells = cells.reshape(cells.shape[0] // CELL, CELL, -1, CELL).sum(axis=(1, 3))
     labels = parts(cells > 0)
-    sizes = np.bincount(labels.ravel(), cells.ravel())
-    big = sizes >= 0.1 * sizes[1:].max()
-    big[0] = False
-    return mask & np.repeat(np.repeat(big[labels], CELL, 0), CELL, 1)[:height, :width]
+    areas = np.bincount(labels.ravel(), cells.ravel())
+    large = areas >= SMALLEST * areas[1:].max()
+    large[0] = False  # what is in no part
+    kept = large[labels]
+    near = neighbours(kept, np.logical_or)
+    kept, near = (each.repeat(CELL, 0).repeat(CELL, 1)[:height, :width] for each in (kept, near))
+    return mask & kept, near
 
 
 def parts(mask: np.ndarray) -> np.ndarray:
-    """A number for each connected part (8 neighbours) of the mask, int [height, width]; 0 outside."""
+    """A number for each connected part of a mask (8 neighbours), int [height, width]; 0 outside."""
     labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
     while True:
-        grid = np.pad(labels, 1)
-        for axis in (0, 1):
-            grid = np.maximum(grid, np.maximum(np.roll(grid, 1, axis), np.roll(grid, -1, axis)))
-        spread = np.where(mask, grid[1:-1, 1:-1], 0)
-        spread = np.where(mask, spread.ravel()[np.maximum(spread - 1, 0)], 0)  # jump to the label of the label's cell
+        # Each takes the highest number beside it, then what the pixel of that number took: few rounds, even in a maze.
+        spread = np.where(mask, neighbours(labels, np.maximum), 0)
+        spread = np.where(mask, spread.ravel()[spread - 1], 0)
         if (spread == labels).all():
             return labels
         labels = spread
 
 
-def scaled(ink: np.ndarray, box: tuple[float, ...]) -> np.ndarray:
+def neighbours(grid: np.ndarray, join: np.ufunc) -> np.ndarray:
+    """Each pixel joined with its eight neighbours."""
+    grid = np.pad(grid, 1)
+    grid = join(join(grid[:-2], grid[1:-1]), grid[2:])
+    return join(join(grid[:, :-2], grid[:, 1:-1]), grid[:, 2:])
+
+
+def scaled(ink: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+    """What is in the box, anti-aliased, its longer side 20 pixels: float32 [≤ 20, ≤ 20]."""
     width, height = box[2] - box[0], box[3] - box[1]
     scale = BOX / max(width, height)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = Image.fromarray(ink.astype(np.float32)).resize(size, Image.Resampling.BILINEAR, box)
-    return np.asarray(small)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(ink.astype(np.float32)).resize(size, Image.Resampling.BILINEAR, box))
 
 
 def centred(ink: np.ndarray) -> np.ndarray:
-    """Ink in its box, float [≤ 20, ≤ 20] in 0…1, in the field with its centre of mass at the centre: uint8 [28, 28]."""
-    field = np.zeros((FIELD, FIELD), np.uint8)
+    """Ink of any scale in the field, its centre of mass at the centre to the nearest whole pixel: uint8 [28, 28]."""
     places = []
-    for axis in (0, 1):
-        profile = ink.sum(axis=1 - axis)
-        mass = (profile * np.arange(len(profile))).sum() / profile.sum()
-        places.append(int(np.clip(round(CENTRE - mass), 0, FIELD - len(profile))))
-    (top, left), (height, width) = places, ink.shape
-    field[top : top + height, left : left + width] = np.rint(255 * ink / ink.max())
+    for side, profile in zip(ink.shape, (ink.sum(axis=1), ink.sum(axis=0)), strict=True):
+        mass = (profile * np.arange(side)).sum() / profile.sum()
+        places.append(round(min(max(CENTRE - mass, 0), FIELD - side)))  # nothing is cut off
+    field = np.zeros((FIELD, FIELD), np.uint8)
+    field[places[0] : places[0] + ink.shape[0], places[1] : places[1] + ink.shape[1]] = np.rint(255 * ink / ink.max())
     return field
