@@ -1,0 +1,261 @@
+"""Photographs, scans and drawings to MNIST's form: the same digit, however it was drawn, scaled, lit and stored."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
+
+from serving import images
+from serving.images import ImageError, decode, to_mnist
+
+
+def drawing(scale: float = 4, size=(300, 260), corner=(90, 60), page: int = 255, pen: int = 0) -> Image.Image:
+    """A seven, 20 × 28 units of `scale` pixels, with its upper left corner at `corner`."""
+    image = Image.new("L", size, page)
+    x, y = corner
+    points = [(x + 2 * scale, y + 2 * scale), (x + 18 * scale, y + 2 * scale), (x + 8 * scale, y + 26 * scale)]
+    ImageDraw.Draw(image).line(points, fill=pen, width=round(3 * scale), joint="curve")
+    return image
+
+
+def stored(image: Image.Image, form: str = "PNG", **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def centre_of_mass(pixels: np.ndarray) -> tuple[float, float]:
+    mass = pixels / pixels.sum()
+    return (mass.sum(axis=1) * np.arange(28)).sum(), (mass.sum(axis=0) * np.arange(28)).sum()
+
+
+def assert_alike(one: np.ndarray, other: np.ndarray) -> None:
+    """The same picture, but for soft edges; and rounding to whole pixels may move it by one."""
+    shifts = [np.roll(other, (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    difference = min(np.abs(one.astype(float) - shifted).sum() / one.sum() for shifted in shifts)
+    assert difference < 0.3  # its mirror image has 1.1
+
+
+SEVEN = to_mnist(drawing())
+
+
+def test_the_digit_is_as_mnists():
+    assert SEVEN.shape == (28, 28)
+    assert SEVEN.dtype == np.uint8
+    assert SEVEN.max() == 255
+    assert SEVEN[0, 0] == 0
+    rows, columns = np.flatnonzero(SEVEN.any(axis=1)), np.flatnonzero(SEVEN.any(axis=0))
+    assert rows[-1] - rows[0] + 1 == 20
+    assert columns[-1] - columns[0] + 1 == pytest.approx(20 * 18 / 26, abs=1.5)  # the aspect is kept
+    assert centre_of_mass(SEVEN) == pytest.approx((14, 14), abs=0.51)
+
+
+@pytest.mark.parametrize("scale", [1.2, 2, 8, 40, 120])
+def test_its_scale_is_of_no_matter(scale):
+    side = round(40 * scale)
+    large = drawing(scale, (side, side), (round(9 * scale), round(5 * scale)))
+    assert_alike(SEVEN, to_mnist(large))
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (10, 140), (210, 5), (120, 75)])
+def test_its_place_is_of_no_matter(corner):
+    assert_alike(SEVEN, to_mnist(drawing(corner=corner)))
+
+
+def test_light_on_dark_is_the_same_as_dark_on_light():
+    assert_alike(SEVEN, to_mnist(drawing(page=0, pen=255)))
+    assert_alike(SEVEN, to_mnist(drawing(page=40, pen=200)))
+
+
+def test_pencil_on_grey_paper_is_as_white_as_ink():
+    assert_alike(SEVEN, to_mnist(drawing(page=200, pen=150)))
+
+
+def test_uneven_light_noise_and_dirt_are_left_out():
+    random = np.random.default_rng(0)
+    light = np.linspace(1, 0.5, 300) * np.linspace(1, 0.8, 260)[:, np.newaxis]
+    photo = np.asarray(drawing(page=230, pen=40)) * light
+    for _ in range(20):
+        y, x = random.integers(0, 250), random.integers(0, 290)
+        photo[y : y + 3, x : x + 3] = 30
+    photo += random.normal(0, 8, photo.shape)
+    # The dirt at the digit itself stays, and doesn't matter.
+    assert_alike(SEVEN, to_mnist(Image.fromarray(np.clip(photo, 0, 255).astype(np.uint8))))
+
+
+def test_a_hair_line_on_a_large_photograph_is_kept_whole():
+    thin = Image.new("L", (2000, 3000), 250)
+    ImageDraw.Draw(thin).line([(700, 800), (1100, 800), (850, 1400)], fill=60, width=5)
+    pixels = to_mnist(thin)
+    assert np.flatnonzero(pixels.any(axis=1)).size == 20
+    assert (pixels.max(axis=1) > 50).sum() >= 18  # no gap
+
+
+def test_a_digit_of_two_parts_keeps_both():
+    five = Image.new("L", (200, 200), 255)
+    draw = ImageDraw.Draw(five)
+    draw.rectangle((80, 50, 130, 60), fill=0)
+    draw.rectangle((60, 80, 75, 150), fill=0)
+    rows = np.flatnonzero(to_mnist(five).any(axis=1))
+    assert rows[-1] - rows[0] + 1 == 20
+
+
+def test_28_by_28_is_in_mnists_form_already():
+    # Not scaled, not centred: as it is.
+    pixels = np.zeros((28, 28), np.uint8)
+    pixels[2:9, 3:6] = 200
+    assert (to_mnist(Image.fromarray(pixels)) == pixels).all()
+    assert (to_mnist(Image.fromarray(255 - pixels)) == pixels).all()
+
+
+@pytest.mark.parametrize("size", [(28, 28), (1, 1), (10_000, 1), (300, 200)])
+@pytest.mark.parametrize("level", [0, 120, 255])
+def test_blank_paper_and_a_sheet_of_ink_are_told(size, level):
+    with pytest.raises(ImageError, match="blank"):
+        to_mnist(Image.new("L", size, level))
+
+
+def test_noise_alone_is_blank():
+    noise = np.random.default_rng(0).normal(200, 6, (400, 300)).astype(np.uint8)
+    with pytest.raises(ImageError, match="blank"):
+        to_mnist(Image.fromarray(noise))
+
+
+def sixteen_bits(image: Image.Image) -> bytes:
+    return stored(Image.fromarray(np.asarray(image).astype(np.uint16) * 257))
+
+
+def transparent(image: Image.Image) -> bytes:
+    """Black ink on nothing."""
+    layers = Image.new("RGBA", image.size, (0, 0, 0, 0))
+    layers.putalpha(Image.fromarray(255 - np.asarray(image)))
+    return stored(layers)
+
+
+KINDS = {
+    "grey": stored,
+    "16 bits": sixteen_bits,
+    "transparent": transparent,
+    "bilevel": lambda image: stored(image.convert("1")),
+    "colour": lambda image: stored(image.convert("RGB")),
+    "grey and alpha": lambda image: stored(image.convert("LA")),
+    "palette": lambda image: stored(image.convert("RGB").quantize(4)),
+    "JPEG": lambda image: stored(image, "JPEG", quality=90),
+    "progressive JPEG": lambda image: stored(image.convert("RGB"), "JPEG", quality=40, progressive=True),
+    "CMYK JPEG": lambda image: stored(image.convert("CMYK"), "JPEG", quality=90),
+}
+
+
+@pytest.mark.parametrize("store", KINDS.values(), ids=KINDS)
+def test_each_kind_of_png_and_jpeg_is_read(store):
+    image = decode(store(drawing()))
+    assert image.mode == "L"
+    assert_alike(SEVEN, to_mnist(image))
+
+
+def test_the_cameras_orientation_is_heeded():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned right
+    lying = drawing().transpose(Image.Transpose.ROTATE_90)
+    assert_alike(SEVEN, to_mnist(decode(stored(lying, "JPEG", exif=exif, quality=90))))
+    assert_alike(SEVEN, to_mnist(decode(stored(lying, exif=exif))))
+
+
+def test_an_orientation_that_cant_be_read_turns_nothing():
+    assert_alike(SEVEN, to_mnist(decode(stored(drawing(), "JPEG", exif=b"Exif\0\0MM\0junk", quality=90))))
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def huge_png(width: int, height: int) -> bytes:
+    """A PNG of a few hundred bytes that says that it is that large."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
+
+
+def test_a_palettes_transparent_colour_is_put_on_white():
+    black_page = Image.eval(drawing(), lambda level: 255 - level).convert("P")
+    black_page.putpalette([0, 0, 0] + [90, 0, 0] * 255)
+    assert_alike(SEVEN, to_mnist(decode(stored(black_page, transparency=0))))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("size", [(50_000, 50_000), (2**31 - 1, 2**31 - 1), (10_000, 10_000), (8_000, 5_001)])
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(size, monkeypatch):
+    monkeypatch.setattr(Image.Image, "load", lambda image: pytest.fail("decoded"))
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", lambda image: pytest.fail("decoded"))
+    with pytest.raises(ImageError, match="40 million pixels"):
+        decode(huge_png(*size))
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_a_truncated_file_is_told(form):
+    whole = stored(drawing(), form)
+    for length in (len(whole) // 2, len(whole) - 30, 60):
+        with pytest.raises(ImageError):
+            decode(whole[:length])
+
+
+@pytest.mark.parametrize("form", ["GIF", "BMP", "TIFF", "WEBP", "PPM"])
+def test_other_forms_are_refused(form):
+    with pytest.raises(ImageError, match="PNG or JPEG is expected"):
+        decode(stored(drawing(), form))
+
+
+@pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"hello", bytes(1000)])
+def test_what_is_no_image_is_told(data):
+    with pytest.raises(ImageError, match="PNG or JPEG is expected"):
+        decode(data)
+
+
+def answer(data: bytes) -> None:
+    """What must never raise anything but ImageError."""
+    try:
+        pixels = to_mnist(decode(data))
+    except ImageError:
+        return
+    assert pixels.shape == (28, 28)
+    assert pixels.dtype == np.uint8
+    assert pixels.max() > 0
+
+
+@given(st.binary(max_size=2000))
+def test_any_bytes_give_an_image_or_an_image_error(data):
+    answer(data)
+
+
+WHOLE = [stored(drawing(), "PNG"), stored(drawing(), "JPEG"), stored(drawing().convert("RGB").quantize(4), "PNG")]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(WHOLE), st.lists(st.tuples(st.integers(0), st.binary(min_size=1, max_size=8)), max_size=5))
+def test_a_damaged_file_gives_an_image_or_an_image_error(whole, damages):
+    data = bytearray(whole)
+    for place, content in damages:
+        place %= len(whole)
+        data[place : place + len(content)] = content
+    answer(bytes(data))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 90), st.data())
+def test_any_pixels_give_an_image_or_an_image_error(width, height, data):
+    levels = data.draw(st.lists(st.integers(0, 255), min_size=1, max_size=4))
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    answer(stored(Image.fromarray(random.choice(np.array(levels, np.uint8), (height, width)))))
+
+
+def test_what_is_searched_is_small_however_large_the_image(monkeypatch):
+    searched, inked = [], images.inked
+    monkeypatch.setattr(images, "inked", lambda light: (searched.append(light.shape), inked(light))[1])
+    assert_alike(SEVEN, to_mnist(drawing(100, (4000, 3000), (900, 100))))
+    assert max(searched[0]) <= 512
