@@ -79,6 +79,22 @@ def shrink(content: dict) -> None:
 
 
 @pytest.fixture(scope="session")
+def mnist(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Two published presets, trained on real MNIST where a mirror answers; skips, with the reason, where none does."""
+    from pipeline.fallback import answers
+
+    if not answers("mnist"):
+        pytest.skip("no mirror of MNIST answers; point DATASET_MIRROR at one")
+
+    def two_models(content: dict) -> None:
+        content["compare"] = ["dense_512", "cnn_fast"]
+
+    project = copy_project(tmp_path_factory.mktemp("mnist"), two_models)
+    project.repro()
+    return project
+
+
+@pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The shrunken pipeline, run once from nothing to registered models."""
     project = copy_project(tmp_path_factory.mktemp("project"), shrink)

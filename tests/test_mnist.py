@@ -4,23 +4,6 @@ import json
 
 import pytest
 
-from pipeline.fallback import answers
-
-
-@pytest.fixture(scope="module")
-def mnist(tmp_path_factory):
-    from tests.conftest import copy_project
-
-    if not answers("mnist"):
-        pytest.skip("no mirror of MNIST answers; point DATASET_MIRROR at one")
-
-    def two_models(content: dict) -> None:
-        content["compare"] = ["dense_512", "cnn_fast"]
-
-    project = copy_project(tmp_path_factory.mktemp("mnist"), two_models)
-    project.repro()
-    return project
-
 
 def test_the_data_are_mnists(mnist):
     description = json.loads((mnist.folder / "data/prepared/dataset.json").read_text())

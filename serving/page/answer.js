@@ -40,7 +40,7 @@ export async function describe() {
     tell("preset", model?.preset ?? "");
     tell("version", [model?.version, model?.alias].filter(Boolean).join(", "));
     tell("accuracy", model?.test_accuracy ? percent(model.test_accuracy, 2) : "");
-    tell("notice", problem ?? (status === "ready" ? "" : `The server is not ready: ${status}.`));
+    tell("notice", problem ?? (status === "ready" ? "" : `the server is not ready: ${status}`));
     served = model?.version;
   } catch {
     served = undefined; // the next answer tries again

@@ -57,7 +57,7 @@ function undo() {
 
 async function choose(file) {
   if (!["image/png", "image/jpeg"].includes(file.type)) {
-    return tell("problem", "This file is neither a PNG nor a JPEG image; choose one that is.");
+    return tell("problem", "this file is neither a PNG nor a JPEG image; choose one that is");
   }
   // One that the browser can't show is still sent: the server says what is wrong with it.
   renew({ file, bitmap: await createImageBitmap(file).catch(() => null) });
@@ -106,6 +106,7 @@ function repaint() {
 async function ask() {
   if (asking) return;
   asking = true;
+  part("answer").ariaBusy = "true";
   while (unread && !isBlank()) {
     unread = false;
     const again = await predict(sheet);
@@ -113,6 +114,7 @@ async function ask() {
     await new Promise((done) => setTimeout(done, again || PAUSE));
   }
   asking = false;
+  part("answer").ariaBusy = "false";
 }
 
 /** Ask once, and show the answer. Returns in how many ms to ask the same again; 0: not at all. */
@@ -123,7 +125,7 @@ async function predict(asked) {
     response = await fetch("predict", { method: "POST", body, signal: AbortSignal.timeout(PATIENCE) });
     answer = await response.json();
   } catch {
-    answer = { error: "The server does not answer; the page goes on trying." };
+    answer = { error: "the server does not answer; the page goes on trying" };
   }
   if (asked === sheet) {
     // A digit that stayed beside an error would be another drawing's. An answer is read out when the line is finished.

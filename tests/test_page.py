@@ -1,0 +1,443 @@
+"""The page in a real browser: digits drawn with mouse, finger and keys, files, errors, and what it must never do."""
+
+import io
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium")
+expect.set_options(timeout=20_000)
+
+# Each digit as a hand draws it: lines of x,y in hundredths of the canvas.
+STROKES = {
+    0: ["52,16 38,22 29,38 28,56 34,74 48,84 62,79 71,62 71,42 65,24 52,16"],
+    1: ["53,16 51,38 50,60 48,84"],
+    2: ["30,34 35,22 48,16 61,20 66,32 60,47 48,61 34,77 31,83 46,79 58,80 72,82"],
+    3: ["32,23 44,16 58,18 64,28 58,41 45,47 59,49 68,60 64,75 51,84 37,82 29,75"],
+    4: ["38,17 33,36 30,50 46,51 68,49", "63,18 60,42 58,64 56,86"],
+    5: ["39,18 36,34 34,46 48,42 62,48 67,62 61,76 47,84 31,79", "39,18 52,18 67,16"],
+    6: ["60,15 46,27 36,45 32,64 37,80 50,85 63,79 66,66 58,56 45,57 34,69"],
+    7: ["29,22 44,21 58,20 70,19 63,36 55,54 49,70 45,85"],
+    8: ["63,25 52,16 39,21 37,34 48,45 61,57 64,72 54,84 40,81 35,68 43,54 58,42 65,32 63,25"],
+    9: ["65,30 54,18 40,21 33,34 39,47 53,47 63,37 65,28 64,48 61,66 57,86"],
+}
+
+
+@contextmanager
+def app(project, model: str) -> Iterator[str]:
+    """The app on `model` of the project's store; gives its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ("python", "-m", "serving.app", model, "--port", str(port))
+    log = project.folder / "page.log"
+    with log.open("w") as file:
+        server = subprocess.Popen(command, cwd=project.folder, env=project.environment, stdout=file, stderr=file)
+    address = f"http://127.0.0.1:{port}/"
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}readyz", timeout=5).close()
+                break
+            except OSError:
+                assert server.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.2)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.fixture(scope="module")
+def address(project) -> Iterator[str]:
+    """The app on the shrunken pipeline's champion, which is no good reader."""
+    with app(project, "models:/digits@champion") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser) -> Iterator[Callable[..., Page]]:
+    """Open an address; whatever a test does there, no script may fail, and no other host be asked for anything."""
+    complaints, contexts = [], []
+
+    def visit(address: str, **options) -> Page:
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: request.url.startswith((address, "data:")) or complaints.append(request.url))
+        page.goto(address)
+        expect(page.locator("#version")).not_to_be_empty()
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    # Chromium complains of each answer that isn't a 200; those are the tests' own.
+    assert [text for text in complaints if not text.startswith("Failed to load resource")] == []
+
+
+def points(page: Page, line: str) -> list[tuple[float, float]]:
+    """A line's points in the window."""
+    box = page.locator("#canvas").bounding_box()
+    pairs = [map(float, point.split(",")) for point in line.split()]
+    return [(box["x"] + box["width"] * x / 100, box["y"] + box["height"] * y / 100) for x, y in pairs]
+
+
+def draw(page: Page, lines: list[str]) -> None:
+    for line in lines:
+        first, *others = points(page, line)
+        page.mouse.move(*first)
+        page.mouse.down()
+        for point in others:
+            page.mouse.move(*point, steps=2)
+        page.mouse.up()
+
+
+def read(page: Page) -> str:
+    """The digit on the page once the newest state of the sheet is answered; "" if there is none."""
+    expect(page.locator("#answer")).not_to_have_attribute("aria-busy", "true")
+    return page.locator("#digit").inner_text()
+
+
+def seen(page: Page) -> np.ndarray:
+    """What the page shows as the network's input: [28, 28]."""
+    data = page.evaluate("[...document.querySelector('#seen').getContext('2d').getImageData(0, 0, 28, 28).data]")
+    return np.array(data).reshape(28, 28, 4)[..., 0]
+
+
+def problem(page: Page):
+    return expect(page.locator("#problem"))
+
+
+def sent(page: Page) -> list:
+    """The requests for an answer from now on."""
+    requests = []
+    page.on("request", lambda request: request.url.endswith("/predict") and requests.append(request))
+    return requests
+
+
+def test_it_reads_the_ten_digits(mnist, visit):
+    with app(mnist, "models:/mnist@champion") as address:
+        page, answers = visit(address), {}
+        for digit, lines in STROKES.items():
+            draw(page, lines)
+            answers[digit] = read(page)
+            page.get_by_role("button", name="Clear").click()
+    assert sum(answer == str(digit) for digit, answer in answers.items()) >= 9, answers
+
+
+def test_the_answer_changes_while_one_draws(address, visit):
+    page = visit(address)
+    first, *others = points(page, STROKES[2][0])
+    page.mouse.move(*first)
+    page.mouse.down()
+    pictures = []
+    for point in others[:3] + others[-1:]:
+        page.mouse.move(*point, steps=2)
+        assert read(page) in list("0123456789")
+        pictures.append(seen(page))
+    assert all((a != b).any() for a, b in pairwise(pictures))
+    columns = [float(text) for text in page.locator("#probabilities span").all_inner_texts()]
+    assert len(columns) == 10
+    assert sum(columns) == pytest.approx(100, abs=1)
+    assert columns.index(max(columns)) == int(page.locator("#digit").inner_text())
+    # It is read out when the line is finished, not before.
+    expect(page.get_by_role("status")).to_be_empty()
+    page.mouse.up()
+    expect(page.get_by_role("status")).to_contain_text(f"{page.locator('#digit').inner_text()}, ")
+
+
+def test_one_request_at_a_time_and_the_newest_state_wins(address, visit):
+    page, held = visit(address), []
+    requests = sent(page)
+    page.route("**/predict", lambda route: held.append(route), times=1)
+    with page.expect_request("**/predict"):
+        draw(page, STROKES[4][:1])
+    draw(page, STROKES[4][1:])
+    draw(page, STROKES[1])
+    assert len(requests) == 1
+    held[0].continue_()
+    read(page)
+    assert len(requests) == 2
+    unhindered = visit(address)
+    draw(unhindered, STROKES[4] + STROKES[1])
+    assert read(page) == read(unhindered)
+    assert (seen(page) == seen(unhindered)).all()
+
+
+def test_the_drawing_is_sent_alike_in_light_and_in_dark_at_any_resolution(address, visit):
+    pictures = []
+    for options in ({}, {"color_scheme": "dark", "device_scale_factor": 3, "viewport": {"width": 390, "height": 844}}):
+        page = visit(address, **options)
+        draw(page, STROKES[5])
+        read(page)
+        pictures.append(seen(page))
+    difference = np.abs(pictures[0] - pictures[1])
+    assert difference.mean() < 5, difference  # the mouse's points are rounded to the window's pixels
+
+
+@pytest.mark.parametrize("way", ["Clear", "Escape", "Delete", "Undo", "Control+z"])
+def test_a_sheet_can_be_cleared_and_a_late_answer_is_dropped(address, visit, way):
+    page, held = visit(address), []
+    draw(page, STROKES[7])
+    assert read(page)
+    page.route("**/predict", lambda route: held.append(route), times=1)
+    with page.expect_request("**/predict"):
+        page.mouse.down()
+    page.mouse.up()
+    page.keyboard.press("Control+z")  # the dot that the mouse just made
+    if page.get_by_role("button", name=way).count():
+        page.get_by_role("button", name=way).click()
+    else:
+        page.keyboard.press(way)
+    assert page.locator("#digit").inner_text() == ""
+    with page.expect_response("**/predict"):
+        held[0].continue_()
+    assert read(page) == ""
+    assert not page.locator("#probabilities span").all_inner_texts()[0]
+    assert page.locator("#hint").is_visible()
+
+
+def test_undo_takes_back_one_line(address, visit):
+    page = visit(address)
+    draw(page, STROKES[4][:1])
+    read(page)
+    before = seen(page)
+    draw(page, STROKES[4][1:])
+    read(page)
+    assert (seen(page) != before).any()
+    page.get_by_role("button", name="Undo").click()
+    read(page)
+    assert (seen(page) == before).all()
+
+
+def test_the_keyboard_reaches_everything_and_draws(address, visit):
+    page = visit(address)
+    canvas = page.get_by_role("application", name="Drawing area")
+    others = [page.get_by_role("button", name="Clear"), page.get_by_role("button", name="Undo")]
+    outline = "element => getComputedStyle(element).outlineStyle"
+    for control in [canvas, *others, page.get_by_label("Choose an image")]:
+        page.keyboard.press("Tab")
+        expect(control).to_be_focused()
+        shown = page.locator("label[for=file]") if control == page.get_by_label("Choose an image") else control
+        assert shown.evaluate(outline) == "solid"
+    canvas.focus()
+    for key in [*["ArrowUp"] * 15, "Space", *["ArrowDown"] * 30, "Space"]:
+        page.keyboard.press(key)
+    expect(page.get_by_role("status")).to_contain_text(read(page))
+    rows, columns = np.nonzero(seen(page) > 127)
+    assert np.ptp(rows) > 15  # an upright line
+    assert np.ptp(columns) < 5
+    page.keyboard.press("ArrowLeft")  # the pen is lifted: it moves, and draws nothing
+    assert page.evaluate("scrollY") == 0
+    before = seen(page)
+    read(page)
+    assert (seen(page) == before).all()
+
+
+def test_a_finger_draws_and_does_not_scroll(address, visit):
+    page = visit(address, viewport={"width": 320, "height": 500}, has_touch=True, is_mobile=True)
+    fingers = page.context.new_cdp_session(page)
+    kind = "touchStart"
+    for x, y in points(page, STROKES[1][0]):
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        kind = "touchMove"
+    fingers.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert read(page)
+    assert np.ptp(np.nonzero(seen(page) > 127)[0]) > 15
+    assert page.evaluate("scrollY") == 0
+
+
+@pytest.fixture(scope="module")
+def image(project) -> np.ndarray:
+    """A test image: in MNIST's form already, so the network is given these very pixels."""
+    return np.rint(np.load(project.folder / "data/prepared/test/images.npy")[0, ..., 0] * 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def file(image, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("files") / "digit.png"
+    Image.fromarray(image).save(path)
+    return path
+
+
+HAND_OVER = """([bytes, kind]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], "digit.png", { type: "image/png" }));
+  const event = kind === "paste" ? new ClipboardEvent(kind, { clipboardData: data, bubbles: true })
+                                 : new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true });
+  document.querySelector("main").dispatchEvent(event);
+}"""
+
+
+@pytest.mark.parametrize("way", ["choose", "drop", "paste"])
+def test_an_image_is_read_as_it_is(address, visit, image, file, way):
+    page = visit(address)
+    draw(page, STROKES[1])
+    read(page)
+    with page.expect_request("**/predict"):
+        if way == "choose":
+            page.get_by_label("Choose an image").set_input_files(file)
+        else:
+            page.evaluate(HAND_OVER, [list(file.read_bytes()), way])
+    assert read(page)
+    assert (seen(page) == image).all()
+    draw(page, STROKES[1])  # a new sheet
+    read(page)
+    assert (seen(page) != image).any()
+
+
+def jpeg() -> bytes:
+    data = io.BytesIO()
+    Image.effect_noise((300, 300), 80).save(data, "JPEG")
+    return data.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("notes.txt", b"seven", "neither a PNG nor a JPEG"),
+        ("cut.jpg", jpeg()[:2000], "damaged or cut short"),
+        ("wrong.png", b"seven", "a PNG or JPEG is expected"),
+        ("huge.png", bytes(33 << 20), "larger than"),
+    ],
+)
+def test_a_wrong_file_is_told_in_a_sentence_and_the_page_recovers(address, visit, tmp_path, name, content, told):
+    page = visit(address)
+    requests = sent(page)
+    (tmp_path / name).write_bytes(content)
+    page.get_by_label("Choose an image").set_input_files(tmp_path / name)
+    problem(page).to_contain_text(told)
+    assert read(page) == ""
+    assert len(requests) == (name != "notes.txt")  # a refused image isn't sent again
+    draw(page, STROKES[1])
+    assert read(page)
+    problem(page).to_be_empty()
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"status": 503, "json": {"error": "too much to do"}, "headers": {"Retry-After": "1"}}, "too much to do"),
+        ({"status": 429, "json": {"error": "too many requests"}}, "too many requests"),
+        ({"status": 502, "body": "<h1>Bad gateway</h1>"}, "the server does not answer"),
+        (None, "the server does not answer"),
+    ],
+)
+def test_what_the_server_can_mend_is_tried_again(address, visit, fault, told):
+    page = visit(address)
+    page.route("**/predict", lambda route: route.fulfill(**fault) if fault else route.abort(), times=1)
+    draw(page, STROKES[1])
+    problem(page).to_contain_text(told)
+    assert page.locator("#digit").inner_text() == ""
+    assert page.get_by_role("alert").is_visible()
+    problem(page).to_be_empty()  # without anybody's doing
+    assert read(page)
+
+
+def test_it_describes_the_model_that_answers(project, address, visit):
+    client = mlflow.MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    champion = client.get_model_version_by_alias("digits", "champion")
+    accuracy = client.get_run(champion.run_id).data.metrics["test_accuracy"]
+    page = visit(address)
+    facts = ["digits", champion.tags["model"], f"{champion.version}, champion", f"{accuracy:.2%}".replace("%", " %")]
+    assert page.locator("#model dd").all_inner_texts() == facts
+    draw(page, STROKES[1])
+    read(page)
+
+    def promoted(route) -> None:
+        response = route.fetch()
+        answer = response.json()
+        answer["model"]["version"] = "77"
+        route.fulfill(response=response, body=json.dumps(answer))
+
+    page.route("**/predict", promoted)
+    page.route("**/readyz", promoted)
+    draw(page, STROKES[1])
+    expect(page.locator("#version")).to_have_text("77, champion")
+    read(page)
+    page.unroute_all(behavior="wait")
+
+
+@pytest.mark.parametrize("width", [320, 390, 740, 1280])
+def test_nothing_is_wider_than_the_window(address, visit, tmp_path, width):
+    page = visit(address, viewport={"width": width, "height": 700})
+    draw(page, STROKES[1])
+    read(page)
+    page.get_by_label("Choose an image").set_input_files({"name": "a", "mimeType": "text/plain", "buffer": b""})
+    problem(page).not_to_be_empty()
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+# The smallest contrast (WCAG 2.2) of a text to what it stands on, and that text.
+CONTRAST = """() => {
+  const rgb = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = (color) => rgb(color).slice(0, 3).map((value) => value / 255)
+    .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, value, i) => sum + value * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (element) => {
+    const color = getComputedStyle(element).backgroundColor;
+    return rgb(color)[3] === 0 ? ground(element.parentElement) : color;
+  };
+  const texts = [...document.querySelectorAll("body *")].filter((element) => element.checkVisibility()
+    && [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim()));
+  return texts.map((element) => {
+    const [a, b] = [light(getComputedStyle(element).color), light(ground(element))];
+    return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), element.textContent];
+  }).sort((a, b) => a[0] - b[0])[0];
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_has_the_contrast_of_wcag_aa(address, visit, scheme):
+    page = visit(address, color_scheme=scheme)
+    blank = page.evaluate(CONTRAST)
+    draw(page, STROKES[1])
+    read(page)
+    page.get_by_label("Choose an image").set_input_files({"name": "a", "mimeType": "text/plain", "buffer": b""})
+    problem(page).not_to_be_empty()
+    contrast, text = min(blank, page.evaluate(CONTRAST))
+    assert contrast >= 4.5, text
+
+
+def test_who_wants_no_motion_gets_none(address, visit):
+    durations = []
+    for motion in ("no-preference", "reduce"):
+        bar = visit(address, reduced_motion=motion).locator("#probabilities i").first
+        durations.append(bar.evaluate("bar => getComputedStyle(bar).transitionDuration"))
+    assert durations[0] != "0s"
+    assert durations[1] == "0s"
+
+
+def test_the_page_needs_no_exception_from_its_content_security_policy(address):
+    with urllib.request.urlopen(address) as response:
+        policy, page = response.headers["Content-Security-Policy"], response.read().decode()
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert " style=" not in page
+    assert '<html lang="en">' in page
