@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import time
@@ -19,7 +20,7 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from pipeline import measures
+from pipeline import litert, measures
 from serving import model as served
 from serving.model import DigitModel
 from tests.conftest import write_onnx
@@ -212,6 +213,18 @@ def test_the_registered_model_checks_itself_and_says_what_it_is(project):
     metrics = client.get_run(version.run_id).data.metrics
     for key in ("val_accuracy", "test_accuracy", "parameters"):
         assert said[key] == metrics[key]
+
+
+@pytest.mark.parametrize("file", ["model_int8.tflite", "model.tflite"])
+def test_the_files_for_phones_come_out_of_the_registry_and_run_as_documented(project, file):
+    guide = (project.folder / "docs/edge.md").read_text()
+    (shell,), (python,) = (re.findall(f"```{language}\n(.*?)```", guide, re.DOTALL) for language in ("sh", "python"))
+    project.run("sh", "-ec", shell.replace(". .venv/bin/activate", "").replace("mnist", "digits"))
+    done = project.run("python", "-c", python.replace("model_int8.tflite", file))
+    digit, confidence = done.stdout.split()
+    image = np.load(project.folder / "data/prepared/val/images.npy")[:1, ..., 0] * 255
+    (expected,) = litert.run(project.folder / "edge/artifacts" / file, image.round())
+    assert (int(digit), float(confidence)) == (expected.argmax(), pytest.approx(expected.max(), abs=1e-6))
 
 
 def test_the_registered_model_needs_no_pickle_and_no_training_packages(project):
