@@ -4,6 +4,8 @@ float32 [n, 28, 28], pixels 0…255, to a list of {"digit": 7, "confidence": 0.9
 """
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from mlflow.pyfunc import PythonModel
 
 SHAPE = (28, 28)
 MAX_IMAGES = 1000  # a call
-SLICE = 100  # images at once: a network's layers take memory for each
+SLICE = 25  # images at once: a network's layers take 0.4 MB for each, and larger slices are no faster
 # Processors add in different orders: probabilities differ by some 1e-6; a wrong weight moves them by more than this.
 TOLERANCE = 1e-3
 
@@ -26,7 +28,13 @@ class DigitModel(PythonModel):
     def load_context(self, context) -> None:
         network = Path(context.artifacts["onnx"]).read_bytes()
         self.sha256 = sha256(network).hexdigest()
-        self.session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        # One image gains nothing from a second thread, which would spin on another processor while it waits for work;
+        # many images gain more from slices side by side. And what the largest request took of memory is given back.
+        options.intra_op_num_threads = 1
+        options.enable_cpu_mem_arena = False
+        self.session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        self.threads = ThreadPoolExecutor(os.cpu_count())
         self.golden = json.loads(Path(context.artifacts["golden"]).read_text())
         self.check()  # a broken model doesn't start, and no request pays for the first run
 
@@ -57,8 +65,9 @@ class DigitModel(PythonModel):
             )
 
     def _run(self, pixels: np.ndarray) -> np.ndarray:
-        slices = (pixels[start : start + SLICE] for start in range(0, len(pixels), SLICE))
-        return np.concatenate([self.session.run(None, {"pixels": images})[0] for images in slices])
+        slices = [pixels[start : start + SLICE] for start in range(0, len(pixels), SLICE)]
+        side_by_side = self.threads.map if len(slices) > 1 else map
+        return np.concatenate(list(side_by_side(lambda images: self.session.run(None, {"pixels": images})[0], slices)))
 
 
 def checked(pixels: np.ndarray) -> np.ndarray:
