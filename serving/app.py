@@ -14,6 +14,7 @@ from dataclasses import fields
 
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 M_ARENA_MAX = -8  # of malloc.h
+CONNECTIONS = 512  # at one time; each takes some memory, even if it says nothing
 GRACE = 30  # seconds that requests in flight have to end after SIGTERM
 # For all of MLflow: ask a registry that is down for seconds, not for minutes; report nothing to its makers; show no
 # progress bars; and run no pickle.
@@ -62,8 +63,13 @@ def arguments(limits: type) -> argparse.Namespace:
     )
     for field in fields(limits):
         flag = f"--{field.name.replace('_', '-')}"
-        parser.add_argument(flag, type=field.type, default=field.default, help="(%(default)s)")
-    return parser.parse_args()
+        told = f"{field.metadata['help']} (%(default)s)"
+        parser.add_argument(flag, type=field.type, default=field.default, metavar="N", help=told)
+    options = parser.parse_args()
+    for name, value in vars(options).items():
+        if isinstance(value, (int, float)) and not value > 0 and not (name in ("queue", "port") and value == 0):
+            parser.error(f"--{name.replace('_', '-')} {value}: a positive number is expected")
+    return options
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -100,7 +106,7 @@ def serve(options: argparse.Namespace, limits, listener: socket.socket) -> None:
     gc.freeze()
     config = uvicorn.Config(
         app, http="h11", ws="none", loop="asyncio", access_log=False, server_header=False, log_level="info",
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=GRACE, limit_concurrency=CONNECTIONS,
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[listener])
 

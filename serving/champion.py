@@ -1,5 +1,6 @@
 """The model that answers now, and the thread that follows the registry's alias to the next one."""
 
+import gc
 import logging
 import re
 import threading
@@ -63,6 +64,7 @@ class Champion:
             self._trouble(self._why)
             return
         self.problem = self._failed = None
+        gc.collect()  # the old model has cycles, and threads that end with it
         log.info("%s is version %s now", self.uri, version.version)
 
     def _follow(self) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -30,16 +30,20 @@ SECURITY_HEADERS = [
 ]
 
 
+def limit(default: float, told: str) -> Any:
+    return field(default=default, metadata={"help": told})
+
+
 @dataclass(frozen=True)
 class Limits:
-    """What one server takes on. The names are also the command line's."""
+    """What one server takes on; the fields are options of the command line, too."""
 
-    body_bytes: int = 32 << 20  # of one request
-    held_bytes: int = 128 << 20  # of all requests that are being received or answered
-    body_seconds: float = 30  # until a body is there
-    files: int = 64  # of one multipart request
-    threads: int = min(4, os.cpu_count() or 1)  # that decode images and score batches
-    queue: int = 32  # requests that may wait for such a thread
+    body_bytes: int = limit(32 << 20, "of one request at most")
+    held_bytes: int = limit(128 << 20, "of all the requests at most that are received or answered at one time")
+    body_seconds: float = limit(30.0, "until the whole of a request has to be there")
+    files: int = limit(64, "at most in one request")
+    threads: int = limit(min(4, os.cpu_count() or 1), "that decode images and score batches")
+    queue: int = limit(32, "requests at most that wait for such a thread")
 
 
 class Gone(Exception):

@@ -23,7 +23,7 @@ class Served:
     pyfunc: Any
     model: Any
     facts: dict[str, Any]
-    identity: tuple = ()
+    identity: tuple
 
     @property
     def label(self) -> dict[str, str | None]:
@@ -49,7 +49,7 @@ def fetch(version, alias: str | None) -> Served:
             raise Unusable(f"version {version.version} can't be fetched: {told(error)}") from None
         expected = {key: version.tags.get(key) for key in HASHES}
         known = {"name": version.name, "version": str(version.version), "alias": alias}
-        return load(folder, expected, known, identity(version))
+        return load(folder, f"version {version.version}", expected, known, identity(version))
 
 
 def fetch_folder(folder: Path) -> Served:
@@ -59,14 +59,18 @@ def fetch_folder(folder: Path) -> Served:
             copy = Path(shutil.copytree(folder, Path(scratch) / "model"))
         except OSError:
             raise Unusable(f"{folder} can't be read: name a model's folder, or models:/mnist@champion") from None
-        return load(copy, {}, {"name": None, "version": None, "alias": None})
+        return load(copy, f"the folder {folder}", {}, {"name": None, "version": None, "alias": None}, ())
 
 
-def load(folder: Path, expected: dict[str, str | None], known: dict[str, Any], identity: tuple = ()) -> Served:
-    """Load a copy of a model; Unusable unless its files have the `expected` sha256 and it answers its golden images."""
+def load(
+    folder: Path, what: str, expected: dict[str, str | None], known: dict[str, str | None], identity: tuple
+) -> Served:
+    """Load a copy of a model; Unusable unless its files have the `expected` sha256 and it answers its golden images.
+
+    `what` is how an error calls it, `known` what the registry knows of it.
+    """
     import mlflow
 
-    what = f"version {known['version']}" if known["version"] else "the folder"
     try:
         metadata, files = described(folder)
         found = {key: sha256(path.read_bytes()).hexdigest() for key, path in files.items()}

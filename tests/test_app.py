@@ -302,6 +302,7 @@ def test_a_folder_is_served_as_it_is(project, tmp_path):
         ((CHAMPION,), {"MLFLOW_TRACKING_URI": "sqlite:////nowhere/mlflow.db"}, "run make run first"),
         ((CHAMPION, "--host", "192.0.2.1"), {}, "can't listen on 192.0.2.1"),
     ],
+    ids=str,
 )
 def test_what_keeps_it_from_starting_is_told_in_one_line(project, arguments, environment, told):
     done = project.run(*command(*arguments, "--port", str(free_port())), check=False, **environment)
@@ -309,6 +310,12 @@ def test_what_keeps_it_from_starting_is_told_in_one_line(project, arguments, env
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
     assert told in line
+
+
+def test_a_limit_of_nothing_is_refused(project):
+    done = project.run(*command(CHAMPION, "--threads", "0"), check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith("--threads 0: a positive number is expected")
 
 
 def test_a_port_in_use_is_told_in_one_line(app, project):
