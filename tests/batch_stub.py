@@ -1,0 +1,58 @@
+"""A quick model for the tests of the batch tool; and, as a program, runs that need a process of their own."""
+
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+from mlflow.exceptions import MlflowException
+
+from serving import batch
+from serving.sources import Rows, open_source
+
+
+class Stub:
+    """A model whose answer is each image's first pixel modulo ten, and which counts the images it was asked."""
+
+    def __init__(self, sha256: str = "network"):
+        self.sha256, self.asked = sha256, 0
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        if not 0 <= pixels.min() <= pixels.max() <= 255:
+            raise MlflowException("a value outside")
+        self.asked += len(pixels)
+        return np.eye(10, dtype=np.float32)[pixels[:, 0, 0].astype(int) % 10] * np.float32(0.75)
+
+
+class Stopped(Stub):
+    """Sends its process a signal when it is asked for more than 2,000 images."""
+
+    def __init__(self, name: str):
+        super().__init__()
+        self.signal = signal.Signals[name]
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        if self.asked == 2000:
+            os.kill(os.getpid(), self.signal)
+        return super().probabilities(pixels)
+
+
+def stopped(name: str, source: str, output: str) -> None:
+    """The batch tool's command line, stopped by a signal in its third part of 1,000 images."""
+    Rows.part = 1000
+    batch.load = lambda uri: Stopped(name)
+    sys.argv = ["batch", source, output]
+    batch.main()
+
+
+def memory(file: str, count: str) -> None:
+    """Score an .npy of so many images, and print the most memory that it took, in KiB."""
+    np.lib.format.open_memmap(file, "w+", np.uint8, (int(count), 28, 28))
+    batch.score(open_source(Path(file)), Stub(), Path(f"{file}.parquet"))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+if __name__ == "__main__":
+    {"stopped": stopped, "memory": memory}[sys.argv[1]](*sys.argv[2:])
