@@ -5,6 +5,7 @@ MODEL is models:/mnist@champion (followed when the alias moves), models:/mnist/3
 
 import argparse
 import ctypes
+import gc
 import ipaddress
 import os
 import socket
@@ -45,6 +46,7 @@ def main() -> None:
             "passwords; put a proxy with TLS and authentication before it",
             file=sys.stderr,
         )
+    gc.disable()  # until all is loaded: to look for garbage among MLflow's modules would take a fifth of the start
     serve(options, Limits(**{field.name: getattr(options, field.name) for field in fields(Limits)}), listener)
 
 
@@ -87,8 +89,6 @@ def bind(host: str, port: int) -> socket.socket:
 
 def serve(options: argparse.Namespace, limits, listener: socket.socket) -> None:
     """Load the model and serve it until SIGTERM or SIGINT."""
-    import gc
-
     import uvicorn
 
     from serving.champion import Champion
@@ -102,8 +102,8 @@ def serve(options: argparse.Namespace, limits, listener: socket.socket) -> None:
     hosts = LOOPBACK | {name(options.host)} | {host.lower() for host in options.allow_host}
     app = build(champion, limits, hosts)
     # What is loaded now stays: without it in each collection, none takes long enough to be felt.
-    gc.collect()
     gc.freeze()
+    gc.enable()
     config = uvicorn.Config(
         app, http="h11", ws="none", loop="asyncio", access_log=False, server_header=False, log_level="info",
         timeout_graceful_shutdown=GRACE, limit_concurrency=CONNECTIONS,
