@@ -18,6 +18,7 @@ MAX_PIXELS = 40_000_000  # an A4 page at 600 dpi has 35 million
 FIELD, BOX, CENTRE = 28, 20, 14  # MNIST's; its centres of mass are at pixel 14, give or take half of one
 WORK = 512  # longer side at which the digit is looked for: one of a twentieth of the page still has 25 pixels
 CELL = 4  # side of the squares in which ink is gathered to parts: strokes of a digit, or dirt
+DIMMEST = 32  # light of a page, of 255: in a deeper shadow nothing is told from grain
 FAINTEST = 16  # of 255: what darkens the page by less is no ink
 STROKE = 0.35  # of the darkest ink: more is a stroke; less would take in a shadow's edge, more lose hair lines
 SMALLEST = 0.1  # of the largest part's area: smaller parts are dirt, larger ones strokes of their own
@@ -97,16 +98,25 @@ def blank() -> ImageError:
 
 
 def inked(light: np.ndarray) -> tuple[np.ndarray, float]:
-    """How far each pixel is from its page's light to none, uint8 0…255; and how far the page itself strays from it.
+    """How far each pixel is from its page's light to none, uint8 0…255; and the grain of that, its deviation.
 
     Of a dark page: how far from its light to full light. A shadow that dims page and ink alike changes neither.
     """
     page = page_light(light)
-    if ((light - page) ** 3).sum() > 0:  # what stands out is lighter than the page
+    nearby = Image.fromarray(light.astype(np.uint8)).filter(ImageFilter.BoxBlur(max(light.shape) / 50))
+    detail = light - np.asarray(nearby)
+    # Which of both is ink? A thin stroke stands out from what is nearby, a shadow's edge only from the page.
+    if skewness(light - page) + 2 * skewness(detail) > 0:
         light, page = 255 - light, 255 - page
-    ink = 255 - 255 * light / np.maximum(page, 1)
-    grain = 1.4826 * np.median(np.abs(ink[::2, ::2]))  # the median deviation doesn't see the strokes
-    return np.clip(ink, 0, 255).astype(np.uint8), grain
+    gain = 255 / np.maximum(page, DIMMEST)
+    grain = 1.4826 * np.median(np.abs(detail * gain)[::2, ::2])  # the median deviation doesn't see the strokes
+    return np.clip((page - light) * gain, 0, 255).astype(np.uint8), grain
+
+
+def skewness(residual: np.ndarray) -> float:
+    """From -1, all that stands out is below, to 1, all of it is above."""
+    cubes = residual**3
+    return cubes.sum() / max(np.abs(cubes).sum(), 1)
 
 
 def page_light(light: np.ndarray) -> np.ndarray:
