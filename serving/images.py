@@ -57,9 +57,9 @@ def grey(image: Image.Image) -> Image.Image:
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if not image.has_transparency_data:
         return image.convert("L")
-    layers = image.convert("LA")
+    layers = image if image.mode == "RGBA" else image.convert("LA")
     white = Image.new("L", image.size, 255)
-    white.paste(layers.getchannel("L"), mask=layers.getchannel("A"))
+    white.paste(layers.convert("L"), mask=layers.getchannel("A"))
     return white
 
 
