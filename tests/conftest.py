@@ -24,7 +24,7 @@ class Project:
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the copy; `check` fails the test with the command's output if it fails."""
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment | environment, capture_output=True, text=True, timeout=600
+            command, cwd=self.folder, env=self.environment | environment, capture_output=True, text=True, timeout=1800
         )
         if check and done.returncode:
             pytest.fail(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}")
