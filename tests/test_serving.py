@@ -152,7 +152,7 @@ def test_many_images_are_answered_in_slices_as_each_by_itself(small, monkeypatch
     pixels = np.random.default_rng(0).integers(0, 256, (served.MAX_IMAGES, 28, 28), np.uint8)
     together = model.probabilities(pixels)
     assert together.dtype == np.float32
-    assert (sum(sizes), max(sizes)) == (1000, 100)
+    assert (sum(sizes), max(sizes)) == (len(pixels), served.SLICE)
     np.testing.assert_allclose(
         np.concatenate([model.probabilities(image[None]) for image in pixels]), together, atol=1e-6
     )
