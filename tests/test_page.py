@@ -3,12 +3,8 @@
 import io
 import json
 import shutil
-import socket
-import subprocess
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.app_server import running
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium")
@@ -37,38 +35,11 @@ STROKES = {
 }
 
 
-@contextmanager
-def app(project, model: str) -> Iterator[str]:
-    """The app on `model` of the project's store; gives its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = ("python", "-m", "serving.app", model, "--port", str(port))
-    log = project.folder / "page.log"
-    with log.open("w") as file:
-        server = subprocess.Popen(command, cwd=project.folder, env=project.environment, stdout=file, stderr=file)
-    address = f"http://127.0.0.1:{port}/"
-    try:
-        deadline = time.monotonic() + 90
-        while True:
-            try:
-                urllib.request.urlopen(f"{address}readyz", timeout=5).close()
-                break
-            except OSError:
-                assert server.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.2)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
 @pytest.fixture(scope="module")
 def address(project) -> Iterator[str]:
     """The app on the shrunken pipeline's champion, which is no good reader."""
-    with app(project, "models:/digits@champion") as address:
-        yield address
+    with running(project) as app:
+        yield f"{app.address}/"
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +113,8 @@ def sent(page: Page) -> list:
 
 
 def test_it_reads_the_ten_digits(mnist, visit):
-    with app(mnist, "models:/mnist@champion") as address:
-        page, answers = visit(address), {}
+    with running(mnist, model="models:/mnist@champion") as app:
+        page, answers = visit(f"{app.address}/"), {}
         for digit, lines in STROKES.items():
             draw(page, lines)
             answers[digit] = read(page)
