@@ -1,81 +1,11 @@
-"""Shared fixtures: a copy of the project in a git and DVC repository of its own, shrunk to seconds."""
+"""Fixtures that all tests share: the pipeline, run once on each data set, and the app on its champion."""
 
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
-import numpy as np
 import pytest
-from app_server import App, running
-from ruamel.yaml import YAML
 
-SOURCE = Path(__file__).parent.parent
-
-
-class Project:
-    """A working copy of this repository that a test may run, change and break."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]):
-        self.folder, self.environment = folder, environment
-
-    def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the copy; `check` fails the test with the command's output if it fails."""
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment | environment, capture_output=True, text=True, timeout=1800
-        )
-        if check and done.returncode:
-            pytest.fail(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-        return done
-
-    def repro(self, *arguments: str) -> list[str]:
-        """Run `dvc repro` and return the names of the stages that it ran."""
-        lines = self.run("dvc", "repro", *arguments).stdout.splitlines()
-        return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
-
-    def edit(self, change: Callable[[dict], None]) -> None:
-        """Change params.yaml; `change` gets its content to alter."""
-        yaml = YAML()
-        content = yaml.load(self.folder / "params.yaml")
-        change(content)
-        yaml.dump(content, self.folder / "params.yaml")
-
-
-def copy_project(folder: Path, change: Callable[[dict], None]) -> Project:
-    """Copy what git tracks or would track, change its parameters, and commit it."""
-    listed = subprocess.run(
-        ("git", "ls-files", "--cached", "--others", "--exclude-standard"), cwd=SOURCE, capture_output=True, text=True
-    )
-    for name in listed.stdout.splitlines():
-        if (SOURCE / name).exists() and name != "dvc.lock":
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(SOURCE / name, folder / name)
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_"))}
-    binaries = Path(sys.executable).parent
-    identity = {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    project = Project(folder, kept | identity | {"PATH": f"{binaries}:{kept['PATH']}", "DVC_NO_ANALYTICS": "1"})
-    project.edit(change)
-    project.run("git", "init", "--quiet", "--initial-branch=main")
-    project.run("git", "add", "--all")
-    project.run("git", "commit", "--quiet", "--message", "Copy the project")
-    return project
-
-
-def shrink(content: dict) -> None:
-    """Two small models on the data set that needs no network."""
-    content["dataset"] = "digits"
-    content["compare"] = ["dense_10", "tiny_cnn"]
-    content["models"]["dense_10"]["epochs"] = 2
-    content["models"]["tiny_cnn"] = {
-        "family": "cnn",
-        "convolutions": [{"filters": 8, "kernel_size": 5, "strides": 2, "batch_normalization": True}],
-        "optimizer": {"name": "Adam", "learning_rate": 0.01},
-        "batch_size": 32,
-        "epochs": 3,
-        "augmentation": {"translation": 1},
-    }
+from tests.helpers.project import Project, copy_project, shrink
+from tests.helpers.server import App, running
 
 
 @pytest.fixture(scope="session")
@@ -104,33 +34,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         "register",
     ], ran  # fmt: skip
     return project
-
-
-def bright_pixel_weights(wrong: int) -> np.ndarray:
-    """Of a layer that sees the label in the first ten pixels, and takes each of the digits below `wrong` for a 9."""
-    weights = np.zeros((784, 10), np.float32)
-    weights[np.arange(10), [9 if digit < wrong else digit for digit in range(10)]] = 0.02
-    return weights
-
-
-def write_onnx(path: Path, wrong: int) -> None:
-    """The network of `bright_pixel_weights` and a softmax."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    nodes = [
-        helper.make_node("Flatten", ["pixels"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weights"], ["scores"]),
-        helper.make_node("Softmax", ["scores"], ["probabilities"]),
-    ]
-    entry = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["images", 28, 28])
-    leave = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["images", 10])
-    graph = helper.make_graph(
-        nodes, "network", [entry], [leave], [numpy_helper.from_array(bright_pixel_weights(wrong), "weights")]
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
-    helper.set_model_props(model, {"parameters": "7840"})
-    onnx.save(model, path)
 
 
 @pytest.fixture(scope="session")

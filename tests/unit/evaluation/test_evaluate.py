@@ -6,7 +6,7 @@ import pytest
 
 from pipeline import evaluate
 from pipeline.stage import Problem
-from tests.conftest import bright_pixel_weights, write_onnx
+from tests.helpers.networks import bright_pixel_weights, write_onnx
 
 VAL, TEST = 20, 40
 

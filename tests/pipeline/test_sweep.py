@@ -9,7 +9,6 @@ import sys
 
 import optuna
 import pytest
-from conftest import SOURCE, copy_project
 from filelock import FileLock
 from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState
@@ -18,6 +17,7 @@ from ruamel.yaml import YAML
 from pipeline import params as parameters
 from pipeline import space, sweep, tracking, train
 from pipeline.stage import Problem
+from tests.helpers.project import SOURCE, copy_project
 
 COMMAND = ("python", "-m", "pipeline.sweep")
 TRIALS = 10

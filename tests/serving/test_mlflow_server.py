@@ -23,7 +23,7 @@ from mlflow.exceptions import MlflowException
 from pipeline import litert, measures
 from serving import model as served
 from serving.model import DigitModel
-from tests.conftest import write_onnx
+from tests.helpers.networks import write_onnx
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,9 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from app_server import CHAMPION, JSON, PNG, RAW, command, free_port, multipart, running
 from PIL import Image
+
+from tests.helpers.server import CHAMPION, JSON, PNG, RAW, command, free_port, multipart, running
 
 IMAGE = [[0] * 28] * 28
 

@@ -9,10 +9,11 @@ import os
 
 import numpy as np
 import pytest
-from app_server import JSON, PNG, RAW, multipart
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
+from tests.helpers.server import JSON, PNG, RAW, multipart
 
 CASES = int(os.environ.get("FUZZ_CASES", "50"))
 # The app, which is the fixture, has no state that one case could leave to the next.

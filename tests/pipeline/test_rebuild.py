@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A project of its own: what other tests train and never register, a rebuild would bring in."""
-    from tests.conftest import copy_project, shrink
+    from tests.helpers.project import copy_project, shrink
 
     project = copy_project(tmp_path_factory.mktemp("rebuilt"), shrink)
     project.repro()

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from app_server import CHAMPION, App, free_port, ready
-from conftest import SOURCE
+
+from tests.helpers.project import SOURCE
+from tests.helpers.server import CHAMPION, App, free_port, ready
 
 UNREACHABLE = ("error sending request", "dns error", "Failed to fetch", "tcp connect error")
 

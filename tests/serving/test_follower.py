@@ -11,12 +11,12 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from app_server import App, running
-from conftest import SOURCE
 
 from serving import champion, loading
 from serving.champion import Champion
 from serving.loading import Served, Unusable
+from tests.helpers.project import SOURCE
+from tests.helpers.server import App, running
 
 POLL = ("--poll-seconds", "0.1")
 

@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from batch_stub import Stub
 from filelock import FileLock
 from PIL import Image
 from pyarrow import parquet
 
 from serving import batch
 from serving.sources import Folder, Rows, SourceError, open_source
+from tests.helpers.batch_stub import Stub
+from tests.helpers.project import SOURCE
 
 
 def many(count: int) -> np.ndarray:
@@ -127,7 +128,7 @@ def test_a_broken_image_has_no_answer_but_a_reason_and_the_others_are_scored(tmp
 
 def in_a_process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """What batch_stub.py does as a program."""
-    script = Path(__file__).with_name("batch_stub.py")
+    script = SOURCE / "tests/helpers/batch_stub.py"
     return subprocess.run(
         (sys.executable, script, *arguments),
         env=os.environ | {"PYTHONPATH": str(script.parent.parent)}, capture_output=True, text=True, timeout=300,

@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from app_server import JSON, PNG, RAW, Answer, running
 from PIL import Image
 from starlette.exceptions import HTTPException
 
 from serving.guard import Guard, Limits, Workers
 from serving.metrics import Metrics
+from tests.helpers.server import JSON, PNG, RAW, Answer, running
 
 MEGABYTE = 1 << 20
 
