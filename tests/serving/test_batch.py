@@ -131,7 +131,7 @@ def in_a_process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     script = SOURCE / "tests/helpers/batch_stub.py"
     return subprocess.run(
         (sys.executable, script, *arguments),
-        env=os.environ | {"PYTHONPATH": str(script.parent.parent)}, capture_output=True, text=True, timeout=300,
+        env=os.environ | {"PYTHONPATH": str(SOURCE)}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
 
 
