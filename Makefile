@@ -19,8 +19,8 @@ help: ## list the targets
 		printf '  make %-16s %s\n' "$$name" "$$text"; done
 
 run: $(READY) ## the whole pipeline: download, preprocess, train, evaluate, register
-	@python -m pipeline.params
-	@python -m pipeline.fallback
+	@python -m pipeline.config.params
+	@python -m pipeline.commands.offline
 	dvc repro
 
 test: $(READY) ## the linter and the test suite
@@ -29,7 +29,7 @@ test: $(READY) ## the linter and the test suite
 	python -m pytest
 
 compare: $(READY) ## print the models side by side, and which differ from the champion
-	@python -m pipeline.compare
+	@python -m pipeline.commands.compare
 
 sweep: $(READY) ## search a space of parameters for one model: sweep in params.yaml
 	@test -f data/prepared/dataset.json || dvc repro preprocess
@@ -49,13 +49,13 @@ app: $(READY) ## the project's own server on the champion: a page to draw on, im
 		"models:/$$(python -c 'import json; print(json.load(open("registry/registry.json"))["name"])')@champion"
 
 rollback: $(READY) ## give the champion's alias back to the previous champion
-	@python -m pipeline.promotion
+	@python -m pipeline.tracking.promotion
 
 rebuild-tracking: $(READY) ## make MLflow's runs, versions and aliases anew, from DVC's outputs and cache
-	@python -m pipeline.rebuild
+	@python -m pipeline.commands.rebuild
 
 lineage: $(READY) ## what made the champion (or MODEL=models:/mnist/3), and whether all is as recorded
-	@python -m pipeline.lineage $(MODEL)
+	@python -m pipeline.commands.lineage $(MODEL)
 
 bench: $(READY) ## what the README's figures of serving come from: 10 minutes on a machine with nothing else to do
 	python -m benchmarks.serving

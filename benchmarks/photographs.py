@@ -13,8 +13,8 @@ import time
 import numpy as np
 from PIL import Image
 
+from pipeline.data.pixels import denormalise
 from pipeline.evaluate import MODELS, load_split, open_model, predict
-from pipeline.pixels import denormalise
 from serving.images import ImageError, decode, to_mnist
 
 Random = np.random.Generator

@@ -20,8 +20,8 @@ from statistics import median, quantiles
 import numpy as np
 
 from benchmarks.servers import DEFAULT, GRAPH, NOTHING, OURS, Server, app, mlflow_server, save_flavours
-from pipeline import tracking
-from pipeline.stage import read_json
+from pipeline.cli import read_json
+from pipeline.tracking import store as tracking
 
 APP = "the app"
 JSON, RAW = "application/json", "application/octet-stream"

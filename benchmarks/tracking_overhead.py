@@ -14,9 +14,9 @@ from statistics import median, quantiles
 
 import psutil
 
-from pipeline.live import LiveRun
-from pipeline.params import load
-from pipeline.stage import read_json
+from pipeline.cli import read_json
+from pipeline.config.params import load
+from pipeline.tracking.live import LiveRun
 from pipeline.train import PREPARED, trained
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from pipeline import digits
-from pipeline.blocks import known
-from pipeline.params import load
-from pipeline.stage import Problem, publish, run
+from pipeline.cli import Problem, publish, run
+from pipeline.config.model import known
+from pipeline.config.params import load
+from pipeline.data import digits
 
 RAW = Path("data/raw")
 TIMEOUT = (5, 10)  # seconds to connect, and between two pieces of a file

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.params import load
-from pipeline.pixels import denormalise
-from pipeline.stage import Problem, publish, read_json, run, sha256_of, silence, write_json
+from pipeline.cli import Problem, publish, read_json, run, sha256_of, silence, write_json
+from pipeline.config.params import load
+from pipeline.data.pixels import denormalise
 
 MODELS, PREPARED, REPORTS = Path("models"), Path("data/prepared"), Path("reports")
 BATCH = 1000
@@ -21,7 +21,9 @@ def main(name: str) -> None:
 
     import pandas as pd
 
-    from pipeline import figures, litert, measures
+    from pipeline import inference as litert
+    from pipeline.evaluation import metrics as measures
+    from pipeline.evaluation import plots as figures
 
     sessions = [open_model(path) for path in exported(name)]  # the first is the published model
     metrics: dict[str, float | int] = {"parameters": int(sessions[0].get_modelmeta().custom_metadata_map["parameters"])}

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.blocks import IMAGE_SIZE
-from pipeline.params import load
-from pipeline.pixels import normalise
-from pipeline.stage import Problem, publish, run, sha256_of, write_json
+from pipeline.cli import Problem, publish, run, sha256_of, write_json
+from pipeline.config.model import IMAGE_SIZE
+from pipeline.config.params import load
+from pipeline.data.pixels import normalise
 
 RAW, PREPARED = Path("data/raw"), Path("data/prepared")
 CHUNK = 4096  # images at a time: 13 MB as float32

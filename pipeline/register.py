@@ -5,11 +5,13 @@ Each is keyed by content, so it is there once, however often this stage runs. Wr
 
 from pathlib import Path
 
-from pipeline import content, promotion, tracking
-from pipeline.content import Content
-from pipeline.params import Promotion, load
-from pipeline.stage import Problem, publish, run, write_json
-from pipeline.upsert import upsert
+from pipeline.cli import Problem, publish, run, write_json
+from pipeline.config.params import Promotion, load
+from pipeline.tracking import promotion
+from pipeline.tracking import store as tracking
+from pipeline.tracking import trained_model as content
+from pipeline.tracking.runs import upsert
+from pipeline.tracking.trained_model import Content
 
 REGISTRY = Path("registry")
 
@@ -67,7 +69,7 @@ def comparison(contents: list[Content], folder: Path) -> None:
     """Write the tables that `dvc plots` draws: all models' histories, and their answers on the test images."""
     import pandas as pd
 
-    from pipeline.measures import confusion
+    from pipeline.evaluation.metrics import confusion
 
     curves = [pd.read_csv(item.model / "history.csv").assign(model=item.name) for item in contents]
     pd.concat(curves).to_csv(folder / "learning_curves.csv", index=False)

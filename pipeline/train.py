@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from pipeline import params as parameters
-from pipeline.blocks import Augmentation
-from pipeline.live import LiveRun
-from pipeline.pixels import denormalise
-from pipeline.receipt import surroundings
-from pipeline.stage import Problem, publish, read_json, run, sha256_of, silence, write_json
+from pipeline.cli import Problem, publish, read_json, run, sha256_of, silence, write_json
+from pipeline.config import params as parameters
+from pipeline.config.model import Augmentation
+from pipeline.data.pixels import denormalise
+from pipeline.tracking.live import LiveRun
+from pipeline.training.provenance import surroundings
 
 PREPARED = Path("data/prepared")
 CALIBRATION_IMAGES = 300  # of 100, 300 and 1,000, none changes cnn_fast on the validation images; each takes time
@@ -44,7 +44,7 @@ def main(name: str) -> None:
         import pandas as pd
 
         with silence():
-            from pipeline import export, networks
+            from pipeline.training import export, networks
 
         metadata = {"model": name, "parameters": str(network.count_params())}
         pixels = denormalise(load_split("val")[0])
@@ -79,7 +79,7 @@ def trained(name: str, block, classes: int, seed: int, on_epoch: Callable[[dict]
         import keras
         import tensorflow as tf
 
-        from pipeline import networks
+        from pipeline.training import networks
 
     keras.backend.clear_session()  # or the names of layers would count on, and memory would grow
     keras.utils.set_random_seed(seed)
@@ -109,7 +109,7 @@ def fit(name: str, network, block, seed: int, on_epoch: Callable[[dict], None] =
     """
     import keras
 
-    from pipeline import networks
+    from pipeline.training import networks
 
     images, labels = load_split("train")
     networks.compile_network(network, block, math.ceil(len(images) / block.batch_size))
@@ -165,7 +165,7 @@ def training_batches(images: np.ndarray, labels: np.ndarray, block, seed: int):
     """A tf.data set of (images, labels) batches, shuffled and augmented anew, by the seed, in each epoch."""
     import tensorflow as tf
 
-    from pipeline.augment import augment
+    from pipeline.training.augmentation import augment
 
     all_images, all_labels = tf.constant(images), tf.constant(labels)
     # fit(numpy, shuffle=True) repeats one permutation in every epoch once Keras is seeded; tf.data doesn't.

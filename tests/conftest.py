@@ -11,7 +11,7 @@ from tests.helpers.server import App, running
 @pytest.fixture(scope="session")
 def mnist(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Two published presets, trained on real MNIST where a mirror answers; skips, with the reason, where none does."""
-    from pipeline.fallback import answers
+    from pipeline.commands.offline import answers
 
     if not answers("mnist"):
         pytest.skip("no mirror of MNIST answers; point DATASET_MIRROR at one")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import mlflow
 import pytest
 
-from pipeline import integrity
+from pipeline.tracking import integrity
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def changed(*paths: Path) -> Iterator[None]:
 
 
 def lineage(project, *model: str, check: bool = True):
-    return project.run("python", "-m", "pipeline.lineage", *model, check=check)
+    return project.run("python", "-m", "pipeline.commands.lineage", *model, check=check)
 
 
 def digest(path: Path) -> str:

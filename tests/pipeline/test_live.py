@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from mlflow.tracking import MlflowClient
 
-from pipeline.live import LiveRun
+from pipeline.tracking.live import LiveRun
 
 MADE_OF = {
     "model": "some",
@@ -88,7 +88,7 @@ def test_an_exception_and_an_interrupt_are_told_apart(store, raised, status):
 
 
 def test_a_training_that_is_killed_leaves_no_run_running(store):
-    code = f"from pipeline.live import LiveRun\nimport time\nwith LiveRun({MADE_OF}) as live: time.sleep(600)"
+    code = f"from pipeline.tracking.live import LiveRun\nimport time\nwith LiveRun({MADE_OF}) as live: time.sleep(600)"
     training = subprocess.Popen([sys.executable, "-c", code])
     try:
         eventually(lambda: runs(store))
@@ -101,7 +101,7 @@ def test_a_training_that_is_killed_leaves_no_run_running(store):
 def test_runs_that_a_dead_process_left_are_closed_by_the_next(store):
     client = MlflowClient(store)
     experiment = client.get_experiment_by_name("digits").experiment_id
-    from pipeline import tracking
+    from pipeline.tracking import store as tracking
 
     host, _, _ = tracking.this_process().partition(" ")
     dead = subprocess.Popen(["true"])

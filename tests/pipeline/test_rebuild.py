@@ -66,13 +66,13 @@ def test_a_wiped_store_is_rebuilt_with_past_experiments_and_all(project):
     assert len(before["versions"]) >= 3
     (project.folder / "mlflow.db").unlink()
     shutil.rmtree(project.folder / "mlruns")
-    project.run("python", "-m", "pipeline.rebuild")
+    project.run("python", "-m", "pipeline.commands.rebuild")
     after = described(project)
     for key, run in before["runs"].items():
         for what, value in run.items():
             assert after["runs"][key][what] == value
     assert after == before
-    project.run("python", "-m", "pipeline.rebuild")
+    project.run("python", "-m", "pipeline.commands.rebuild")
     assert described(project) == before
     project.run("python", "-m", "pipeline.register")
     assert described(project) == before
@@ -88,7 +88,7 @@ def test_a_version_whose_files_are_gone_keeps_its_number_free(project):
     (project.folder / "mlflow.db").unlink()
     shutil.rmtree(project.folder / "mlruns")
     try:
-        done = project.run("python", "-m", "pipeline.rebuild")
+        done = project.run("python", "-m", "pipeline.commands.rebuild")
         assert f"not on this disk any more: version {gone['version']}" in done.stdout
         after = described(project)["versions"]
         # What was registered without a decision, by a rebuild, has no place in the journal to keep.
@@ -100,5 +100,5 @@ def test_a_version_whose_files_are_gone_keeps_its_number_free(project):
         journal.write_text(text)
         (project.folder / "mlflow.db").unlink()
         shutil.rmtree(project.folder / "mlruns")
-        project.run("python", "-m", "pipeline.rebuild")
+        project.run("python", "-m", "pipeline.commands.rebuild")
         assert described(project) == before

@@ -14,9 +14,12 @@ from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState
 from ruamel.yaml import YAML
 
-from pipeline import params as parameters
-from pipeline import space, sweep, tracking, train
-from pipeline.stage import Problem
+from pipeline import train
+from pipeline.cli import Problem
+from pipeline.config import params as parameters
+from pipeline.sweep import search as sweep
+from pipeline.sweep import space
+from pipeline.tracking import store as tracking
 from tests.helpers.project import SOURCE, copy_project
 
 COMMAND = ("python", "-m", "pipeline.sweep")

@@ -20,7 +20,8 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from pipeline import litert, measures
+from pipeline import inference as litert
+from pipeline.evaluation import metrics as measures
 from serving import model as served
 from serving.model import DigitModel
 from tests.helpers.networks import write_onnx

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import compare
-from pipeline.stage import Problem
+from pipeline.cli import Problem
+from pipeline.commands import compare
 
 PARAMS = Path("params.yaml").read_text()
 TEST_IMAGES, VAL_IMAGES = 200, 100

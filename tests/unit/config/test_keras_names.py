@@ -3,7 +3,7 @@ import inspect
 import keras
 import pytest
 
-from pipeline import keras_names
+from pipeline.config import keras_names
 
 # Keras' own machinery, and what needs labels, outputs or inputs of another form than one-hot over ten classes.
 NOT_OFFERED = {

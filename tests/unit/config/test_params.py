@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pipeline.params import load
-from pipeline.stage import Problem
+from pipeline.cli import Problem
+from pipeline.config.params import load
 
 PARAMS = Path("params.yaml").read_text()
 
@@ -108,7 +108,7 @@ def test_names_are_read_however_they_are_capitalised(tmp_path):
         (("train", "cnnn"), "seed: 0", "seed: 0"),
         (("evaluate", "dense_512"), "optimizer: RMSprop", "optimizer: RMSprob"),
         (("register",), "compare: [", "compare: [cnnn, "),
-        (("compare",), "compare: [", "compare: [cnnn, "),
+        (("commands.compare",), "compare: [", "compare: [cnnn, "),
     ],
 )
 def test_a_stage_stops_at_bad_parameters_at_once(tmp_path, stage, old, new):

@@ -1,6 +1,7 @@
 import numpy as np
 
-from pipeline import digits, preprocess
+from pipeline import preprocess
+from pipeline.data import digits
 
 
 def test_the_form_is_mnists():

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import download, fallback
-from pipeline.params import load
-from pipeline.stage import Problem
+from pipeline import download
+from pipeline.cli import Problem
+from pipeline.commands import offline as fallback
+from pipeline.config.params import load
 
 CONTENT = {"images.gz": b"images" * 1000, "labels.gz": b"labels" * 100}
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from pipeline.pixels import denormalise, normalise
+from pipeline.data.pixels import denormalise, normalise
 
 
 def test_every_pixel_value_comes_back_exactly():

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline import preprocess
-from pipeline.digits import write_idx
-from pipeline.stage import Problem
+from pipeline.cli import Problem
+from pipeline.data.digits import write_idx
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline import evaluate
-from pipeline.stage import Problem
+from pipeline.cli import Problem
 from tests.helpers.networks import bright_pixel_weights, write_onnx
 
 VAL, TEST = 20, 40
@@ -16,7 +16,7 @@ def litert_files(tmp_path_factory) -> dict[int, dict[str, bytes]]:
     """model.tflite and model_int8.tflite of the networks that are wrong at no digit, and at three."""
     import keras
 
-    from pipeline import export
+    from pipeline.training import export
 
     pixels = 255 * np.eye(10, 784, dtype=np.float32).reshape(10, 28, 28)
     files = {}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.statistics import mcnemar, wilson_interval
+from pipeline.evaluation.significance import mcnemar, wilson_interval
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ import mlflow
 import numpy as np
 import pytest
 
-from pipeline import promotion
-from pipeline.params import Promotion
-from pipeline.promotion import Candidate, decide
-from pipeline.stage import Problem
+from pipeline.cli import Problem
+from pipeline.config.params import Promotion
+from pipeline.tracking import promotion
+from pipeline.tracking.promotion import Candidate, decide
 
 POLICY = Promotion(margin=0.0, alpha=0.05, max_size=None, max_latency=None)
 LABELS = np.arange(1000) % 10

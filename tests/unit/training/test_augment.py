@@ -1,8 +1,8 @@
 import numpy as np
 import tensorflow as tf
 
-from pipeline.augment import augment
-from pipeline.blocks import Augmentation
+from pipeline.config.model import Augmentation
+from pipeline.training.augmentation import augment
 
 
 def dots(count: int) -> np.ndarray:

@@ -4,9 +4,11 @@ import onnx
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from pipeline import export, keras_names, litert, networks
-from pipeline.blocks import CNNModel, DenseModel, PerceptronModel
-from pipeline.stage import Problem
+from pipeline import inference as litert
+from pipeline.cli import Problem
+from pipeline.config import keras_names
+from pipeline.config.model import CNNModel, DenseModel, PerceptronModel
+from pipeline.training import export, networks
 
 CNN = CNNModel.model_validate(
     {

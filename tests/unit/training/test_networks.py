@@ -2,10 +2,11 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline import keras_names, networks
-from pipeline.blocks import CNNModel, DenseModel, PerceptronModel
-from pipeline.params import load
-from pipeline.stage import Problem
+from pipeline.cli import Problem
+from pipeline.config import keras_names
+from pipeline.config.model import CNNModel, DenseModel, PerceptronModel
+from pipeline.config.params import load
+from pipeline.training import networks
 
 TRAINING = {"batch_size": 8, "epochs": 1}
 DENSE = {"family": "dense", "optimizer": "Adam", **TRAINING}

@@ -2,7 +2,7 @@ import subprocess
 
 import pytest
 
-from pipeline import receipt
+from pipeline.training import provenance as receipt
 
 
 @pytest.fixture

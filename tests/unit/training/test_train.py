@@ -4,9 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import content, networks, train
-from pipeline.blocks import Augmentation, DenseModel, Named
-from pipeline.stage import Problem
+from pipeline import train
+from pipeline.cli import Problem
+from pipeline.config.model import Augmentation, DenseModel, Named
+from pipeline.tracking import trained_model as content
+from pipeline.training import networks
 
 BLOCK = DenseModel.model_validate(
     {"family": "dense", "dense": [{"units": 4}], "optimizer": "SGD", "batch_size": 10, "epochs": 2}

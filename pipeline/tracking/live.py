@@ -1,4 +1,4 @@
-"""Train's end of a pipe to `pipeline.follow`, the process that shows a training in MLflow while it runs.
+"""Train's end of a pipe to `pipeline.tracking.follow`, the process that shows a training in MLflow while it runs.
 
 A process of its own, because a store that is slow, down or wrong can then neither hold up a training nor change it;
 and not an import, because a change to the tracking code is no reason to train again.
@@ -25,7 +25,7 @@ class LiveRun:
         self._made_of = made_of
 
     def __enter__(self) -> "LiveRun":
-        command = (sys.executable, "-m", "pipeline.follow")
+        command = (sys.executable, "-m", "pipeline.tracking.follow")
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
         # A follower that doesn't read must not block the writer; what the pipe doesn't take is dropped.
         os.set_blocking(self._process.stdin.fileno(), False)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.stage import missing
+from pipeline.cli import missing
 
 BATCH = 1000  # images at once; bounds the memory that a wide network takes
 

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline import integrity, tracking
-from pipeline.content import LOCK
-from pipeline.stage import Problem, read_json, run, sha256_of
+from pipeline.cli import Problem, read_json, run, sha256_of
+from pipeline.tracking import integrity
+from pipeline.tracking import store as tracking
+from pipeline.tracking.trained_model import LOCK
 
 REGISTRY = Path("registry")
 

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline import keras_names
+from pipeline.config import keras_names
 
 IMAGE_SIZE = 28  # pixels a side, as in MNIST
 Fraction = Annotated[float, Field(ge=0, lt=1)]

@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from pipeline.blocks import Augmentation
+from pipeline.config.model import Augmentation
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor, how: Augmentation) -> tf.Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from pipeline.stage import Problem, missing, read_json, sha256_of
+from pipeline.cli import Problem, missing, read_json, sha256_of
 
 SERVING_CODE = Path("serving/model.py")
 SERVING_PACKAGES = ("mlflow", "numpy", "onnxruntime")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import optuna
 from optuna.trial import FrozenTrial
 
-from pipeline import tracking
+from pipeline.tracking import store as tracking
 
 Mirror = Callable[[optuna.Study, str], None]  # the second argument is the parent run's status
 

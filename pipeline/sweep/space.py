@@ -8,10 +8,10 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from pipeline import params as parameters
-from pipeline.params import Dimension, Params
-from pipeline.stage import Problem
-from pipeline.tracking import flatten
+from pipeline.cli import Problem
+from pipeline.config import params as parameters
+from pipeline.config.params import Dimension, Params
+from pipeline.tracking.store import flatten
 
 CORNERS = 1000  # combinations of extreme values that are checked before a search; it checks each point again itself
 Point = dict[str, Any]  # dotted keys within the model's block, and their values

@@ -2,8 +2,8 @@
 
 import json
 
-from pipeline import tracking
-from pipeline.content import SERVING_CODE, Content, serving_requirements
+from pipeline.tracking import store as tracking
+from pipeline.tracking.trained_model import SERVING_CODE, Content, serving_requirements
 
 LIVE_TAGS = {"training", "made_of", "process"}  # what tells one live run from another until `register` completes it
 KEPT_FILES = ("model.keras", "history.csv", "receipt.json")  # the others are the registered model's

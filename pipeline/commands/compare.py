@@ -5,8 +5,8 @@ Reads what the last `dvc repro` wrote and changes nothing; test images are shown
 
 from pathlib import Path
 
-from pipeline.params import load
-from pipeline.stage import Problem, missing, read_json, run
+from pipeline.cli import Problem, missing, read_json, run
+from pipeline.config.params import load
 
 MODELS, REPORTS, REGISTRY = Path("models"), Path("reports"), Path("registry")
 ALPHA = 0.05  # an equal model is called different once in twenty comparisons
@@ -81,7 +81,7 @@ def read_answers(name: str):
 
 def accuracies(answers) -> dict[str, str]:
     """Accuracy on validation and on test images, each with its 95 % interval."""
-    from pipeline.statistics import wilson_interval
+    from pipeline.evaluation.significance import wilson_interval
 
     cells = {}
     for split, title in (("val", "validation"), ("test", "test")):
@@ -104,7 +104,7 @@ def repeated(metrics: dict) -> dict[str, str]:
 
 def difference(answers: dict, name: str, champion: str) -> str:
     """The model's test accuracy less the champion's, McNemar's p, and whether that is significant."""
-    from pipeline.statistics import mcnemar
+    from pipeline.evaluation.significance import mcnemar
 
     if name == champion:
         return "champion"

@@ -7,9 +7,10 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from pipeline.stage import sha256_of
+from pipeline.cli import sha256_of
 
-LOCK = Path(__file__).parent.parent / "requirements.lock"
+PIPELINE = Path(__file__).parent.parent
+LOCK = PIPELINE.parent / "requirements.lock"
 LARGEST_DIFF = 1_000_000  # characters; who changed more than that should have committed it
 PACKAGES = ("tensorflow", "keras", "numpy", "onnx", "tf2onnx", "ai-edge-litert")
 
@@ -34,10 +35,10 @@ def surroundings(folder: Path) -> dict:
 
 
 def code_hashes() -> dict[str, str]:
-    """The sha256 of every module of this project that the process has imported, by file name."""
-    here = Path(__file__).parent
+    """The sha256 of every module of this project that the process has imported, by path."""
     files = {Path(module.__file__) for module in sys.modules.values() if getattr(module, "__file__", None)}
-    return {f"{here.name}/{file.name}": sha256_of(file) for file in sorted(files) if file.parent == here}
+    mine = sorted(file for file in files if file.is_relative_to(PIPELINE) and file.stat().st_size)
+    return {file.relative_to(PIPELINE.parent).as_posix(): sha256_of(file) for file in mine}
 
 
 def git_state() -> dict[str, str | bool | None]:

@@ -15,11 +15,14 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from pipeline import params as parameters
-from pipeline import space, sweep_runs, tracking, train
-from pipeline.params import Params
-from pipeline.stage import Problem, read_json, run, sha256_of
-from pipeline.sweep_runs import Mirror, tolerant
+from pipeline import train
+from pipeline.cli import Problem, read_json, run, sha256_of
+from pipeline.config import params as parameters
+from pipeline.config.params import Params
+from pipeline.sweep import mlflow_view as sweep_runs
+from pipeline.sweep import space
+from pipeline.sweep.mlflow_view import Mirror, tolerant
+from pipeline.tracking import store as tracking
 
 STARTUP = 5  # trials at random before Optuna's sampler and pruner judge by them; its default of 10 is a whole sweep
 FIRST_PRUNED_EPOCH = 2  # the first epoch says more about the learning rate's warm-up than about the result

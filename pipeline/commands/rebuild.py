@@ -13,11 +13,13 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from pipeline import content, promotion, tracking
-from pipeline.content import Content
-from pipeline.params import load
-from pipeline.stage import Problem, run
-from pipeline.upsert import upsert
+from pipeline.cli import Problem, run
+from pipeline.config.params import load
+from pipeline.tracking import promotion
+from pipeline.tracking import store as tracking
+from pipeline.tracking import trained_model as content
+from pipeline.tracking.runs import upsert
+from pipeline.tracking.trained_model import Content
 
 
 def main() -> None:

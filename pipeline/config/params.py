@@ -1,6 +1,6 @@
 """params.yaml as one typed, frozen object: read and checked by every stage before anything heavy is imported.
 
-`python -m pipeline.params` checks the file and prints nothing when it is right.
+`python -m pipeline.config.params` checks the file and prints nothing when it is right.
 """
 
 import math
@@ -11,8 +11,8 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, Validati
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from pipeline.blocks import Block, CNNModel, DenseModel, Fraction, Model, PerceptronModel, known
-from pipeline.stage import Problem, run
+from pipeline.cli import Problem, run
+from pipeline.config.model import Block, CNNModel, DenseModel, Fraction, Model, PerceptronModel, known
 
 
 class Dimension(Block):

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 
-from pipeline import tracking
+from pipeline.tracking import store as tracking
 
 
 def main() -> None:

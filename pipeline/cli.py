@@ -23,7 +23,8 @@ def run(main: Callable[..., None], *arguments: str) -> None:
     given = sys.argv[1:]
     if len(given) != len(arguments):
         usage = " ".join(f"<{name}>" for name in arguments)
-        sys.exit(f"usage: python -m {Path(sys.argv[0]).parent.name}.{Path(sys.argv[0]).stem} {usage}".rstrip())
+        module = sys.modules["__main__"].__spec__.name.removesuffix(".__main__")
+        sys.exit(f"usage: python -m {module} {usage}".rstrip())
     # A terminated stage ends as an interrupted one does: it publishes nothing, and says so.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

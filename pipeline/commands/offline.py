@@ -7,9 +7,9 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
+from pipeline.cli import Problem, run, sha256_of
+from pipeline.config.params import load
 from pipeline.download import CATALOGUE, RAW, TEST_LABELS, catalogued, fetch, mirrors
-from pipeline.params import load
-from pipeline.stage import Problem, run, sha256_of
 
 PARAMS = Path("params.yaml")
 

@@ -4,7 +4,8 @@ from types import ModuleType
 
 import keras
 
-from pipeline.blocks import (
+from pipeline.cli import Problem
+from pipeline.config.model import (
     IMAGE_SIZE,
     CNNModel,
     Convolution,
@@ -14,8 +15,7 @@ from pipeline.blocks import (
     Named,
     PerceptronModel,
 )
-from pipeline.pixels import SCALE
-from pipeline.stage import Problem
+from pipeline.data.pixels import SCALE
 
 # Keras' default of .99 averages over hundreds of batches and lags behind in runs of a few epochs.
 BATCH_NORMALIZATION_MOMENTUM = 0.9

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import onnx
 
-from pipeline import litert
-from pipeline.stage import Problem
+from pipeline import inference as litert
+from pipeline.cli import Problem
 
 BATCH = 1000
 TOLERANCE = 1e-4  # largest difference of a probability between two forms of one model

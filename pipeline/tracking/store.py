@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 from filelock import FileLock
 
-from pipeline.stage import Problem
+from pipeline.cli import Problem
 
 RECEIPT = "training/receipt.json"
 DIFF = "training/uncommitted.diff"  # of a run whose code was not as committed
@@ -22,7 +22,7 @@ MADE_OF = ("model", "dataset", "data_sha256", "seed", "repeats", "parameters")
 
 def root() -> Path:
     """The project's root; inside DVC's temporary workspaces (`dvc exp run --temp`) still the real one."""
-    return Path(os.environ.get("DVC_ROOT") or Path(__file__).parent.parent).resolve()
+    return Path(os.environ.get("DVC_ROOT") or Path(__file__).parent.parent.parent).resolve()
 
 
 def uri() -> str:

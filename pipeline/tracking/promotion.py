@@ -1,6 +1,6 @@
 """Which version is the champion: a pure decision, and the aliases, tags and journal that carry it out.
 
-`python -m pipeline.promotion` takes the last promotion back (`make rollback`).
+`python -m pipeline.tracking.promotion` takes the last promotion back (`make rollback`).
 """
 
 import json
@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from pipeline import tracking
-from pipeline.params import Promotion
-from pipeline.stage import Problem, read_json, run
+from pipeline.cli import Problem, read_json, run
+from pipeline.config.params import Promotion
+from pipeline.tracking import store as tracking
 
 CHAMPION, PREVIOUS = "champion", "previous"
 
@@ -77,7 +77,7 @@ def decide(candidate: Candidate, champion: Candidate | None, policy: Promotion) 
 
 def p_value(one: Candidate, other: Candidate) -> float:
     """The probability of so large a difference in correct answers between two that are equally good."""
-    from pipeline.statistics import fisher, mcnemar
+    from pipeline.evaluation.significance import fisher, mcnemar
 
     if np.array_equal(one.image, other.image) and np.array_equal(one.label, other.label):
         return mcnemar(one.correct, other.correct)

@@ -7,9 +7,9 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline import tracking
-from pipeline.content import MODEL_FILES, REPORT_FILES
-from pipeline.stage import sha256_of
+from pipeline.cli import sha256_of
+from pipeline.tracking import store as tracking
+from pipeline.tracking.trained_model import MODEL_FILES, REPORT_FILES
 
 RAW, PREPARED, MODELS = Path("data/raw"), Path("data/prepared"), Path("models")
 SAME, DIFFERS, MISSING, ADDED = "same", "DIFFERS", "MISSING", "ADDED"
