@@ -20,7 +20,7 @@ from statistics import median, quantiles
 import numpy as np
 
 from benchmarks.servers import DEFAULT, GRAPH, NOTHING, OURS, Server, app, mlflow_server, save_flavours
-from pipeline.cli import read_json
+from pipeline.files import read_json
 from pipeline.tracking import store as tracking
 
 APP = "the app"

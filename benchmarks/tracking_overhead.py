@@ -14,8 +14,8 @@ from statistics import median, quantiles
 
 import psutil
 
-from pipeline.cli import read_json
 from pipeline.config.params import load
+from pipeline.files import read_json
 from pipeline.tracking.live import LiveRun
 from pipeline.train import PREPARED, trained
 

@@ -1,61 +1,53 @@
-"""What every stage shares: errors a user can mend, and outputs that appear whole or not at all."""
+"""The command line of every stage and command: arguments, errors for the user, and exit codes."""
 
-import json
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
-from pathlib import Path
 
 
-class Problem(Exception):
-    """A fault that is the user's to mend: its text names the cause, what is allowed and the next step."""
+class UserError(Exception):
+    """A fault that the user can fix: its text names the cause, what is allowed and the next step."""
 
 
 def run(main: Callable[..., None], *arguments: str) -> None:
-    """Call `main` with the command line's arguments; exit 1 with one message on a fault the user can mend.
+    """Call `main` with the command line's arguments; on a fault that the user can fix, print one message and exit 1.
 
-    `arguments` names the positional arguments that `main` takes.
+    `arguments` names the positional arguments that `main` takes; one in brackets, the last, may be left out.
     """
     given = sys.argv[1:]
-    if len(given) != len(arguments):
-        usage = " ".join(f"<{name}>" for name in arguments)
-        module = sys.modules["__main__"].__spec__.name.removesuffix(".__main__")
-        sys.exit(f"usage: python -m {module} {usage}".rstrip())
-    # A terminated stage ends as an interrupted one does: it publishes nothing, and says so.
+    required = [name for name in arguments if not name.startswith("[")]
+    if not len(required) <= len(given) <= len(arguments):
+        usage = " ".join(name if name.startswith("[") else f"<{name}>" for name in arguments)
+        sys.exit(f"usage: python -m {_module_name()} {usage}".rstrip())
+    # End a terminated stage like an interrupted one: it publishes nothing, and says so.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main(*given)
-    except Problem as problem:
-        sys.exit(f"error: {problem}")
+    except UserError as error:
+        sys.exit(f"error: {error}")
     except OSError as error:
-        # A full disk or a missing permission is told, not traced; the file's name is in the error.
-        sys.exit(f"error: {error}; nothing was published, mend it and run the stage again")
+        # A full disk or a missing permission gets a message, not a stack trace; the file's name is in the error.
+        sys.exit(f"error: {error}; nothing was published: fix the cause and run the stage again")
     except KeyboardInterrupt:
         print("interrupted: nothing was published, run the stage again", file=sys.stderr)
         sys.exit(130)
 
 
-@contextmanager
-def publish(folder: Path) -> Iterator[Path]:
-    """Yield an empty scratch folder that takes the name `folder` only if the block ends without an error."""
-    scratch = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    try:
-        yield scratch
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(scratch, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+def _module_name() -> str:
+    spec = sys.modules["__main__"].__spec__
+    return spec.name.removesuffix(".__main__") if spec else sys.argv[0]
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, at most 200 characters, or the error's kind where it has no text."""
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
 
 
 @contextmanager
-def silence() -> Iterator[None]:
-    """Send stderr nowhere: TensorFlow, its converters and LiteRT remark on the machine where no setting stops them."""
+def silence_stderr() -> Iterator[None]:
+    """Discard stderr: TensorFlow, its converters and LiteRT print remarks on the machine that no setting stops."""
     stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
@@ -64,30 +56,3 @@ def silence() -> Iterator[None]:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write `content` as JSON that a person can read and a diff can follow."""
-    path.write_text(json.dumps(content, indent=2) + "\n")
-
-
-def read_json(path: Path) -> dict:
-    """Read a JSON file that another stage wrote; a missing one says which command makes it."""
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise missing(path) from None
-
-
-def missing(path: Path) -> Problem:
-    """The Problem of a file that an earlier stage should have written."""
-    return Problem(f"{path} is missing: run `dvc repro` (or `dvc pull`, if a remote has it)")
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file's bytes, as 64 hexadecimal digits."""
-    digest = sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

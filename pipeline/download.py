@@ -7,10 +7,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from pipeline.cli import Problem, publish, run
-from pipeline.config.model import known
+from pipeline.cli import UserError, run
 from pipeline.config.params import load
+from pipeline.config.section import require_known
 from pipeline.data import digits
+from pipeline.files import publish
 
 RAW = Path("data/raw")
 TIMEOUT = (5, 10)  # seconds to connect, and between two pieces of a file
@@ -74,17 +75,17 @@ def main() -> None:
 
 
 def catalogued(name: str) -> None:
-    """Raise Problem, with the names that are known, for a data set that the catalogue lacks."""
+    """Raise UserError, with the names that are known, for a data set that the catalogue lacks."""
     try:
-        known(name, CATALOGUE, "dataset")
+        require_known(name, CATALOGUE, "dataset")
     except ValueError as error:
-        raise Problem(f"params.yaml: {error}") from None
+        raise UserError(f"params.yaml: {error}") from None
 
 
 def fetch(name: str, files: tuple[str, ...], folder: Path, retries: int = 1) -> None:
     """Write `files` of the data set into `folder`, each checked before it gets its name.
 
-    Each file is asked of each mirror in turn; Problem, with the ways out, if none gives it.
+    Each file is asked of each mirror in turn; UserError, with the ways out, if none gives it.
     """
     import pooch
 
@@ -103,7 +104,7 @@ def fetch(name: str, files: tuple[str, ...], folder: Path, retries: int = 1) -> 
                 # What has failed once is asked last for the next file.
                 addresses.append(addresses.pop(addresses.index(address)))
         else:
-            raise Problem(_ways_out(name, file))
+            raise UserError(_ways_out(name, file))
 
 
 def mirrors(name: str) -> list[str]:
@@ -112,7 +113,7 @@ def mirrors(name: str) -> list[str]:
     own = os.environ.get("DATASET_MIRROR")
     if own:
         if not re.match(r"(file:///|https?://[^/])", own):
-            raise Problem(f"DATASET_MIRROR is {own!r}; write an address that begins with file:// or https://")
+            raise UserError(f"DATASET_MIRROR is {own!r}; write an address that begins with file:// or https://")
         addresses.insert(0, f"{own.rstrip('/')}/{name}")
     return addresses
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.cli import Problem, publish, read_json, run, sha256_of, silence, write_json
+from pipeline.cli import UserError, run, silence_stderr
 from pipeline.config.params import load
 from pipeline.data.pixels import denormalise
+from pipeline.files import publish, read_json, sha256_of, write_json
 
 MODELS, PREPARED, REPORTS = Path("models"), Path("data/prepared"), Path("reports")
 BATCH = 1000
@@ -36,7 +37,7 @@ def main(name: str) -> None:
         scores = [measures.score(labels, each) for each in answers]
         spread = measures.spread([score["accuracy"] for score in scores]) if len(scores) > 1 else {}
         metrics |= {f"{split}_{key}": value for key, value in (scores[0] | spread).items()}
-        with silence():
+        with silence_stderr():
             lite, int8 = (litert.run(MODELS / name / file, pixels) for file in ("model.tflite", "model_int8.tflite"))
         differing += int((lite.argmax(axis=1) != probabilities.argmax(axis=1)).sum())
         metrics[f"int8_{split}_accuracy"] = measures.score(labels, int8)["accuracy"]
@@ -46,7 +47,7 @@ def main(name: str) -> None:
     # A figure and not a fault: train has refused an export that answers otherwise, but two classes may tie.
     metrics["litert_differing_labels"] = differing
     if len(sessions) > 1:
-        metrics["repeats"] = len(sessions)
+        metrics["seeds_per_model"] = len(sessions)
     with publish(REPORTS / name) as folder:
         write_json(folder / "metrics.json", metrics)
         (folder / "model.sha256").write_text(sha256_of(MODELS / name / "model.onnx") + "\n")
@@ -63,16 +64,16 @@ def main(name: str) -> None:
 def exported(name: str) -> list[Path]:
     """The ONNX files of one model: the published one, then those of the further seeds that `repeats` asked for."""
     folder = MODELS / name
-    seeds = read_json(folder / "repeats" / "seeds.json")["further_seeds"]
-    return [folder / "model.onnx", *(folder / "repeats" / f"{seed}.onnx" for seed in seeds)]
+    seeds = read_json(folder / "further_seeds" / "seeds.json")["further_seeds"]
+    return [folder / "model.onnx", *(folder / "further_seeds" / f"{seed}.onnx" for seed in seeds)]
 
 
 def open_model(path: Path):
-    """An ONNX Runtime session on the CPU; Problem if the file is missing."""
+    """An ONNX Runtime session on the CPU; UserError if the file is missing."""
     import onnxruntime
 
     if not path.exists():
-        raise Problem(f"{path} is missing: run `dvc repro`, which trains it first")
+        raise UserError(f"{path} is missing: run `dvc repro`, which trains it first")
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 

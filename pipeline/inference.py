@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.cli import missing
+from pipeline.files import missing_file_error
 
 BATCH = 1000  # images at once; bounds the memory that a wide network takes
 
@@ -13,7 +13,7 @@ BATCH = 1000  # images at once; bounds the memory that a wide network takes
 def run(path: Path, pixels: np.ndarray) -> np.ndarray:
     """Probabilities, float32 [n, classes], for raw pixels, whole numbers 0…255 [n, 28, 28], of any type."""
     if not path.exists():
-        raise missing(path)
+        raise missing_file_error(path)
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path), num_threads=os.cpu_count())

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.cli import Problem, publish, run, sha256_of, write_json
+from pipeline.cli import UserError, run
 from pipeline.config.model import IMAGE_SIZE
 from pipeline.config.params import load
 from pipeline.data.pixels import normalise
+from pipeline.files import publish, sha256_of, write_json
 
 RAW, PREPARED = Path("data/raw"), Path("data/prepared")
 CHUNK = 4096  # images at a time: 13 MB as float32
@@ -28,7 +29,7 @@ def main() -> None:
     params = load()
     train_labels, test_labels = read_labels("train"), read_labels("t10k")
     classes = count_classes(train_labels, test_labels)
-    validation = stratified_mask(train_labels, params.validation, params.seed)
+    validation = stratified_mask(train_labels, params.validation_images, params.seed)
     with publish(PREPARED) as folder:
         everything = np.ones(len(test_labels), bool)
         test_hashes = write_splits(folder, "t10k", test_labels, {"test": everything}, classes)
@@ -60,45 +61,47 @@ def read_idx(name: str) -> Iterator[np.ndarray]:
     """Yield an IDX file of unsigned bytes, packed or not, in chunks: uint8 [n, 28, 28] or [n].
 
     Format: two zero bytes, 8 for unsigned bytes, the number of dimensions, their sizes as big-endian uint32, the
-    values. Problem for another magic number or shape, or for fewer or more bytes than the header announces.
+    values. UserError for another magic number or shape, or for fewer or more bytes than the header announces.
     """
     path = next((p for p in (RAW / f"{name}.gz", RAW / name) if p.exists()), None)
     if path is None:
-        raise Problem(f"{RAW / name}[.gz] is missing: run `dvc repro`, whose download stage brings it")
+        raise UserError(f"{RAW / name}[.gz] is missing: run `dvc repro`, whose download stage brings it")
     dimensions = 3 if "-idx3-" in name else 1
     wrong = f"{path} is not MNIST's format: "
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             magic = file.read(4)
             if magic != bytes((0, 0, 8, dimensions)):
-                raise Problem(f"{wrong}magic number {magic.hex()}, not 000008{dimensions:02x}")
+                raise UserError(f"{wrong}magic number {magic.hex()}, not 000008{dimensions:02x}")
             count, *shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
             if shape not in ([], [IMAGE_SIZE, IMAGE_SIZE]):
-                raise Problem(f"{wrong}images of {shape[0]}×{shape[1]} pixels, not {IMAGE_SIZE}×{IMAGE_SIZE}")
+                raise UserError(f"{wrong}images of {shape[0]}×{shape[1]} pixels, not {IMAGE_SIZE}×{IMAGE_SIZE}")
             size = math.prod(shape)
             for start in range(0, count, CHUNK):
                 wanted = min(CHUNK, count - start) * size
                 content = file.read(wanted)
                 if len(content) < wanted:
-                    raise Problem(f"{wrong}the header announces {count} items, but the file ends before")
+                    raise UserError(f"{wrong}the header announces {count} items, but the file ends before")
                 yield np.frombuffer(content, np.uint8).reshape(-1, *shape)
             if file.read(1):
-                raise Problem(f"{wrong}the header announces {count} items, but more follow")
+                raise UserError(f"{wrong}the header announces {count} items, but more follow")
     except (EOFError, gzip.BadGzipFile, zlib.error, struct.error) as error:
-        raise Problem(f"{path} is damaged ({error}): delete data/raw and run `dvc repro`") from None
+        raise UserError(f"{path} is damaged ({error}): delete data/raw and run `dvc repro`") from None
 
 
 def count_classes(train_labels: np.ndarray, test_labels: np.ndarray) -> int:
-    """The number of classes k; Problem unless both sets have each of the labels 0 … k − 1, and no other."""
+    """The number of classes k; UserError unless both sets have each of the labels 0 … k − 1, and no other."""
     if not len(train_labels) or not len(test_labels):
-        raise Problem("the label files name no images: look at data/raw")
+        raise UserError("the label files name no images: look at data/raw")
     classes = int(train_labels.max()) + 1
     if classes < 2 or np.bincount(train_labels).min() == 1:
-        raise Problem(f"labels 0 … {classes - 1}: there must be two classes, and two training images of each, or more")
+        raise UserError(
+            f"labels 0 … {classes - 1}: there must be two classes, and two training images of each, or more"
+        )
     for name, labels in (("training", train_labels), ("test", test_labels)):
         missing = sorted(set(range(classes)) ^ set(np.unique(labels).tolist()))
         if missing:
-            raise Problem(f"the {name} labels should be 0 … {classes - 1}, each at least once; look at {missing}")
+            raise UserError(f"the {name} labels should be 0 … {classes - 1}, each at least once; look at {missing}")
     return classes
 
 
@@ -109,7 +112,7 @@ def stratified_mask(labels: np.ndarray, wanted: int, seed: int) -> np.ndarray:
     number = min(wanted, len(labels) // LARGEST_VALIDATION_SHARE)
     classes = int(labels.max()) + 1
     if number < classes:
-        raise Problem(f"validation: {number} images can't hold each of {classes} classes; ask for more")
+        raise UserError(f"validation: {number} images can't hold each of {classes} classes; ask for more")
     mask = np.zeros(len(labels), bool)
     chosen = train_test_split(np.arange(len(labels)), test_size=number, stratify=labels, random_state=seed)[1]
     mask[chosen] = True
@@ -143,9 +146,11 @@ def write_splits(folder: Path, name: str, labels: np.ndarray, masks: dict[str, n
             hashes[start:end] = [int.from_bytes(blake2b(image, digest_size=8).digest()) for image in pixels]
             highest, start = max(highest, int(pixels.max())), end
     if start != len(labels):
-        raise Problem(f"{name}: images and labels of {RAW} differ in number, {len(labels)} labels; download them anew")
+        raise UserError(
+            f"{name}: images and labels of {RAW} differ in number, {len(labels)} labels; download them anew"
+        )
     if highest < 128:
-        raise Problem(f"{name}: the brightest pixel is {highest}; raw pixels should reach up to 255")
+        raise UserError(f"{name}: the brightest pixel is {highest}; raw pixels should reach up to 255")
     return hashes
 
 

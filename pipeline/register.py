@@ -5,8 +5,10 @@ Each is keyed by content, so it is there once, however often this stage runs. Wr
 
 from pathlib import Path
 
-from pipeline.cli import Problem, publish, run, write_json
-from pipeline.config.params import Promotion, load
+from pipeline.cli import UserError, run
+from pipeline.config.params import load
+from pipeline.config.promotion import Promotion
+from pipeline.files import publish, write_json
 from pipeline.tracking import promotion
 from pipeline.tracking import store as tracking
 from pipeline.tracking import trained_model as content
@@ -18,7 +20,7 @@ REGISTRY = Path("registry")
 
 def main() -> None:
     params = load()
-    contents = [content.read(name) for name in params.compare]
+    contents = [content.read(name) for name in params.presets]
 
     from mlflow.exceptions import MlflowException
 
@@ -27,7 +29,7 @@ def main() -> None:
         with promotion.lock():
             registry = register(contents, params.promotion)
     except MlflowException as error:
-        raise Problem(
+        raise UserError(
             f"MLflow's store {tracking.uri()} refuses: {error.message}. Training has lost nothing: start the store, or "
             "unset MLFLOW_TRACKING_URI to use the file beside the project, and run `dvc repro` again"
         ) from None

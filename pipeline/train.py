@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from pipeline.cli import Problem, publish, read_json, run, sha256_of, silence, write_json
+from pipeline.cli import UserError, run, silence_stderr
 from pipeline.config import params as parameters
 from pipeline.config.model import Augmentation
 from pipeline.data.pixels import denormalise
+from pipeline.files import publish, read_json, sha256_of, write_json
 from pipeline.tracking.live import LiveRun
 from pipeline.training.provenance import surroundings
 
@@ -21,7 +22,7 @@ PREPARED = Path("data/prepared")
 CALIBRATION_IMAGES = 300  # of 100, 300 and 1,000, none changes cnn_fast on the validation images; each takes time
 
 
-class Diverged(Problem):
+class Diverged(UserError):
     """A training whose loss or weights are no longer numbers: to a sweep a bad point, not the end."""
 
 
@@ -34,7 +35,7 @@ def main(name: str) -> None:
         "dataset": dataset["name"],
         "data_sha256": sha256_of(PREPARED / "dataset.json"),
         "seed": params.seed,
-        "repeats": params.repeats,
+        "seeds_per_model": params.seeds_per_model,
         "parameters": block.model_dump(mode="json"),
     }
     started = datetime.now(UTC).isoformat()
@@ -43,27 +44,27 @@ def main(name: str) -> None:
 
         import pandas as pd
 
-        with silence():
+        with silence_stderr():
             from pipeline.training import export, networks
 
         metadata = {"model": name, "parameters": str(network.count_params())}
         pixels = denormalise(load_split("val")[0])
-        with silence():
+        with silence_stderr():
             calibration = calibration_pixels(params.seed)
             export.export(networks.from_pixels(network, block), folder, metadata, pixels, calibration)
         history = pd.DataFrame([{"epoch": epoch["epoch"], **epoch["metrics"]} for epoch in epochs])
         history.to_csv(folder / "history.csv", index=False)
         # Only now, so that the published files are the same with and without repeats.
-        further_seeds = range(params.seed + 1, params.seed + params.repeats)
-        (folder / "repeats").mkdir()
+        further_seeds = range(params.seed + 1, params.seed + params.seeds_per_model)
+        (folder / "further_seeds").mkdir()
         # Also where there are none: evaluate depends on this folder, and DVC refuses a dependency that is missing.
-        write_json(folder / "repeats" / "seeds.json", {"further_seeds": list(further_seeds)})
+        write_json(folder / "further_seeds" / "seeds.json", {"further_seeds": list(further_seeds)})
         for seed in further_seeds:
             print(f"{name}  again, with seed {seed}", flush=True)
             network, _ = trained(name, block, dataset["classes"], seed)
-            with silence():
+            with silence_stderr():
                 export.export_onnx(
-                    networks.from_pixels(network, block), folder / "repeats" / f"{seed}.onnx", metadata, pixels
+                    networks.from_pixels(network, block), folder / "further_seeds" / f"{seed}.onnx", metadata, pixels
                 )
         receipt = {**made_of, "training": live.id, "started": started, "epochs": epochs, **surroundings(folder)}
         write_json(folder / "receipt.json", receipt)
@@ -75,7 +76,7 @@ def trained(name: str, block, classes: int, seed: int, on_epoch: Callable[[dict]
     TensorFlow is imported here at the latest.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with silence():
+    with silence_stderr():
         import keras
         import tensorflow as tf
 
@@ -105,7 +106,7 @@ def fit(name: str, network, block, seed: int, on_epoch: Callable[[dict], None] =
     """Train `network` as `block` says, one line printed an epoch; return each epoch's metrics, seconds and end.
 
     `on_epoch` gets each entry as soon as there is one.
-    A loss or weights that are not finite are a Problem: nothing is published.
+    A loss or weights that are not finite are a UserError: nothing is published.
     """
     import keras
 
@@ -143,7 +144,7 @@ def fit(name: str, network, block, seed: int, on_epoch: Callable[[dict], None] =
 
 
 def check_finite(name: str, network, epoch: int, loss: float) -> None:
-    """Problem if the loss or a weight isn't a number; Keras clips probabilities, so the loss may look like one."""
+    """UserError if the loss or a weight isn't a number; Keras clips probabilities, so the loss may look like one."""
     if not math.isfinite(loss) or not all(np.isfinite(weights).all() for weights in network.get_weights()):
         raise Diverged(
             f"{name} diverged in epoch {epoch} (loss {loss:.4g}, weights or loss not finite): lower the learning_rate "

@@ -17,7 +17,7 @@ def mnist(tmp_path_factory: pytest.TempPathFactory) -> Project:
         pytest.skip("no mirror of MNIST answers; point DATASET_MIRROR at one")
 
     def two_models(content: dict) -> None:
-        content["compare"] = ["dense_512", "cnn_fast"]
+        content["presets"] = ["dense_512", "cnn_fast"]
 
     project = copy_project(tmp_path_factory.mktemp("mnist"), two_models)
     project.repro()

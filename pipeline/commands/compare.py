@@ -5,8 +5,9 @@ Reads what the last `dvc repro` wrote and changes nothing; test images are shown
 
 from pathlib import Path
 
-from pipeline.cli import Problem, missing, read_json, run
+from pipeline.cli import UserError, run
 from pipeline.config.params import load
+from pipeline.files import missing_file_error, read_json
 
 MODELS, REPORTS, REGISTRY = Path("models"), Path("reports"), Path("registry")
 ALPHA = 0.05  # an equal model is called different once in twenty comparisons
@@ -15,7 +16,7 @@ TO_CHAMPION, EMPTY = "test, to the champion", "–"
 
 
 def main() -> None:
-    names = load().compare
+    names = load().presets
     registry = read_json(REGISTRY / "registry.json")
     champion = champion_here(registry)
     if champion:
@@ -59,7 +60,7 @@ def costs(name: str, metrics: dict) -> dict[str, str]:
     """Number of weights, size of the file that is served, and the time of the published model's epochs."""
     path = MODELS / name / "model.onnx"
     if not path.exists():
-        raise missing(path)
+        raise missing_file_error(path)
     seconds = sum(epoch["seconds"] for epoch in read_json(MODELS / name / "receipt.json")["epochs"])
     return {
         "parameters": f"{metrics['parameters']:,}",
@@ -74,7 +75,7 @@ def read_answers(name: str):
 
     path = REPORTS / name / "predictions.csv"
     if not path.exists():
-        raise missing(path)
+        raise missing_file_error(path)
     answers = pd.read_csv(path, usecols=["split", "image", "label", "digit"])
     return answers.assign(correct=answers["label"] == answers["digit"])
 
@@ -93,11 +94,11 @@ def accuracies(answers) -> dict[str, str]:
 
 def repeated(metrics: dict) -> dict[str, str]:
     """Mean ± sample deviation (n) over the seeds; nothing for a model that was trained once."""
-    if "repeats" not in metrics:
+    if "seeds_per_model" not in metrics:
         return {}
     return {
         f"{title}, seeds": f"{100 * metrics[f'{split}_accuracy_mean']:.2f} ± "
-        f"{100 * metrics[f'{split}_accuracy_deviation']:.2f} ({metrics['repeats']})"
+        f"{100 * metrics[f'{split}_accuracy_deviation']:.2f} ({metrics['seeds_per_model']})"
         for split, title in (("val", "validation"), ("test", "test"))
     }
 
@@ -110,7 +111,7 @@ def difference(answers: dict, name: str, champion: str) -> str:
         return "champion"
     one, other = (answers[each].query("split == 'test'").set_index("image").sort_index() for each in (name, champion))
     if not one.index.equals(other.index) or (one["label"] != other["label"]).any():
-        raise Problem(
+        raise UserError(
             f"{REPORTS / name} and {REPORTS / champion} are of different test images: run `dvc repro`, which "
             "evaluates both on the same data"
         )

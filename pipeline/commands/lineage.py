@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.cli import Problem, read_json, run, sha256_of
+from pipeline.cli import UserError, run
+from pipeline.files import read_json, sha256_of
 from pipeline.tracking import integrity
 from pipeline.tracking import store as tracking
 from pipeline.tracking.trained_model import LOCK
@@ -36,7 +37,7 @@ def main(model: str | None = None) -> None:
                 print(f"{label:<12} {value}")
             checks = list(integrity.check_registered(client, version, receipt, Path(scratch)))
     except MlflowException as error:
-        raise Problem(
+        raise UserError(
             f"MLflow's store {tracking.uri()} refuses: {error.message}. Start the store, or unset MLFLOW_TRACKING_URI "
             "to use the file beside the project"
         ) from None
@@ -48,17 +49,17 @@ def main(model: str | None = None) -> None:
 
 
 def find_version(client, model: str):
-    """The registered version that `models:/name@alias` or `models:/name/number` means; Problem if there is none."""
+    """The registered version that `models:/name@alias` or `models:/name/number` means; UserError if there is none."""
     from mlflow.exceptions import MlflowException
 
     form = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))", model)
     if not form:
-        raise Problem(f"{model!r} names no registered model; write models:/mnist@champion or models:/mnist/1")
+        raise UserError(f"{model!r} names no registered model; write models:/mnist@champion or models:/mnist/1")
     name, alias, number = form.groups()
     try:
         found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
         if "content_key" not in found.tags:
-            raise Problem(f"{model} was not registered by this pipeline, which alone records what made a model")
+            raise UserError(f"{model} was not registered by this pipeline, which alone records what made a model")
         return found
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
@@ -68,17 +69,17 @@ def find_version(client, model: str):
     have += [f"models:/{name}/{v.version}" for v in client.search_model_versions(f"name = '{name}'")]
     have = have or [f"models:/{other}@{alias}" for other, aliases in registered.items() for alias in aliases]
     nothing = "no model at all: run `dvc repro`, which registers them"
-    raise Problem(f"{tracking.uri()} has no {model}; it has {', '.join(have) or nothing}")
+    raise UserError(f"{tracking.uri()} has no {model}; it has {', '.join(have) or nothing}")
 
 
 def logged_receipt(client, run_id: str, scratch: str) -> dict:
-    """The receipt that the run keeps; Problem if it has lost it."""
+    """The receipt that the run keeps; UserError if it has lost it."""
     from mlflow.exceptions import MlflowException
 
     try:
         return json.loads(Path(client.download_artifacts(run_id, tracking.RECEIPT, scratch)).read_text())
     except (OSError, MlflowException):
-        raise Problem(
+        raise UserError(
             f"run {run_id} has lost its {tracking.RECEIPT}: restore the artifact store; what DVC still has, "
             "`python -m pipeline.register` registers anew in an empty store"
         ) from None
@@ -117,10 +118,10 @@ def changed(path: Path, digest: str) -> str:
 
 
 def verdict(checks: list[integrity.Check]) -> None:
-    """Say that all is as recorded; Problem that names each file that isn't."""
+    """Say that all is as recorded; UserError that names each file that isn't."""
     faults = [f"  {outcome}: {what}" for outcome, what in checks if outcome in integrity.FAULTS]
     if faults:
-        raise Problem(
+        raise UserError(
             "not as recorded:\n"
             + "\n".join(faults)
             + "\n`dvc checkout` restores data/ and models/. A registered model "

@@ -7,9 +7,10 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
-from pipeline.cli import Problem, run, sha256_of
+from pipeline.cli import UserError, run
 from pipeline.config.params import load
 from pipeline.download import CATALOGUE, RAW, TEST_LABELS, catalogued, fetch, mirrors
+from pipeline.files import sha256_of
 
 PARAMS = Path("params.yaml")
 
@@ -22,7 +23,7 @@ def main() -> None:
         return
     text, changed = re.subn(r"^(dataset:[ \t]*)[^\s#]+", r"\1digits", PARAMS.read_text(), count=1, flags=re.MULTILINE)
     if not changed:
-        raise Problem(f"no mirror of {name} answers; to run without a network, set `dataset: digits` in {PARAMS}")
+        raise UserError(f"no mirror of {name} answers; to run without a network, set `dataset: digits` in {PARAMS}")
     PARAMS.write_text(text)
     print(
         f"No mirror of {name} answers: running on digits, which needs no network. params.yaml now says so; "
@@ -41,7 +42,7 @@ def answers(name: str) -> bool:
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):
         try:
             fetch(name, (TEST_LABELS,), Path(folder), retries=0)
-        except Problem:
+        except UserError:
             return False
     return True
 

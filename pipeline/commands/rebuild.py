@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from pipeline.cli import Problem, run
+from pipeline.cli import UserError, run
 from pipeline.config.params import load
 from pipeline.tracking import promotion
 from pipeline.tracking import store as tracking
@@ -25,9 +25,9 @@ from pipeline.tracking.trained_model import Content
 def main() -> None:
     params = load()
     with tempfile.TemporaryDirectory() as folder, promotion.lock():
-        contents = collect(params.compare, Path(folder))
+        contents = collect(params.presets, Path(folder))
         if not contents:
-            raise Problem("neither the workspace nor DVC's cache has a trained and evaluated model: run `dvc repro`")
+            raise UserError("neither the workspace nor DVC's cache has a trained and evaluated model: run `dvc repro`")
         for registered in sorted({item.dataset["name"] for item in contents.values()}):
             mine = {key: item for key, item in contents.items() if item.dataset["name"] == registered}
             rebuild(registered, mine)
@@ -83,7 +83,7 @@ def collect(names: tuple[str, ...], folder: Path) -> dict[str, Content]:
     for name in names:
         try:
             found.append(content.read(name))
-        except Problem:
+        except UserError:
             continue  # not trained, or in the middle of a change
     found.sort(key=lambda item: item.receipt["started"], reverse=True)
     return {item.key: item for item in found}
@@ -111,7 +111,7 @@ def cached_contents(folder: Path) -> Iterator[Content]:
             (dataset,) = [dep for dep in training["deps"] if dep["path"] == "data/prepared/dataset.json"]
             restore(cache, dataset["md5"], workspace / dataset["path"])
             yield content.read(name, workspace)
-        except (OSError, KeyError, Problem):
+        except (OSError, KeyError, UserError):
             continue  # DVC's garbage collection has taken a part, or an older version of the project made it
 
 

@@ -1,7 +1,7 @@
 """The names that params.yaml may use for Keras' objects, and the arguments of each.
 
-Kept as data, so that a typing mistake is answered in milliseconds instead of after Keras' import;
-a test compares these tables with the installed Keras.
+They are kept as data, so that a typing mistake is reported in milliseconds instead of after Keras' import.
+A test compares these tables with the installed Keras.
 """
 
 import math
@@ -118,8 +118,8 @@ WORDS = {
 }
 
 
-def fault(argument: str, value: object) -> str | None:
-    """None if the argument may have this value, else what to write instead."""
+def find_fault(argument: str, value: object) -> str | None:
+    """Return None if the argument may have this value, else what to write instead."""
     if argument in FLAGS:
         return None if isinstance(value, bool) else "true or false"
     if argument in WORDS:

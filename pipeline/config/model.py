@@ -1,7 +1,6 @@
-"""The blocks of params.yaml that say what a model is: its layers, its training, and Keras' objects by name."""
+"""The sections of params.yaml that define a model: its layers, its training, and Keras' objects by name."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -16,47 +15,25 @@ from pydantic import (
 )
 
 from pipeline.config import keras_names
+from pipeline.config.section import Fraction, Section, require_known
 
-IMAGE_SIZE = 28  # pixels a side, as in MNIST
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-def known(name: str, table: Mapping[str, Any] | tuple[str, ...], what: str) -> str:
-    """Return `name` if `table` has it; else raise ValueError that lists what it has."""
-    if name in table:
-        return name
-    close = get_close_matches(str(name), list(table), n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    raise ValueError(f"unknown {what} {name!r}{hint}; have: {', '.join(sorted(table, key=str.lower)) or 'none'}")
+IMAGE_SIZE = 28  # pixels per side, as in MNIST
 
 
-class Block(BaseModel):
-    """A mapping of params.yaml: immutable, types are not coerced, an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, values: Any) -> Any:
-        for key in values if isinstance(values, dict) else ():
-            known(key, tuple(cls.model_fields), "key")
-        return values
-
-
-class Named(BaseModel):
-    """One of Keras' objects: its name and its own arguments."""
+class KerasObject(BaseModel):
+    """A Keras object: its name and its own arguments."""
 
     model_config = ConfigDict(frozen=True)
     name: str
     arguments: dict[str, Any] = {}
 
 
-def _named(table: Mapping[str, tuple[str, ...]], what: str) -> BeforeValidator:
-    """Read `adam` or `{name: adam, beta_1: 0.8}`, however the name is capitalised, as Keras does."""
+def _keras_object(table: Mapping[str, tuple[str, ...]], what: str) -> BeforeValidator:
+    """Return a validator that reads `adam` or `{name: adam, beta_1: 0.8}`, in capitals or not, as Keras does."""
     spellings = {key.lower().replace("_", ""): key for key in table}
 
-    def read(value: Any) -> Named:
-        if isinstance(value, Named):
+    def read(value: Any) -> KerasObject:
+        if isinstance(value, KerasObject):
             return value
         if isinstance(value, str):
             value = {"name": value}
@@ -64,100 +41,138 @@ def _named(table: Mapping[str, tuple[str, ...]], what: str) -> BeforeValidator:
             raise ValueError(f"write a name or {{name: …, argument: value}}; names: {', '.join(table)}")
         arguments = {key: argument for key, argument in value.items() if key != "name"}
         name = spellings.get(value["name"].lower().replace("_", ""), value["name"])
-        known(name, table, what)
+        require_known(name, table, what)
         for key, argument in arguments.items():
-            known(key, table[name], f"argument of {name}")
-            if fault := keras_names.fault(key, argument):
+            require_known(key, table[name], f"argument of {name}")
+            if fault := keras_names.find_fault(key, argument):
                 raise ValueError(f"{key} of {name} is {argument!r}; write {fault}")
-        return Named(name=name, arguments=arguments)
+        return KerasObject(name=name, arguments=arguments)
 
     return BeforeValidator(read)
 
 
-Optimizer = Annotated[Named, _named(keras_names.OPTIMIZERS, "optimizer")]
-Loss = Annotated[Named, _named(keras_names.LOSSES, "loss")]
-Activation = Annotated[Named, _named(keras_names.ACTIVATIONS, "activation")]
-Initializer = Annotated[Named, _named(keras_names.INITIALIZERS, "initializer")]
+Optimizer = Annotated[KerasObject, _keras_object(keras_names.OPTIMIZERS, "optimizer")]
+Loss = Annotated[KerasObject, _keras_object(keras_names.LOSSES, "loss")]
+Activation = Annotated[KerasObject, _keras_object(keras_names.ACTIVATIONS, "activation")]
+Initializer = Annotated[KerasObject, _keras_object(keras_names.INITIALIZERS, "initializer")]
 
 
-class CosineDecay(Block):
-    """From the optimizer's learning rate along half a cosine to `alpha` times it, after a linear warm-up."""
+class CosineDecay(Section):
+    """Decay from the optimizer's learning rate along half a cosine to `alpha` times it, after a linear warm-up."""
 
     name: Literal["cosine_decay"]
-    warmup: Fraction = 0.0  # of all steps
+    warmup: Fraction = 0.0
+    """Share of all steps in which the learning rate rises from 0."""
     alpha: Fraction = 0.0
+    """The last learning rate, as a share of the first."""
 
 
-class ExponentialDecay(Block):
-    """The optimizer's learning rate, multiplied by `decay_rate` after each epoch."""
+class ExponentialDecay(Section):
+    """Multiply the optimizer's learning rate by `decay_rate` after each epoch."""
 
     name: Literal["exponential_decay"]
     decay_rate: Annotated[float, Field(gt=0, le=1)]
+    """Factor per epoch."""
 
 
 Schedule = Annotated[CosineDecay | ExponentialDecay, Field(discriminator="name")]
 
 
-class Augmentation(Block):
-    """How far each training image is moved at random, anew in each epoch."""
+class Augmentation(Section):
+    """How far each training image is moved at random, differently in each epoch."""
 
-    translation: NonNegativeInt = 0  # pixels, along both axes
-    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0  # degrees, to either side
-    zoom: Fraction = 0.0  # of the size, in or out
+    translation: NonNegativeInt = 0
+    """Largest shift along each axis, in pixels."""
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Largest angle to either side, in degrees."""
+    zoom: Fraction = 0.0
+    """Largest zoom in or out, as a share of the size."""
 
 
-class Layer(Block):
-    activation: Activation | None = None  # the model's, where a layer names none
-    kernel_initializer: Initializer | None = None  # likewise
+class Layer(Section):
+    """What dense layers and convolutions have in common."""
+
+    activation: Activation | None = None
+    """The layer's activation; the model's, where a layer names none."""
+    kernel_initializer: Initializer | None = None
+    """The layer's initializer; the model's, where a layer names none."""
     batch_normalization: bool = False
-    dropout: Fraction = 0.0  # after the activation
+    """Normalise the layer's output over the batch, before the activation."""
+    dropout: Fraction = 0.0
+    """Share of the outputs that are dropped in training, after the activation."""
 
 
 class Dense(Layer):
+    """A fully connected layer."""
+
     units: PositiveInt
+    """Number of outputs."""
 
 
 class Convolution(Layer):
+    """A convolution, with max-pooling after it if `pool_size` is above 1."""
+
     filters: PositiveInt
+    """Number of output channels."""
     kernel_size: PositiveInt = 3
+    """Side of the kernel, in pixels."""
     strides: PositiveInt = 1
+    """Pixels between two places of the kernel."""
     padding: Literal["valid", "same"] = "valid"
-    pool_size: PositiveInt = 1  # max-pooling after the convolution; 1 is none
+    """`same` keeps the image's size; `valid` doesn't go over the edge."""
+    pool_size: PositiveInt = 1
+    """Side of the max-pooling window after the convolution; 1 is no pooling."""
 
 
-class Training(Block):
+class Training(Section):
+    """What the training of every model needs."""
+
     batch_size: PositiveInt
+    """Images per training step."""
     epochs: PositiveInt
+    """Passes over the training images."""
 
 
 class PerceptronModel(Training):
-    """Ten threshold units, each one digit against the rest, trained by Rosenblatt's rule."""
+    """One threshold unit per class, each against the rest, trained by Rosenblatt's rule."""
 
     family: Literal["perceptron"]
+    """The model's family."""
     learning_rate: PositiveFloat
+    """Step of Rosenblatt's rule."""
 
 
 class DenseModel(Training):
     """Fully connected layers and a softmax over the classes."""
 
     family: Literal["dense"]
+    """The model's family."""
     dense: Annotated[tuple[Dense, ...], Field(strict=False)] = ()
-    activation: Activation = Named(name="relu")
-    kernel_initializer: Initializer = Named(name="glorot_uniform")
+    """The hidden layers; the output layer, a softmax over the classes, is added to them."""
+    activation: Activation = KerasObject(name="relu")
+    """Activation of the layers that name none."""
+    kernel_initializer: Initializer = KerasObject(name="glorot_uniform")
+    """Initializer of the layers that name none, and of the output layer."""
     optimizer: Optimizer
+    """A Keras optimizer."""
     schedule: Schedule | None = None
-    loss: Loss = Named(name="categorical_crossentropy")
+    """How the learning rate changes; null keeps it."""
+    loss: Loss = KerasObject(name="categorical_crossentropy")
+    """A Keras loss over one-hot labels."""
     augmentation: Augmentation = Augmentation()
+    """Random changes of the training images."""
 
 
 class CNNModel(DenseModel):
     """Convolutions, then fully connected layers and a softmax over the classes."""
 
-    family: Literal["cnn"]
+    family: Literal["cnn"]  # type: ignore[assignment]  # pydantic tells the families apart by this key
+    """The model's family."""
     convolutions: Annotated[tuple[Convolution, ...], Field(strict=False, min_length=1)]
+    """The convolutions, before the dense layers."""
 
     @model_validator(mode="after")
-    def _maps_are_large_enough(self) -> "CNNModel":
+    def _require_large_enough_maps(self) -> "CNNModel":
         size = IMAGE_SIZE
         for index, layer in enumerate(self.convolutions):
             before = size
@@ -171,4 +186,5 @@ class CNNModel(DenseModel):
         return self
 
 
-Model = Annotated[PerceptronModel | DenseModel | CNNModel, Field(discriminator="family")]
+ModelConfig = PerceptronModel | DenseModel | CNNModel
+Model = Annotated[ModelConfig, Field(discriminator="family")]

@@ -16,9 +16,10 @@ from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pipeline import train
-from pipeline.cli import Problem, read_json, run, sha256_of
+from pipeline.cli import UserError, run
 from pipeline.config import params as parameters
 from pipeline.config.params import Params
+from pipeline.files import read_json, sha256_of
 from pipeline.sweep import mlflow_view as sweep_runs
 from pipeline.sweep import space
 from pipeline.sweep.mlflow_view import Mirror, tolerant
@@ -34,11 +35,13 @@ def main() -> None:
     content = parameters.read()
     params = parameters.check(content, "params.yaml")
     if params.sweep is None:
-        raise Problem("params.yaml has no `sweep`: write {model: …, trials: …, space: {key: {low: …, high: …}}} there")
+        raise UserError(
+            "params.yaml has no `sweep`: write {model: …, trials: …, space: {key: {low: …, high: …}}} there"
+        )
     space.check(content, params)
     dataset = read_json(train.PREPARED / "dataset.json")
     if (dataset["name"], dataset["seed"]) != (params.dataset, params.seed):
-        raise Problem(f"{train.PREPARED} isn't of params.yaml's dataset and seed: run `dvc repro preprocess`")
+        raise UserError(f"{train.PREPARED} isn't of params.yaml's dataset and seed: run `dvc repro preprocess`")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of networks that are built in a loop
     try:
@@ -46,7 +49,7 @@ def main() -> None:
         with FileLock(tracking.root() / "sweep.db.lock", blocking=False):
             sweep(content, params, dataset["classes"])
     except Timeout:
-        raise Problem("another sweep is running in this project: wait for it, or end it") from None
+        raise UserError("another sweep is running in this project: wait for it, or end it") from None
 
 
 def sweep(content: dict, params: Params, classes: int) -> None:
@@ -63,7 +66,7 @@ def sweep(content: dict, params: Params, classes: int) -> None:
     try:
         search(study, content, params, classes, after)
         if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-            raise Problem("no trial was trained to its end: search other values, such as a smaller learning_rate")
+            raise UserError("no trial was trained to its end: search other values, such as a smaller learning_rate")
         command = space.command(study.best_params, content, params)
         study.set_user_attr("best", command)
         status = "FINISHED"

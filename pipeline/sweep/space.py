@@ -8,17 +8,18 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from pipeline.cli import Problem
+from pipeline.cli import UserError
 from pipeline.config import params as parameters
-from pipeline.config.params import Dimension, Params
-from pipeline.tracking.store import flatten
+from pipeline.config.flatten import flatten
+from pipeline.config.params import Params
+from pipeline.config.sweep import Dimension
 
 CORNERS = 1000  # combinations of extreme values that are checked before a search; it checks each point again itself
 Point = dict[str, Any]  # dotted keys within the model's block, and their values
 
 
 def check(content: dict, params: Params) -> None:
-    """Raise Problem if a key of the space, or a combination of extreme values, makes no valid block."""
+    """Raise UserError if a key of the space, or a combination of extreme values, makes no valid block."""
     ends = {key: d.choices or (d.low, d.high) for key, d in params.sweep.space.items()}
     alone = ({key: value} for key, values in ends.items() for value in values)  # first: they name one key as the fault
     together = (dict(zip(ends, corner, strict=True)) for corner in itertools.product(*ends.values()))
@@ -36,7 +37,7 @@ def candidate(content: dict, params: Params, point: Point):
                 place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
             place[int(last) if isinstance(place, list) else last] = value
         except (AttributeError, IndexError, TypeError, ValueError):
-            raise Problem(
+            raise UserError(
                 f"params.yaml: sweep.space: models.{name} has no {key}: {place!r} has no such part. A list's parts are "
                 "0, 1, …; to search a named object's arguments, write it as {name: …, argument: value}"
             ) from None
@@ -63,11 +64,11 @@ def study_name(content: dict, params: Params, data_sha256: str) -> str:
 
 def command(point: Point, content: dict, params: Params) -> str:
     """The `dvc exp run` that runs the pipeline with the point's values, as params.yaml's `content` needs it."""
-    name, compare = params.sweep.model, params.compare
+    name, presets = params.sweep.model, params.presets
     there = flatten(content["models"][name])
-    # DVC sets a key that the block doesn't have yet only where ++ says so; and it trains what `compare` names.
+    # DVC sets a key that the section does not have yet only with ++; and it trains the models in `presets`.
     sets = {("" if key in there else "++") + f"models.{name}.{key}": value for key, value in point.items()}
-    sets |= {} if name in compare else {"compare": f"[{','.join((*compare, name))}]"}
+    sets |= {} if name in presets else {"presets": f"[{','.join((*presets, name))}]"}
     words = {key: value if isinstance(value, str) else json.dumps(value) for key, value in sets.items()}
     return " ".join(["dvc exp run", *(f"-S '{key}={word}'" for key, word in words.items())])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.cli import sha256_of
+from pipeline.files import sha256_of
 from pipeline.tracking import store as tracking
 from pipeline.tracking.trained_model import MODEL_FILES, REPORT_FILES
 

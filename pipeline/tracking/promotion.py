@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from pipeline.cli import Problem, read_json, run
-from pipeline.config.params import Promotion
+from pipeline.cli import UserError, run
+from pipeline.config.promotion import Promotion
+from pipeline.files import read_json
 from pipeline.tracking import store as tracking
 
 CHAMPION, PREVIOUS = "champion", "previous"
@@ -52,18 +53,18 @@ def decide(candidate: Candidate, champion: Candidate | None, policy: Promotion) 
     (Bonferroni). The test is McNemar's on the same images, Fisher's where the two were validated on different ones.
     """
     against = []
-    if policy.max_size is not None and candidate.size > policy.max_size:
-        against.append(f"its file of {candidate.size} bytes exceeds the limit of {policy.max_size}")
-    if policy.max_latency is not None and candidate.latency > policy.max_latency:
-        against.append(f"its {candidate.latency:.2f} ms an image exceed the limit of {policy.max_latency:g}")
+    if policy.max_size_bytes is not None and candidate.size > policy.max_size_bytes:
+        against.append(f"its file of {candidate.size} bytes exceeds the limit of {policy.max_size_bytes}")
+    if policy.max_latency_ms is not None and candidate.latency > policy.max_latency_ms:
+        against.append(f"its {candidate.latency:.2f} ms an image exceed the limit of {policy.max_latency_ms:g}")
     mine = candidate.correct.mean()
     if champion is None:
         return Decision(not against, against or [f"there is no champion; validation accuracy {mine:.4f}"])
     theirs = champion.correct.mean()
     p = p_value(candidate, champion)
     gain = f"validation accuracy {mine:.4f} against {theirs:.4f} (p = {p:.2g})"
-    if not (mine > theirs and mine - theirs >= policy.margin):
-        against.append(f"{gain}: not better by the margin of {policy.margin:g}")
+    if not (mine > theirs and mine - theirs >= policy.min_accuracy_gain):
+        against.append(f"{gain}: not better by the margin of {policy.min_accuracy_gain:g}")
     digits = np.unique(champion.label)
     for digit in digits:
         here, there = candidate.at(digit), champion.at(digit)
@@ -138,7 +139,7 @@ def load_candidate(client, version, policy: Promotion) -> Candidate:
 
     path = mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path="report/predictions.csv")
     rows = pd.read_csv(path, usecols=["split", "image", "label", "digit"]).query("split == 'val'")
-    latency = measure_latency(version) if policy.max_latency is not None else None
+    latency = measure_latency(version) if policy.max_latency_ms is not None else None
     columns = {column: rows[column].to_numpy() for column in ("image", "label", "digit")}
     return Candidate(**columns, size=int(version.tags["onnx_size"]), latency=latency)
 
@@ -192,7 +193,7 @@ def rollback() -> None:
         client, _ = tracking.connect(registered)
         aliases = current_aliases(client, registered)
         if PREVIOUS not in aliases or aliases[PREVIOUS] == aliases[CHAMPION]:
-            raise Problem(
+            raise UserError(
                 f"{registered} has had no champion before version {aliases.get(CHAMPION)}: nothing to take back"
             )
         gone, back = aliases[CHAMPION], aliases[PREVIOUS]

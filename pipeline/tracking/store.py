@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -13,11 +12,12 @@ from typing import Any
 import psutil
 from filelock import FileLock
 
-from pipeline.cli import Problem
+from pipeline.cli import UserError
+from pipeline.config.flatten import flatten
 
 RECEIPT = "training/receipt.json"
 DIFF = "training/uncommitted.diff"  # of a run whose code was not as committed
-MADE_OF = ("model", "dataset", "data_sha256", "seed", "repeats", "parameters")
+MADE_OF = ("model", "dataset", "data_sha256", "seed", "seeds_per_model", "parameters")
 
 
 def root() -> Path:
@@ -51,7 +51,7 @@ def connect(experiment: str):
             return client, experiment_id(client, experiment)
     except (MlflowException, SQLAlchemyError, ImportError) as error:
         reason = str(error).splitlines()[0][:300]
-        raise Problem(
+        raise UserError(
             f"MLflow's store {uri()} can't be used: {reason}. Training has lost nothing: mend or start the store, or "
             "unset MLFLOW_TRACKING_URI to use the file beside the project, and run the command again"
         ) from None
@@ -62,7 +62,7 @@ def experiment_id(client, experiment: str) -> str:
     if found := client.get_experiment_by_name(experiment):
         if found.lifecycle_stage == "deleted":
             restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
-            raise Problem(f"MLflow's experiment {experiment} is deleted: `{restore}` brings it back")
+            raise UserError(f"MLflow's experiment {experiment} is deleted: `{restore}` brings it back")
         return found.experiment_id
     # A server knows where its artefacts belong; beside a database file we say it, or they land where we stand.
     remote = uri().startswith(("http://", "https://", "databricks"))
@@ -77,7 +77,7 @@ def fingerprint(made_of: dict) -> str:
 
 def settings(made_of: dict) -> dict[str, Any]:
     """A run's parameters: data set, seed, number of seeds and the model's block, flat."""
-    return flatten({key: made_of[key] for key in ("dataset", "seed", "repeats")} | made_of["parameters"])
+    return flatten({key: made_of[key] for key in ("dataset", "seed", "seeds_per_model")} | made_of["parameters"])
 
 
 def epoch_points(epoch: dict) -> list:
@@ -121,22 +121,6 @@ def is_alive(process: str) -> bool:
         return str(psutil.Process(int(number)).create_time()) == started
     except psutil.NoSuchProcess:
         return False
-
-
-def flatten(block: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"dense": [{"units": 10}]} to {"dense.0.units": 10}; None is left out; Keras' objects are shown by name."""
-    flat: dict[str, Any] = {}
-    for key, value in block.items():
-        if isinstance(value, list):
-            value = dict(enumerate(value))
-        if isinstance(value, Mapping) and "arguments" in value:
-            flat[f"{prefix}{key}"] = value["name"]
-            value = value["arguments"]
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        elif value is not None:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def milliseconds(moment: str) -> int:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from pipeline.cli import Problem, missing, read_json, sha256_of
+from pipeline.cli import UserError
+from pipeline.files import missing_file_error, read_json, sha256_of
 
 SERVING_CODE = Path("serving/model.py")
 SERVING_PACKAGES = ("mlflow", "numpy", "onnxruntime")
@@ -79,26 +80,26 @@ class Content:
 
 
 def read(name: str, workspace: Path = Path()) -> Content:
-    """Read the content of one preset; Problem unless model, receipt and report belong together."""
+    """Read the content of one preset; UserError unless model, receipt and report belong together."""
     model, report = workspace / "models" / name, workspace / "reports" / name
     receipt = checked_receipt(model)
     metrics = read_json(report / "metrics.json")
     if (report / "model.sha256").read_text().strip() != receipt["files_sha256"]["model.onnx"]:
-        raise Problem(f"{report} was made of another model: run `dvc repro evaluate@{name}`")
+        raise UserError(f"{report} was made of another model: run `dvc repro evaluate@{name}`")
     found = Content(model, report, receipt, metrics, read_json(workspace / "data" / "prepared" / "dataset.json"))
     for path in found.artifacts.values():
         if not path.exists():
-            raise missing(path)
+            raise missing_file_error(path)
     return found
 
 
 def checked_receipt(model: Path) -> dict:
-    """A model folder's receipt; Problem unless the files beside it are the ones that it was written for."""
+    """A model folder's receipt; UserError unless the files beside it are the ones that it was written for."""
     receipt = read_json(model / "receipt.json")
     for file, expected in receipt["files_sha256"].items():
         path = model / file
         if not path.exists() or sha256_of(path) != expected:
-            raise Problem(f"{path} is not the file that train@{model.name} wrote: restore it with `dvc checkout`")
+            raise UserError(f"{path} is not the file that train@{model.name} wrote: restore it with `dvc checkout`")
     return receipt
 
 

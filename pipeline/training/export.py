@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from pipeline import inference as litert
-from pipeline.cli import Problem
+from pipeline.cli import UserError
 
 BATCH = 1000
 TOLERANCE = 1e-4  # largest difference of a probability between two forms of one model
@@ -23,7 +23,7 @@ def export(
 ) -> None:
     """Write model.keras, model.onnx, model.tflite and model_int8.tflite; `metadata` is kept inside the ONNX file.
 
-    Problem unless the first three give `pixels`, float32 [n, 28, 28], the same labels and nearly the same
+    UserError unless the first three give `pixels`, float32 [n, 28, 28], the same labels and nearly the same
     probabilities. The fourth is an approximation, fitted to `calibration`, float32 [n, 28, 28]; evaluate measures it.
     """
     # First, because Keras exports only a model that has been called.
@@ -74,11 +74,11 @@ def write_int8(model: keras.Model, path: Path, calibration: np.ndarray) -> None:
 
 
 def compare(name: str, answers: np.ndarray, expected: np.ndarray) -> None:
-    """Raise Problem unless two sets of probabilities [n, classes] agree on labels and, nearly, on values."""
+    """Raise UserError unless two sets of probabilities [n, classes] agree on labels and, nearly, on values."""
     difference = float(np.abs(answers - expected).max())
     labels = int((answers.argmax(axis=1) != expected.argmax(axis=1)).sum())
     if labels or not difference <= TOLERANCE:
-        raise Problem(
+        raise UserError(
             f"{name} differs from the trained model on {labels} of {len(expected)} labels, and by up to "
             f"{difference:.2g} in a probability ({TOLERANCE:g} is allowed); look for a layer that the exporter "
             "does not support"

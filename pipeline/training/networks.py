@@ -4,7 +4,7 @@ from types import ModuleType
 
 import keras
 
-from pipeline.cli import Problem
+from pipeline.cli import UserError
 from pipeline.config.model import (
     IMAGE_SIZE,
     CNNModel,
@@ -12,7 +12,7 @@ from pipeline.config.model import (
     CosineDecay,
     Dense,
     DenseModel,
-    Named,
+    KerasObject,
     PerceptronModel,
 )
 from pipeline.data.pixels import SCALE
@@ -67,7 +67,7 @@ def from_pixels(trained: keras.Model, block: PerceptronModel | DenseModel) -> ke
 
 
 def compile_network(network: keras.Model, block: PerceptronModel | DenseModel, steps_per_epoch: int) -> None:
-    """Give the network the block's loss, optimizer and schedule; a value that Keras refuses is a Problem."""
+    """Give the network the block's loss, optimizer and schedule; a value that Keras refuses is a UserError."""
     if isinstance(block, PerceptronModel):
         optimizer, loss = keras.optimizers.SGD(block.learning_rate), rosenblatt
     else:
@@ -125,7 +125,7 @@ def _schedule(block: DenseModel, peak: float, steps_per_epoch: int) -> keras.opt
     return keras.optimizers.schedules.ExponentialDecay(peak, steps_per_epoch, schedule.decay_rate, staircase=True)
 
 
-def _keras_object(module: ModuleType, named: Named):
+def _keras_object(module: ModuleType, named: KerasObject):
     """A new object of the class that Keras' `module` has under this name, however it is capitalised."""
     classes = {key.lower(): value for key, value in vars(module).items() if isinstance(value, type)}
     try:
@@ -134,6 +134,6 @@ def _keras_object(module: ModuleType, named: Named):
         raise refused(named, error) from None
 
 
-def refused(named: Named, error: Exception) -> Problem:
+def refused(named: KerasObject, error: Exception) -> UserError:
     """What to tell of a value that is of the right type, but that Keras doesn't take."""
-    return Problem(f"params.yaml: Keras refuses {named.name} with {named.arguments}: {error}")
+    return UserError(f"params.yaml: Keras refuses {named.name} with {named.arguments}: {error}")

@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from pipeline.cli import sha256_of
+from pipeline.files import sha256_of
 
 PIPELINE = Path(__file__).parent.parent
 LOCK = PIPELINE.parent / "requirements.lock"

@@ -64,7 +64,7 @@ def copy_project(folder: Path, change: Callable[[dict], None]) -> Project:
 def shrink(content: dict) -> None:
     """Two small models on the data set that needs no network."""
     content["dataset"] = "digits"
-    content["compare"] = ["dense_10", "tiny_cnn"]
+    content["presets"] = ["dense_10", "tiny_cnn"]
     content["models"]["dense_10"]["epochs"] = 2
     content["models"]["tiny_cnn"] = {
         "family": "cnn",

@@ -49,17 +49,18 @@ def test_one_parameter_changes_one_model(project):
 def test_repeats_train_further_seeds_and_come_and_go(project):
     project.repro()
     model, report = files(project, "models/dense_10"), files(project, "reports/dense_10")
-    project.edit(lambda content: content.update(repeats=2))
+    project.edit(lambda content: content.update(seeds_per_model=2))
     assert project.repro("evaluate@dense_10") == ["train@dense_10", "evaluate@dense_10"]
     repeated = files(project, "models/dense_10")
-    assert set(repeated) - set(model) == {"repeats/1.onnx"}
+    assert set(repeated) - set(model) == {"further_seeds/1.onnx"}
     assert [repeated[name] for name in ("model.keras", "model.onnx")] == [model["model.keras"], model["model.onnx"]]
     once, twice = json.loads(report["metrics.json"]), read(project, "reports/dense_10/metrics.json")
     assert {key: twice[key] for key in once} == once
     assert set(twice) - set(once) == {
-        "val_accuracy_mean", "val_accuracy_deviation", "test_accuracy_mean", "test_accuracy_deviation", "repeats",
+        "val_accuracy_mean", "val_accuracy_deviation", "test_accuracy_mean", "test_accuracy_deviation",
+        "seeds_per_model",
     }  # fmt: skip
-    project.edit(lambda content: content.update(repeats=1))
+    project.edit(lambda content: content.update(seeds_per_model=1))
     assert project.repro("evaluate@dense_10") == []  # both come from DVC's cache
     assert (model, report) == (files(project, "models/dense_10"), files(project, "reports/dense_10"))
 

@@ -19,7 +19,7 @@ MADE_OF = {
     "dataset": "digits",
     "data_sha256": "0",
     "seed": 7,
-    "repeats": 1,
+    "seeds_per_model": 1,
     "parameters": {"epochs": 2},
 }
 
@@ -64,7 +64,7 @@ def test_epochs_appear_while_training_runs_and_the_run_finishes(store):
         live.send(epoch(1))
         (run,) = eventually(lambda: [run for run in runs(store) if "epoch/loss" in run.data.metrics])
         assert (run.info.status, run.info.run_name) == ("RUNNING", "some")
-        assert run.data.params == {"dataset": "digits", "seed": "7", "repeats": "1", "epochs": "2"}
+        assert run.data.params == {"dataset": "digits", "seed": "7", "seeds_per_model": "1", "epochs": "2"}
         assert run.data.metrics["system/cpu_utilization_percentage"] == 50
         live.send(epoch(2))
     (run,) = runs(store)

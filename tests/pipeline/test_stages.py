@@ -57,7 +57,7 @@ def test_tensorflow_is_not_even_named_where_models_are_served(path):
 
 def test_a_model_depends_on_its_own_parameters_and_never_on_the_test_split():
     train = STAGES["train"]
-    assert train["params"] == ["seed", "repeats", "models.${item.model}"]
+    assert train["params"] == ["seed", "seeds_per_model", "models.${item.model}"]
     assert not {"data/prepared", "data/prepared/test"} & set(train["deps"])
 
 

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from ruamel.yaml import YAML
 
 from pipeline import train
-from pipeline.cli import Problem
+from pipeline.cli import UserError
 from pipeline.config import params as parameters
 from pipeline.sweep import search as sweep
 from pipeline.sweep import space
@@ -27,7 +27,7 @@ TRIALS = 10
 
 
 def small(content: dict) -> None:
-    content |= {"dataset": "digits", "compare": ["dense_10"]}
+    content |= {"dataset": "digits", "presets": ["dense_10"]}
     content["models"]["tiny"] = {
         "family": "dense",
         "dense": [{"units": 16}],
@@ -186,7 +186,7 @@ def test_the_best_line_makes_the_pipeline_train_the_best_trial(swept, tmp_path):
     shutil.copy(swept.project.folder / "params.yaml", copy)
     apply_overrides(copy, words[4::2])
     changed = YAML(typ="safe").load(copy)
-    assert changed["compare"] == ["dense_10", "tiny"]  # DVC trains what is compared
+    assert changed["presets"] == ["dense_10", "tiny"]  # DVC trains what is listed there
     block = changed["models"]["tiny"]
     assert block["optimizer"] == {"name": "SGD", "learning_rate": best.params["optimizer.learning_rate"]}
     assert block["dense"] == [{key: best.params[f"dense.0.{key}"] for key in ("units", "dropout", "activation")}]
@@ -304,7 +304,7 @@ RATE = {"low": 1e-3, "high": 1e-1}
     ],
 )
 def test_a_space_that_leads_nowhere_is_told_before_anything_is_trained(searched, told):
-    with pytest.raises(Problem) as problem:
+    with pytest.raises(UserError) as problem:
         space.check(*edited(lambda content: content["sweep"].update(space=searched)))
     for part in ["params.yaml", *told]:
         assert part in str(problem.value)
@@ -318,13 +318,15 @@ def test_values_that_are_impossible_only_together_are_told():
         kernel = {"low": 3, "high": 20}
         content["sweep"]["space"] = {f"convolutions.{index}.kernel_size": kernel for index in range(2)}
 
-    with pytest.raises(Problem, match=r"convolutions.0.kernel_size=20, convolutions.1.kernel_size=20.*leaves nothing"):
+    with pytest.raises(
+        UserError, match=r"convolutions.0.kernel_size=20, convolutions.1.kernel_size=20.*leaves nothing"
+    ):
         space.check(*edited(two_convolutions))
 
 
 @pytest.mark.parametrize("model", ["tyny", 3])
 def test_an_unknown_model_is_told(model):
-    with pytest.raises(Problem, match=r"sweep.model: .*" + ("did you mean 'tiny'" if model == "tyny" else "string")):
+    with pytest.raises(UserError, match=r"sweep.model: .*" + ("did you mean 'tiny'" if model == "tyny" else "string")):
         edited(lambda content: content["sweep"].update(model=model))
 
 
@@ -399,7 +401,7 @@ def test_a_search_in_which_all_diverged_has_no_best(alone, monkeypatch):
         raise train.Diverged("nan")
 
     monkeypatch.setattr(train, "trained", trained)
-    with pytest.raises(Problem, match="no trial was trained to its end"):
+    with pytest.raises(UserError, match="no trial was trained to its end"):
         sweep.sweep(*edited(lambda content: content["sweep"].update(trials=2)), 10)
 
 

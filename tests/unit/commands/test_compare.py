@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.cli import Problem
+from pipeline.cli import UserError
 from pipeline.commands import compare
 
 PARAMS = Path("params.yaml").read_text()
@@ -15,7 +15,7 @@ TEST_IMAGES, VAL_IMAGES = 200, 100
 @pytest.fixture
 def reports(tmp_path, monkeypatch):
     """Three models: the champion cnn_fast, cnn_2m that is hardly worse, and dense_10 that is much worse."""
-    models = "compare: [dense_10, cnn_2m, cnn_fast]"
+    models = "presets: [dense_10, cnn_2m, cnn_fast]"
     given = next(line for line in PARAMS.splitlines() if line.startswith("compare:"))
     (tmp_path / "params.yaml").write_text(PARAMS.replace(given, models))
     monkeypatch.chdir(tmp_path)
@@ -100,17 +100,17 @@ def test_reports_of_different_images_are_not_compared(reports):
     path = Path("reports/cnn_2m/predictions.csv")
     table = pd.read_csv(path)
     table[:-1].to_csv(path, index=False)
-    with pytest.raises(Problem, match=r"reports/cnn_2m and reports/cnn_fast are of different test images.*dvc repro"):
+    with pytest.raises(UserError, match=r"reports/cnn_2m and reports/cnn_fast are of different test images.*dvc repro"):
         compare.main()
     table["label"] = (table["label"] + 1) % 10
     table.to_csv(path, index=False)
-    with pytest.raises(Problem, match="different test images"):
+    with pytest.raises(UserError, match="different test images"):
         compare.main()
 
 
 def test_a_champion_that_is_not_compared_is_shown_too(reports, capsys):
     params = Path("params.yaml")
-    params.write_text(params.read_text().replace("compare: [dense_10, cnn_2m, cnn_fast]", "compare: [cnn_2m]"))
+    params.write_text(params.read_text().replace("presets: [dense_10, cnn_2m, cnn_fast]", "presets: [cnn_2m]"))
     assert [row.split()[0] for row in lines(capsys)[1:3]] == ["cnn_fast", "cnn_2m"]
 
 
@@ -134,14 +134,14 @@ def test_nothing_is_tested_against_a_champion_of_another_run(reports, capsys):
 )
 def test_a_missing_file_is_told_with_what_makes_it(reports, path):
     Path(path).unlink()
-    with pytest.raises(Problem, match=f"{path} is missing: run `dvc repro`"):
+    with pytest.raises(UserError, match=f"{path} is missing: run `dvc repro`"):
         compare.main()
 
 
 def test_repeated_trainings_show_mean_deviation_and_number(reports, capsys):
     spread = {
         "val_accuracy_mean": 0.9712, "val_accuracy_deviation": 0.0034, "test_accuracy_mean": 0.9698,
-        "test_accuracy_deviation": 0.00412, "repeats": 3,
+        "test_accuracy_deviation": 0.00412, "seeds_per_model": 3,
     }  # fmt: skip
     assert "seeds" not in lines(capsys)[0]
     write_model("cnn_fast", 81_578, range(2), range(4), **spread)

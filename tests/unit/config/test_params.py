@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pipeline.cli import Problem
+from pipeline.cli import UserError
 from pipeline.config.params import load
 
 PARAMS = Path("params.yaml").read_text()
@@ -22,7 +22,7 @@ def test_the_presets_of_the_design_are_there():
     assert list(params.models) == [
         "perceptron", "dense_10", "dense_512", "dense_784_800", "cnn_2m", "cnn_fast", "cnn_best",
     ]  # fmt: skip
-    assert params.compare == tuple(params.models)[:-1]
+    assert params.presets == tuple(params.models)[:-1]
 
 
 def test_parameters_cannot_be_changed_after_loading():
@@ -37,7 +37,7 @@ def test_parameters_cannot_be_changed_after_loading():
         ("seed: 0", "sede: 0", ["unknown key 'sede'", "did you mean 'seed'"]),
         ("seed: 0", "seed: 0\nseed: 1", ["line", "duplicate key"]),
         ("seed: 0", "seed: [0", ["line"]),
-        ("repeats: 1", "repeats: 0", ["repeats", "greater than 0"]),
+        ("seeds_per_model: 1", "seeds_per_model: 0", ["seeds_per_model", "greater than 0"]),
         ("epochs: 5", "epochs: -5", ["models.dense_512.epochs", "greater than 0", "-5"]),
         ("epochs: 5", "epochs: true", ["models.dense_512.epochs", "valid integer"]),
         ("epochs: 5", "epoch: 5", ["models.dense_512", "unknown key 'epoch'", "did you mean 'epochs'", "batch_size"]),
@@ -63,30 +63,30 @@ def test_parameters_cannot_be_changed_after_loading():
         ("{filters: 64}", "{filters: 64, kernel_size: 13}", ["models.cnn_2m", "convolutions.2", "12×12"]),
         ("family: perceptron", "family: perceptrn", ["models.perceptron", "perceptrn", "dense", "cnn"]),
         ("    family: perceptron\n", "", ["models.perceptron", "family", "missing"]),
-        ("compare: [perceptron,", "compare: [cnnn,", ["compare", "unknown model 'cnnn'", "cnn_2m", "dense_512"]),
-        ("compare: [perceptron,", "compare: [cnn_2m,", ["compare", "twice"]),
+        ("presets: [perceptron,", "presets: [cnnn,", ["presets", "unknown model 'cnnn'", "cnn_2m", "dense_512"]),
+        ("presets: [perceptron,", "presets: [cnn_2m,", ["presets", "twice"]),
         ("  perceptron:", "  per.ceptron:", ["models.per.ceptron", "pattern"]),
     ],
 )
 def test_a_fault_is_named_with_what_is_allowed(tmp_path, old, new, told):
     assert old in PARAMS
-    with pytest.raises(Problem) as problem:
+    with pytest.raises(UserError) as problem:
         load_text(tmp_path, PARAMS.replace(old, new, 1))
     for part in told:
         assert part in str(problem.value)
 
 
 def test_all_faults_are_told_at_once(tmp_path):
-    with pytest.raises(Problem) as problem:
+    with pytest.raises(UserError) as problem:
         load_text(tmp_path, PARAMS.replace("epochs: 5", "epochs: 0").replace("seed: 0", "seed: -1"))
     assert len(str(problem.value).splitlines()) == 3
 
 
 def test_every_repeat_has_a_seed(tmp_path):
     last = PARAMS.replace("seed: 0", f"seed: {2**32 - 2}")
-    assert load_text(tmp_path, last.replace("repeats: 1", "repeats: 2")).repeats == 2
-    with pytest.raises(Problem, match=r"repeats: .*at most 2 fit"):
-        load_text(tmp_path, last.replace("repeats: 1", "repeats: 3"))
+    assert load_text(tmp_path, last.replace("seeds_per_model: 1", "seeds_per_model: 2")).seeds_per_model == 2
+    with pytest.raises(UserError, match=r"seeds_per_model: .*at most 2 fit"):
+        load_text(tmp_path, last.replace("seeds_per_model: 1", "seeds_per_model: 3"))
 
 
 def test_numbers_are_read_as_dvc_reads_them(tmp_path):
@@ -103,12 +103,12 @@ def test_names_are_read_however_they_are_capitalised(tmp_path):
     ("stage", "old", "new"),
     [
         (("download",), "seed: 0", "sede: 0"),
-        (("preprocess",), "validation: 5000", "validation: many"),
+        (("preprocess",), "validation_images: 5000", "validation_images: many"),
         (("train", "dense_512"), "epochs: 5", "epochs: -5"),
         (("train", "cnnn"), "seed: 0", "seed: 0"),
         (("evaluate", "dense_512"), "optimizer: RMSprop", "optimizer: RMSprob"),
-        (("register",), "compare: [", "compare: [cnnn, "),
-        (("commands.compare",), "compare: [", "compare: [cnnn, "),
+        (("register",), "presets: [", "presets: [cnnn, "),
+        (("commands.compare",), "presets: [", "presets: [cnnn, "),
     ],
 )
 def test_a_stage_stops_at_bad_parameters_at_once(tmp_path, stage, old, new):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import download
-from pipeline.cli import Problem
+from pipeline.cli import UserError
 from pipeline.commands import offline as fallback
 from pipeline.config.params import load
 
@@ -84,7 +84,7 @@ def test_the_next_mirror_is_tried(server, catalogue, behaviour):
 @pytest.mark.parametrize("behaviour", [*BAD, "refusing"])
 def test_if_no_mirror_serves_nothing_is_left_and_the_ways_out_are_told(server, catalogue, behaviour):
     catalogue("http://127.0.0.1:9" if behaviour == "refusing" else f"{server}/{behaviour}")
-    with pytest.raises(Problem) as problem:
+    with pytest.raises(UserError) as problem:
         download.main()
     for way in ("dvc repro", "DATASET_MIRROR", "dataset: digits"):
         assert way in str(problem.value)
@@ -95,7 +95,7 @@ def test_what_is_there_stays_when_a_download_fails(server, catalogue):
     catalogue(f"{server}/good")
     download.main()
     catalogue(f"{server}/wrong")
-    with pytest.raises(Problem):
+    with pytest.raises(UserError):
         download.main()
     assert downloaded() == CONTENT
 
@@ -122,12 +122,12 @@ def test_a_folder_without_the_file_is_one_more_mirror_that_fails(server, catalog
 def test_a_mirror_must_be_an_address(catalogue, monkeypatch, address):
     catalogue()
     monkeypatch.setenv("DATASET_MIRROR", address)
-    with pytest.raises(Problem, match=rf"'{address}'.*file://"):
+    with pytest.raises(UserError, match=rf"'{address}'.*file://"):
         download.main()
 
 
 def test_an_unknown_data_set_is_told():
-    with pytest.raises(Problem, match=r"'mnits'.*did you mean 'mnist'.*kmnist"):
+    with pytest.raises(UserError, match=r"'mnits'.*did you mean 'mnist'.*kmnist"):
         download.catalogued("mnits")
 
 
@@ -175,7 +175,7 @@ def test_make_run_keeps_what_stands_beside_the_name(parameters, monkeypatch, lin
 def test_make_run_does_not_take_a_mistyped_mirror_for_a_missing_network(parameters, monkeypatch):
     monkeypatch.setenv("DATASET_MIRROR", "/data/mirror")
     before = parameters.read_text()
-    with pytest.raises(Problem, match="DATASET_MIRROR"):
+    with pytest.raises(UserError, match="DATASET_MIRROR"):
         fallback.main()
     assert parameters.read_text() == before
 

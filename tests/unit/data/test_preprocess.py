@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline import preprocess
-from pipeline.cli import Problem
+from pipeline.cli import UserError
 from pipeline.data.digits import write_idx
 
 
@@ -24,7 +24,9 @@ def raw(tmp_path, monkeypatch):
         "t10k-labels-idx1-ubyte": np.arange(100, dtype=np.uint8) % 10,
     }
     (tmp_path / "data" / "raw").mkdir(parents=True)
-    (tmp_path / "params.yaml").write_text(Path("params.yaml").read_text().replace("validation: 5000", "validation: 60"))
+    (tmp_path / "params.yaml").write_text(
+        Path("params.yaml").read_text().replace("validation_images: 5000", "validation_images: 60")
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(preprocess, "CHUNK", 64)
 
@@ -71,7 +73,7 @@ def test_the_split_is_stratified_and_follows_the_seed(raw):
 
 def test_a_small_data_set_gives_a_sixth_at_most(raw):
     parameters = Path("params.yaml")
-    parameters.write_text(parameters.read_text().replace("validation: 60", "validation: 5000"))
+    parameters.write_text(parameters.read_text().replace("validation_images: 60", "validation_images: 5000"))
     preprocess.main()
     assert len(read("val", "index")) == 100
 
@@ -128,7 +130,7 @@ def idx(magic: bytes, *sizes: int, content: bytes = b"") -> bytes:
 )
 def test_a_wrong_file_is_told_and_nothing_is_published(raw, changes, told):
     raw(**changes)
-    with pytest.raises(Problem, match=told):
+    with pytest.raises(UserError, match=told):
         preprocess.main()
     assert not list(Path("data").glob("*prepared*"))
 
@@ -137,13 +139,13 @@ def test_a_wrong_file_is_told_and_nothing_is_published(raw, changes, told):
 def test_a_damaged_packed_file_is_told(raw, damage):
     path = Path("data/raw/train-images-idx3-ubyte")
     path.with_name(f"{path.name}.gz").write_bytes(damage(gzip.compress(path.read_bytes())))
-    with pytest.raises(Problem, match="damaged"):
+    with pytest.raises(UserError, match="damaged"):
         preprocess.main()
 
 
 def test_a_missing_file_is_told(raw):
     Path("data/raw/t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(Problem, match=r"t10k-labels-idx1-ubyte.*dvc repro"):
+    with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte.*dvc repro"):
         preprocess.main()
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline import evaluate
-from pipeline.cli import Problem
+from pipeline.cli import UserError
 from tests.helpers.networks import bright_pixel_weights, write_onnx
 
 VAL, TEST = 20, 40
@@ -44,7 +44,7 @@ def workspace(tmp_path, monkeypatch, litert_files):
         np.save(folder / "images.npy", images)
         np.save(folder / "labels.npy", np.eye(10, dtype=np.float32)[labels])
         np.save(folder / "index.npy", np.arange(count))
-    Path("models/dense_10/repeats").mkdir(parents=True)
+    Path("models/dense_10/further_seeds").mkdir(parents=True)
     Path("models/dense_10/history.csv").write_text("epoch,accuracy,val_accuracy\n1,0.5,0.5\n")
     write_onnx(Path("models/dense_10/model.onnx"), wrong=0)
     for file, content in litert_files[0].items():
@@ -54,7 +54,7 @@ def workspace(tmp_path, monkeypatch, litert_files):
 
 
 def further_seeds(*seeds: int) -> None:
-    Path("models/dense_10/repeats/seeds.json").write_text(json.dumps({"further_seeds": seeds}))
+    Path("models/dense_10/further_seeds/seeds.json").write_text(json.dumps({"further_seeds": seeds}))
 
 
 def metrics() -> dict:
@@ -101,25 +101,25 @@ def test_the_files_for_phones_are_measured_by_themselves(workspace, litert_files
 @pytest.mark.parametrize("file", ["model.tflite", "model_int8.tflite"])
 def test_a_missing_file_for_phones_is_told(workspace, file):
     Path("models/dense_10", file).unlink()
-    with pytest.raises(Problem, match=f"models/dense_10/{file} is missing: run `dvc repro`"):
+    with pytest.raises(UserError, match=f"models/dense_10/{file} is missing: run `dvc repro`"):
         evaluate.main("dense_10")
 
 
 def test_repeats_add_mean_and_deviation_and_leave_the_published_models_figures(workspace):
     once = metrics()
     answers = Path("reports/dense_10/predictions.csv").read_bytes()
-    write_onnx(Path("models/dense_10/repeats/1.onnx"), wrong=1)
-    write_onnx(Path("models/dense_10/repeats/2.onnx"), wrong=2)
+    write_onnx(Path("models/dense_10/further_seeds/1.onnx"), wrong=1)
+    write_onnx(Path("models/dense_10/further_seeds/2.onnx"), wrong=2)
     further_seeds(1, 2)
     found = metrics()
     assert {key: found.pop(key) for key in once} == once
     spread = {"accuracy_mean": 0.9, "accuracy_deviation": 0.1}  # of 1.0, 0.9 and 0.8
     expected = {f"{split}_{key}": value for split in ("val", "test") for key, value in spread.items()}
-    assert found == expected | {"repeats": 3}
+    assert found == expected | {"seeds_per_model": 3}
     assert Path("reports/dense_10/predictions.csv").read_bytes() == answers
 
 
 def test_a_missing_repeat_is_told(workspace):
     further_seeds(1)
-    with pytest.raises(Problem, match=r"models/dense_10/repeats/1.onnx is missing: run `dvc repro`"):
+    with pytest.raises(UserError, match=r"models/dense_10/further_seeds/1.onnx is missing: run `dvc repro`"):
         evaluate.main("dense_10")

@@ -14,12 +14,12 @@ import mlflow
 import numpy as np
 import pytest
 
-from pipeline.cli import Problem
+from pipeline.cli import UserError
 from pipeline.config.params import Promotion
 from pipeline.tracking import promotion
 from pipeline.tracking.promotion import Candidate, decide
 
-POLICY = Promotion(margin=0.0, alpha=0.05, max_size=None, max_latency=None)
+POLICY = Promotion(min_accuracy_gain=0.0, alpha=0.05, max_size_bytes=None, max_latency_ms=None)
 LABELS = np.arange(1000) % 10
 
 
@@ -62,12 +62,12 @@ def test_a_better_candidate_that_fails_one_digit_stays_out():
 
 def test_margin_and_limits_are_kept():
     better, champion = candidate(range(40), size=2000, latency=2.0), candidate(range(50))
-    assert decide(better, champion, POLICY.model_copy(update={"margin": 0.01})).promote
-    assert not decide(better, champion, POLICY.model_copy(update={"margin": 0.02})).promote
-    for limit in ({"max_size": 1999}, {"max_latency": 1.9}):
+    assert decide(better, champion, POLICY.model_copy(update={"min_accuracy_gain": 0.01})).promote
+    assert not decide(better, champion, POLICY.model_copy(update={"min_accuracy_gain": 0.02})).promote
+    for limit in ({"max_size_bytes": 1999}, {"max_latency_ms": 1.9}):
         assert not decide(better, champion, POLICY.model_copy(update=limit)).promote
         assert not decide(better, None, POLICY.model_copy(update=limit)).promote
-    assert decide(better, champion, POLICY.model_copy(update={"max_size": 2000, "max_latency": 2.0})).promote
+    assert decide(better, champion, POLICY.model_copy(update={"max_size_bytes": 2000, "max_latency_ms": 2.0})).promote
 
 
 def test_candidates_that_saw_other_images_are_compared_as_independent():
@@ -209,7 +209,7 @@ def test_rollback_restores_the_previous_champion_and_can_be_taken_back(registry,
     Path("registry").mkdir()
     Path("registry/registry.json").write_text('{"name": "digits"}')
     registry.promote("bad")
-    with pytest.raises(Problem, match="nothing to take back"):
+    with pytest.raises(UserError, match="nothing to take back"):
         promotion.rollback()
     registry.promote("good")
     promotion.rollback()

@@ -5,7 +5,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from pipeline import inference as litert
-from pipeline.cli import Problem
+from pipeline.cli import UserError
 from pipeline.config import keras_names
 from pipeline.config.model import CNNModel, DenseModel, PerceptronModel
 from pipeline.training import export, networks
@@ -113,5 +113,5 @@ def test_an_export_that_answers_otherwise_is_refused(change, told):
     export.compare("model.onnx", expected + 1e-5, expected)
     answers = expected.copy()
     answers[0] += np.array([-change, change], np.float32)
-    with pytest.raises(Problem, match=told):
+    with pytest.raises(UserError, match=told):
         export.compare("model.onnx", answers, expected)

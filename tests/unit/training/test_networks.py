@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.cli import Problem
+from pipeline.cli import UserError
 from pipeline.config import keras_names
 from pipeline.config.model import CNNModel, DenseModel, PerceptronModel
 from pipeline.config.params import load
@@ -121,7 +121,7 @@ def test_schedules_span_the_training(schedule, rates):
     ],
 )
 def test_a_value_that_keras_refuses_is_told(key, named, told):
-    with pytest.raises(Problem, match=told):
+    with pytest.raises(UserError, match=told):
         train_once({**DENSE, key: named})
 
 

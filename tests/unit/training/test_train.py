@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline import train
-from pipeline.cli import Problem
+from pipeline.cli import UserError
 from pipeline.config.model import Augmentation, DenseModel, Named
 from pipeline.tracking import trained_model as content
 from pipeline.training import networks
@@ -103,8 +103,14 @@ TINY = {
 
 def trained_files(seed: int, repeats: int) -> dict[str, bytes]:
     """Run the stage here on the model `tiny`, in which all that a seed decides plays a part; the files it publishes."""
-    params = {"dataset": "digits", "validation": 20, "compare": ["tiny"], "models": {"tiny": TINY}, "promotion": {}}
-    Path("params.yaml").write_text(json.dumps(params | {"seed": seed, "repeats": repeats}))
+    params = {
+        "dataset": "digits",
+        "validation_images": 20,
+        "presets": ["tiny"],
+        "models": {"tiny": TINY},
+        "promotion": {},
+    }
+    Path("params.yaml").write_text(json.dumps(params | {"seed": seed, "seeds_per_model": repeats}))
     train.main("tiny")
     folder = Path("models/tiny")
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -114,21 +120,21 @@ def test_repeats_add_seeds_and_change_nothing_else(prepared, monkeypatch, capsys
     monkeypatch.chdir(prepared)
     (prepared / "dataset.json").write_text('{"name": "digits", "classes": 10}')
     once, next_seed, repeated = trained_files(0, 1), trained_files(1, 1), trained_files(0, 3)
-    told = {"receipt.json", "repeats/seeds.json"}  # the receipt also has times
+    told = {"receipt.json", "further_seeds/seeds.json"}  # the receipt also has times
     assert set(once) == {"model.keras", "model.onnx", "model.tflite", "model_int8.tflite", "history.csv"} | told
     assert {name: repeated[name] for name in once if name not in told} == {
         name: content for name, content in once.items() if name not in told
     }
-    assert set(repeated) - set(once) == {"repeats/1.onnx", "repeats/2.onnx"}
-    assert repeated["repeats/1.onnx"] == next_seed["model.onnx"] != once["model.onnx"]
-    assert repeated["repeats/2.onnx"] != repeated["repeats/1.onnx"]
-    assert json.loads(once["repeats/seeds.json"]) == {"further_seeds": []}
-    assert json.loads(repeated["repeats/seeds.json"]) == {"further_seeds": [1, 2]}
+    assert set(repeated) - set(once) == {"further_seeds/1.onnx", "further_seeds/2.onnx"}
+    assert repeated["further_seeds/1.onnx"] == next_seed["model.onnx"] != once["model.onnx"]
+    assert repeated["further_seeds/2.onnx"] != repeated["further_seeds/1.onnx"]
+    assert json.loads(once["further_seeds/seeds.json"]) == {"further_seeds": []}
+    assert json.loads(repeated["further_seeds/seeds.json"]) == {"further_seeds": [1, 2]}
     assert "tiny  again, with seed 2" in capsys.readouterr().out
 
     receipt = content.checked_receipt(Path("models/tiny"))
-    assert (receipt["seed"], receipt["repeats"], len(receipt["epochs"])) == (0, 3, 2)
+    assert (receipt["seed"], receipt["seeds_per_model"], len(receipt["epochs"])) == (0, 3, 2)
     assert set(receipt["files_sha256"]) == set(repeated) - {"receipt.json"}
     Path("models/tiny/repeats/2.onnx").write_bytes(b"another")
-    with pytest.raises(Problem, match=r"models/tiny/repeats/2.onnx is not the file that train@tiny wrote"):
+    with pytest.raises(UserError, match=r"models/tiny/repeats/2.onnx is not the file that train@tiny wrote"):
         content.checked_receipt(Path("models/tiny"))

@@ -1,0 +1,38 @@
+"""What every section of params.yaml has in common: strict types, and no unknown keys."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+def require_known(name: str, allowed: Iterable[str], what: str) -> None:
+    """Raise ValueError, with the allowed names, unless `name` is one of them."""
+    allowed = list(allowed)
+    if name in allowed:
+        return
+    close = get_close_matches(str(name), allowed, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    raise ValueError(f"unknown {what} {name!r}{hint}; have: {', '.join(sorted(allowed, key=str.lower)) or 'none'}")
+
+
+class Section(BaseModel):
+    """A mapping of params.yaml: immutable, types are not coerced, an unknown key is an error."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+    renamed_keys: ClassVar[dict[str, str]] = {}  # keys of older versions, and what they are called now
+
+    @model_validator(mode="before")
+    @classmethod
+    def _require_known_keys(cls, values: Any) -> Any:
+        keys = list(values) if isinstance(values, dict) else []
+        if renamed := [f"{key} is called {cls.renamed_keys[key]} now" for key in keys if key in cls.renamed_keys]:
+            raise ValueError(f"keys have new names: {', '.join(renamed)}")
+        for key in keys:
+            require_known(key, cls.model_fields, "key")
+        return values

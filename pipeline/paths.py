@@ -1,0 +1,51 @@
+"""Every folder and file of the project, named once."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+# The model's code that MLflow logs, the locked versions, and the parameters; relative to the project's root.
+SERVING_CODE = Path("serving/model.py")
+LOCK = Path("requirements.lock")
+PARAMS = Path("params.yaml")
+
+
+def project_root() -> Path:
+    """Return the project's root; inside DVC's temporary workspaces (`dvc exp run --temp`) still the real one."""
+    return Path(os.environ.get("DVC_ROOT") or Path(__file__).parent.parent).resolve()
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders that the stages read and write, below `root`: by default the current folder, where DVC runs them."""
+
+    root: Path = Path()
+
+    @property
+    def params(self) -> Path:
+        return self.root / PARAMS
+
+    @property
+    def raw(self) -> Path:
+        return self.root / "data" / "raw"
+
+    @property
+    def prepared(self) -> Path:
+        return self.root / "data" / "prepared"
+
+    @property
+    def dataset(self) -> Path:
+        """The description of the prepared data."""
+        return self.prepared / "dataset.json"
+
+    def model(self, name: str) -> Path:
+        """Return the folder of one trained model."""
+        return self.root / "models" / name
+
+    def report(self, name: str) -> Path:
+        """Return the folder of one model's evaluation."""
+        return self.root / "reports" / name
+
+    @property
+    def registry(self) -> Path:
+        return self.root / "registry"
