@@ -26,6 +26,11 @@ class Workspace:
         return self.root / PARAMS
 
     @property
+    def code(self) -> Path:
+        """Return the folder that says what each stage computes with."""
+        return self.root / "code"
+
+    @property
     def raw(self) -> Path:
         return self.root / "data" / "raw"
 
@@ -35,7 +40,7 @@ class Workspace:
 
     @property
     def dataset(self) -> Path:
-        """The description of the prepared data."""
+        """Return the file that describes the prepared data."""
         return self.prepared / "dataset.json"
 
     def model(self, name: str) -> Path:

@@ -29,9 +29,13 @@ class Project:
         return done
 
     def repro(self, *arguments: str) -> list[str]:
-        """Run `dvc repro` and return the names of the stages that it ran."""
+        """Run `dvc repro` and return the names of the stages that it ran; those that DVC's cache restored are not."""
         lines = self.run("dvc", "repro", *arguments).stdout.splitlines()
         return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
+
+    def parameters(self) -> dict:
+        """The content of params.yaml."""
+        return YAML(typ="safe").load(self.folder / "params.yaml")
 
     def edit(self, change: Callable[[dict], None]) -> None:
         """Change params.yaml; `change` gets its content to alter."""
@@ -50,15 +54,29 @@ def copy_project(folder: Path, change: Callable[[dict], None]) -> Project:
         if (SOURCE / name).exists() and name != "dvc.lock":
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(SOURCE / name, folder / name)
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_"))}
-    binaries = Path(sys.executable).parent
-    identity = {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    project = Project(folder, kept | identity | {"PATH": f"{binaries}:{kept['PATH']}", "DVC_NO_ANALYTICS": "1"})
+    project = Project(folder, environment())
     project.edit(change)
     project.run("git", "init", "--quiet", "--initial-branch=main")
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message", "Copy the project")
     return project
+
+
+def fork(trained: Project, folder: Path) -> Project:
+    """Copy a trained project with its DVC cache, and register its models in a store of the copy's own."""
+    of_the_store = shutil.ignore_patterns("mlflow.db*", "mlruns", "registry", "promotions.jsonl", "*.log")
+    shutil.copytree(trained.folder, folder, ignore=of_the_store, symlinks=True, dirs_exist_ok=True)
+    project = Project(folder, environment())
+    assert project.repro() == ["register"]
+    return project
+
+
+def environment() -> dict[str, str]:
+    """The variables of a shell in which the project's environment is activated, and nothing else is set."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_"))}
+    binaries = Path(sys.executable).parent
+    identity = {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    return kept | identity | {"PATH": f"{binaries}:{kept['PATH']}", "DVC_NO_ANALYTICS": "1"}
 
 
 def shrink(content: dict) -> None:

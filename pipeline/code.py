@@ -1,0 +1,177 @@
+"""Write what each stage runs to code/: one line per module that computes, one per locked package it computes with.
+
+The stages depend on these files instead of on modules. Comments, docstrings, type annotations and messages are left
+out, so editing them runs nothing again; a line that computes runs exactly the stages that use it.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from pipeline.cli import UserError, run
+from pipeline.files import publish, sha256_of
+from pipeline.paths import LOCK, SERVING_CODE, Workspace
+
+STAGES = ("download", "preprocess", "train", "evaluate", "register")
+
+# Modules that refuse, print or show, but compute nothing that a stage writes. DVC tracks the values of parameters; a
+# wrong path leaves a stage's output missing, which DVC reports.
+NOT_COMPUTING = {
+    "pipeline.cli",
+    "pipeline.paths",
+    "pipeline.config.errors",
+    "pipeline.config.keras_names",
+    "pipeline.config.params",
+    "pipeline.config.section",
+    "pipeline.tracking.live",
+}
+# Likewise packages: they parse, lock, measure or transfer what is checked against a sha256.
+NOT_COMPUTING_PACKAGES = {"filelock", "pooch", "psutil", "pydantic", "requests", "ruamel", "sqlalchemy"}
+# Packages by the names of their modules, where those differ; and what Keras exports and saves with, unseen.
+PACKAGES = {"PIL": "pillow", "sklearn": "scikit-learn"}
+IMPLIED = {"keras": ("tensorflow", "tf2onnx", "onnx", "h5py")}
+
+
+def main(workspace: Workspace = Workspace()) -> None:
+    """Write code/<stage>.txt for each stage."""
+    locked = locked_versions(workspace.root / LOCK)
+    with publish(workspace.code) as folder:
+        for stage in STAGES:
+            (folder / f"{stage}.txt").write_text("\n".join(describe(stage, workspace.root, locked)) + "\n")
+
+
+def describe(stage: str, root: Path, locked: dict[str, list[str]]) -> Iterator[str]:
+    """Yield the lines of one stage: its modules with the digests of what they compute, then its locked packages."""
+    modules = imported_modules(f"pipeline.{stage}", root)
+    packages = set().union(*(imported_packages(path) for path in modules))
+    for path in modules:
+        yield f"{path.relative_to(root).as_posix()} {digest(path.read_text())}"
+    if stage == "register":
+        # MLflow logs this file as it is, with its own requirements.
+        yield f"{SERVING_CODE.as_posix()} {sha256_of(root / SERVING_CODE)}"
+        packages |= imported_packages(root / SERVING_CODE)
+    for package in sorted(packages):
+        if package not in locked:
+            raise UserError(f"{stage} imports {package}, which {LOCK} lacks: declare it in pyproject.toml, `make lock`")
+        yield from locked[package]
+
+
+def digest(source: str) -> str:
+    """Return the sha256 of what the source of a module computes; the same on each version of Python."""
+    tree = _Computing().visit(ast.parse(source))
+    return sha256(_dump(tree).encode()).hexdigest()
+
+
+def imported_modules(name: str, root: Path) -> list[Path]:
+    """Return the files of a module and of all computing modules of the project that it imports, sorted."""
+    found: dict[str, Path] = {}
+    waiting = [name]
+    while waiting:
+        module = waiting.pop()
+        path = _file_of(module, root)
+        if path is None or module in found or module in NOT_COMPUTING:
+            continue
+        found[module] = path
+        waiting += _imports(path)
+    return sorted(path for path in found.values() if path.stat().st_size)
+
+
+def imported_packages(path: Path) -> set[str]:
+    """Return the third-party packages that a module computes with, by their names in the lock file."""
+    names = {name.partition(".")[0] for name in _imports(path)}
+    names -= sys.stdlib_module_names | NOT_COMPUTING_PACKAGES | {"pipeline", "serving"}
+    packages = {PACKAGES.get(name, name.replace("_", "-")) for name in names}
+    return packages.union(*(IMPLIED.get(name, ()) for name in names))
+
+
+def locked_versions(lock: Path) -> dict[str, list[str]]:
+    """Return each package's lines of the lock file, without hashes: more than one where they depend on Python."""
+    versions: dict[str, list[str]] = {}
+    for line in lock.read_text().splitlines():
+        if line[:1].isalnum():
+            requirement = Requirement(line.removesuffix("\\").strip())
+            versions.setdefault(requirement.name, []).append(str(requirement))
+    return versions
+
+
+def _file_of(module: str, root: Path) -> Path | None:
+    place = root.joinpath(*module.split("."))
+    return next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.exists()), None)
+
+
+def _imports(path: Path) -> list[str]:
+    """Return the names that a module imports anywhere, but for type checkers; of `from a import b`, a and a.b."""
+    names = []
+    for node in ast.walk(_WithoutTypes().visit(ast.parse(path.read_text()))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
+
+
+class _WithoutTypes(ast.NodeTransformer):
+    """Remove what only a type checker reads: `if TYPE_CHECKING:`, annotations of functions and of their variables."""
+
+    def __init__(self) -> None:
+        self._in_function = False
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        return node.orelse if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else node
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        outside, self._in_function = self._in_function, True
+        node.returns = None
+        self.generic_visit(node)
+        self._in_function = outside
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        if not self._in_function:  # of a dataclass or a section, where annotations are fields
+            return self.generic_visit(node)
+        return self.generic_visit(ast.Assign([node.target], node.value)) if node.value else None
+
+
+class _Computing(_WithoutTypes):
+    """Remove what only people read, too: docstrings, and the messages in `print`, in `raise` and in made errors."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        value = node.value
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            return None
+        if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "print":
+            return None
+        return self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        return ast.Raise(error, None)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        returned = node.returns
+        if isinstance(returned, ast.Name) and returned.id.endswith("Error"):
+            node.body = []
+        return super().visit_FunctionDef(node)
+
+
+def _dump(node: object) -> str:
+    """Return a syntax tree as text. Unlike ast.dump's, it doesn't depend on the version of Python."""
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None and value != [])
+        return f"{type(node).__name__}({','.join(f'{name}={_dump(value)}' for name, value in fields)})"
+    if isinstance(node, list):
+        return f"[{','.join(map(_dump, node))}]"
+    return ascii(node)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,73 @@
+"""How the packages may import each other: in one direction, and `serving` nothing of `pipeline`."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+# From the ground up: what stands further down in this list may import what stands above it.
+LAYERS = (
+    ("cli",),
+    ("files", "paths"),
+    ("config",),
+    ("data", "inference"),
+    ("training", "evaluation"),
+    ("tracking",),
+    ("sweep",),
+    ("code", "download", "preprocess", "train", "evaluate", "register", "commands"),
+)
+LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def modules(folder: str) -> dict[str, Path]:
+    """All modules of a package, by their dotted names."""
+    paths = Path(folder).rglob("*.py")
+    return {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+
+
+def imports(path: Path) -> set[str]:
+    """What a module imports anywhere, for type checkers too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def test_no_module_imports_itself_in_a_circle():
+    for folder in ("pipeline", "serving"):
+        known = modules(folder)
+        graph = {name: imports(path) & known.keys() - {name} for name, path in known.items()}
+        tuple(TopologicalSorter(graph).static_order())  # raises CycleError, with the circle
+
+
+def test_packages_import_what_lies_below_them():
+    for name, path in modules("pipeline").items():
+        if name == "pipeline":
+            continue
+        own = name.split(".")[1]
+        for other in imports(path):
+            if other.startswith("pipeline.") and (target := other.split(".")[1]) != own:
+                assert LEVELS[target] < LEVELS[own], f"{name} imports {other}"
+
+
+def test_serving_imports_nothing_of_the_pipeline_and_no_tensorflow():
+    for path in modules("serving").values():
+        assert not {name.split(".")[0] for name in imports(path)} & {"pipeline", "tensorflow", "keras"}, path
+
+
+def test_the_served_model_imports_nothing_of_the_project():
+    assert not {name.split(".")[0] for name in imports(Path("serving/model.py"))} & {"pipeline", "serving"}
+
+
+def test_no_module_takes_a_command_to_be_imported():
+    """Importing a module runs nothing that takes long: what is heavy is imported where it is used."""
+    heavy = {"tensorflow", "keras", "mlflow", "pandas", "sklearn", "scipy", "matplotlib"}
+    for stage in ("code", "download", "preprocess", "train", "evaluate", "register"):
+        tree = ast.parse(Path(f"pipeline/{stage}.py").read_text())
+        top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = {alias.name for node in top if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module or "" for node in top if isinstance(node, ast.ImportFrom)}
+        assert not {name.split(".")[0] for name in names} & heavy, stage
