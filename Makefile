@@ -1,6 +1,8 @@
 # `make run` on a fresh clone does it all; `make help` lists the rest. PORT=… overrides a server's port.
 SHELL := /bin/sh
-VENV := $(CURDIR)/.venv
+VENV ?= $(CURDIR)/.venv
+# Test processes side by side.
+JOBS ?= 2
 # MLflow and DVC look up their helpers (uvicorn, python) on PATH.
 export PATH := $(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -12,7 +14,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test compare sweep ui serve app rollback rebuild-tracking lineage bench lock
+.PHONY: help run check test test-presets docs compare sweep ui serve app rollback rebuild-tracking lineage bench lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -23,12 +25,25 @@ run: $(READY) ## the whole pipeline: download, preprocess, train, evaluate, regi
 	@python -m pipeline.commands.offline
 	dvc repro
 
-test: $(READY) ## the linter and the test suite
-	ruff check .
+check: $(READY) ## format, lint, types and unit tests, in a minute: run it on every save
 	ruff format --check .
-	python -m pytest
+	ruff check .
+	mypy
+	python -m pytest -q -n $(JOBS) tests/unit
 
-compare: $(READY) ## print the models side by side, and which differ from the champion
+test: $(READY) ## everything: format, lint, types and the whole test suite
+	ruff format --check .
+	ruff check .
+	mypy
+	python -m pytest -n $(JOBS) --dist loadfile
+
+test-presets: $(READY) ## train every preset on MNIST and compare it with the accuracy in params.yaml: 10 minutes
+	python -m pytest -m presets tests/pipeline/test_mnist.py
+
+docs: $(READY) ## write docs/parameters.md from the schema of params.yaml
+	python -m pipeline.commands.document_params
+
+compare: $(READY) ## print the presets side by side, and which differ from the champion
 	@python -m pipeline.commands.compare
 
 sweep: $(READY) ## search a space of parameters for one model: sweep in params.yaml
@@ -49,19 +64,19 @@ app: $(READY) ## the project's own server on the champion: a page to draw on, im
 		"models:/$$(python -c 'import json; print(json.load(open("registry/registry.json"))["name"])')@champion"
 
 rollback: $(READY) ## give the champion's alias back to the previous champion
-	@python -m pipeline.tracking.promotion
+	@python -m pipeline.commands.rollback
 
-rebuild-tracking: $(READY) ## make MLflow's runs, versions and aliases anew, from DVC's outputs and cache
+rebuild-tracking: $(READY) ## restore MLflow's runs, versions and aliases from DVC's outputs and cache
 	@python -m pipeline.commands.rebuild
 
 lineage: $(READY) ## what made the champion (or MODEL=models:/mnist/3), and whether all is as recorded
 	@python -m pipeline.commands.lineage $(MODEL)
 
-bench: $(READY) ## what the README's figures of serving come from: 10 minutes on a machine with nothing else to do
+bench: $(READY) ## measure what docs/benchmarks.md shows of serving: 10 minutes on an idle machine
 	python -m benchmarks.serving
 	python -m benchmarks.batch
 
-lock: $(READY) ## resolve pyproject.toml anew into requirements.lock, and what the app needs of it
+lock: $(READY) ## resolve pyproject.toml into requirements.lock, and what the app needs of it into requirements-serving.lock
 	uv pip compile --quiet --universal --generate-hashes --upgrade --python-version 3.11 --no-header \
 		--group dev pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \

@@ -1,31 +1,11 @@
 """Fixtures that all tests share: the pipeline, trained once on each data set, and the app on its champion."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from filelock import FileLock
 
-from tests.helpers.project import Project, copy_project, environment, fork, shrink
+from tests.helpers.project import Project, fork, shrink, train_once
 from tests.helpers.server import App, running
-
-
-def train_once(tmp_path_factory: pytest.TempPathFactory, name: str, change: Callable[[dict], None]) -> Project:
-    """A project that the first test process to ask for it trains, for all of them: to be read, not to be changed."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if base.name.startswith("popen-") else base
-    with FileLock(shared / f"{name}.lock"):
-        folder, finished = shared / name, shared / f"{name}.trained"
-        if finished.exists():
-            return Project(folder, environment())
-        assert not folder.exists(), f"training {name} has failed before"
-        folder.mkdir()
-        project = copy_project(folder, change)
-        ran = project.repro()
-        presets = project.parameters()["presets"]
-        per_model = [f"{stage}@{preset}" for stage in ("train", "evaluate") for preset in presets]
-        assert ran == ["code", "download", "preprocess", *per_model, "register"], ran
-        finished.touch()
-        return project
 
 
 @pytest.fixture(scope="session")

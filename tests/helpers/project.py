@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 SOURCE = Path(__file__).parent.parent.parent
@@ -60,6 +61,25 @@ def copy_project(folder: Path, change: Callable[[dict], None]) -> Project:
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message", "Copy the project")
     return project
+
+
+def train_once(tmp_path_factory: pytest.TempPathFactory, name: str, change: Callable[[dict], None]) -> Project:
+    """A project that the first test process to ask for it trains, for all of them: to be read, not to be changed."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if base.name.startswith("popen-") else base
+    with FileLock(shared / f"{name}.lock"):
+        folder, finished = shared / name, shared / f"{name}.trained"
+        if finished.exists():
+            return Project(folder, environment())
+        assert not folder.exists(), f"training {name} has failed before"
+        folder.mkdir()
+        project = copy_project(folder, change)
+        ran = project.repro()
+        presets = project.parameters()["presets"]
+        per_model = [f"{stage}@{preset}" for stage in ("train", "evaluate") for preset in presets]
+        assert ran == ["code", "download", "preprocess", *per_model, "register"], ran
+        finished.touch()
+        return project
 
 
 def fork(trained: Project, folder: Path) -> Project:
