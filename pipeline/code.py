@@ -7,6 +7,7 @@ out, so editing them runs nothing again; a line that computes runs exactly the s
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def describe(stage: str, root: Path, locked: dict[str, list[str]]) -> Iterator[s
         yield from locked[package]
 
 
+@cache
 def digest(source: str) -> str:
     """Return the sha256 of what the source of a module computes; the same on each version of Python."""
     tree = _Computing().visit(ast.parse(source))
@@ -76,13 +78,13 @@ def imported_modules(name: str, root: Path) -> list[Path]:
         if path is None or module in found or module in NOT_COMPUTING:
             continue
         found[module] = path
-        waiting += _imports(path)
+        waiting += _imports(path.read_text())
     return sorted(path for path in found.values() if path.stat().st_size)
 
 
 def imported_packages(path: Path) -> set[str]:
     """Return the third-party packages that a module computes with, by their names in the lock file."""
-    names = {name.partition(".")[0] for name in _imports(path)}
+    names = {name.partition(".")[0] for name in _imports(path.read_text())}
     names -= sys.stdlib_module_names | NOT_COMPUTING_PACKAGES | {"pipeline", "serving"}
     packages = {PACKAGES.get(name, name.replace("_", "-")) for name in names}
     return packages.union(*(IMPLIED.get(name, ()) for name in names))
@@ -103,10 +105,11 @@ def _file_of(module: str, root: Path) -> Path | None:
     return next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.exists()), None)
 
 
-def _imports(path: Path) -> list[str]:
+@cache
+def _imports(source: str) -> list[str]:
     """Return the names that a module imports anywhere, but for type checkers; of `from a import b`, a and a.b."""
     names = []
-    for node in ast.walk(_WithoutTypes().visit(ast.parse(path.read_text()))):
+    for node in ast.walk(_WithoutTypes().visit(ast.parse(source))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
