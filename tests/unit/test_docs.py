@@ -1,0 +1,90 @@
+"""What the pages say exists: links, anchors, files, modules and messages."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / ".github").rglob("*.md")])
+PAGES = [page.relative_to(ROOT) for page in PAGES]
+FENCE = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
+CODE_FOLDERS = ("pipeline", "serving", "benchmarks")
+SHORTEST_FRAGMENT = 8  # characters; shorter ones are found in any source
+
+
+def prose(page: Path) -> str:
+    """Return a page without its blocks of code."""
+    return FENCE.sub("", (ROOT / page).read_text())
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives a page's headings."""
+    titles = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_lead_somewhere(page):
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path) if path else page
+        found = (ROOT / file).exists()
+        if not found or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=str)
+def test_files_and_modules_that_are_named_exist(page):
+    """The changelog aside, which names what was."""
+    text = (ROOT / page).read_text()
+    paths = re.findall(rf"`((?:{'|'.join(CODE_FOLDERS)}|tests|docs)/[\w/.]*)`", text)
+    modules = re.findall(r"python -m ((?:pipeline|serving|benchmarks)[\w.]*\w)", text)
+    files = {path: ROOT / path for path in paths}
+    files |= {name: ROOT.joinpath(*name.split(".")).with_suffix(".py") for name in modules}
+    missing = [name for name, file in files.items() if not (file.exists() or file.with_suffix("").is_dir())]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_make_targets_that_are_named_exist(page):
+    named = set(re.findall(r"(?:^|`)make ([a-z][a-z-]*)", (ROOT / page).read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert named - targets == set()
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def messages() -> list[str]:
+    """Return the messages in the first column of the tables on troubleshooting."""
+    rows = re.findall(r"^\| `(.+?)` \|", (ROOT / "docs/troubleshooting.md").read_text(), re.MULTILINE)
+    assert rows
+    return rows
+
+
+@cache
+def texts_in_code() -> str:
+    """Return every string in the code, and the Makefile."""
+    files = [file for folder in CODE_FOLDERS for file in (ROOT / folder).rglob("*.py")]
+    trees = [ast.parse(file.read_text()) for file in files]
+    strings = [
+        node.value
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    return "\n".join([*strings, (ROOT / "Makefile").read_text()])
+
+
+@pytest.mark.parametrize("message", messages())
+def test_a_message_on_troubleshooting_is_one_of_the_code(message):
+    fragments = [fragment.strip() for fragment in message.split("…")]
+    assert [part for part in fragments if len(part) >= SHORTEST_FRAGMENT and part not in texts_in_code()] == []
