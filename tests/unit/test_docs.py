@@ -2,10 +2,14 @@
 
 import ast
 import re
+import textwrap
 from functools import cache
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
+
+from pipeline.config import params
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / ".github").rglob("*.md")])
@@ -61,6 +65,16 @@ def test_make_targets_that_are_named_exist(page):
 
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_the_example_of_a_model_is_valid():
+    (example,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    yaml = YAML(typ="safe")
+    content = yaml.load(ROOT / "params.yaml")
+    added = yaml.load(textwrap.dedent(example))
+    content["models"] |= added
+    content["presets"] += list(added)
+    assert set(added) < set(params.check(content, "README.md").models)
 
 
 def messages() -> list[str]:
