@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from serving import batch
-from serving.sources import open_source
+from serving.batch import __main__ as batch
+from serving.batch.sources import open_source
 
 
 def main(uri: str = "models:/mnist@champion", images: str = "50000", rounds: str = "7") -> None:

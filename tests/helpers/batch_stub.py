@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from mlflow.exceptions import MlflowException
 
-from serving import batch
-from serving.sources import Rows, open_source
+from serving.batch import __main__ as batch
+from serving.batch.sources import Rows, open_source
 
 
 class Stub:

@@ -150,7 +150,7 @@ def test_the_page_comes_with_headers_that_keep_it_to_itself(app):
     assert "default-src 'self'" in page.headers["content-security-policy"]
     assert page.headers["x-content-type-options"] == "nosniff"
     assert "server" not in page.headers
-    for path in ("/docs", "/openapi.json", "/page/../app.py", "/page/%2e%2e/app.py", "/page/%00"):
+    for path in ("/docs", "/openapi.json", "/page/../routes.py", "/page/%2e%2e/routes.py", "/page/%00"):
         answer = app.get(path)
         assert (answer.status, list(answer.json)) == (404, ["error"]), path
 

@@ -16,8 +16,8 @@ from filelock import FileLock
 from PIL import Image
 from pyarrow import parquet
 
-from serving import batch
-from serving.sources import Folder, Rows, SourceError, open_source
+from serving.batch import __main__ as batch
+from serving.batch.sources import Folder, Rows, SourceError, open_source
 from tests.helpers.batch_stub import Stub
 from tests.helpers.project import SOURCE
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from serving import champion, loading
-from serving.champion import Champion
+from serving import loading
+from serving import model_source as champion
 from serving.loading import Served, Unusable
+from serving.model_source import Champion
 from tests.helpers.project import SOURCE
 from tests.helpers.server import App, running
 

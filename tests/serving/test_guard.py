@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from starlette.exceptions import HTTPException
 
-from serving.guard import Guard, Limits, Workers
-from serving.metrics import Metrics
+from serving.app.guard import Guard, Limits, Workers
+from serving.app.metrics import Metrics
 from tests.helpers.server import JSON, PNG, RAW, Answer, running
 
 MEGABYTE = 1 << 20

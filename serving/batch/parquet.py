@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow
 from pyarrow import parquet, types
 
-from serving.sources import CHUNK, PIXELS, Rows, SourceError
+from serving.batch.sources import CHUNK, PIXELS, Rows, SourceError
 
 LISTS = (types.is_list, types.is_large_list, types.is_fixed_size_list)
 BYTES = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.sources import SourceError, open_source
+from serving.batch.sources import SourceError, open_source
 
 SOME_UNREADABLE = 3
 
@@ -70,7 +70,7 @@ def run(input_path: Path, output: Path, uri: str) -> int:
 
 def score(source, model, output: Path) -> int:
     """Score what an earlier run has left of the source into the output; how many images couldn't be read."""
-    from serving.parts import Busy, Parts
+    from serving.batch.shards import Busy, Parts
 
     parts = Parts(output, source, model.sha256)
     try:
@@ -85,12 +85,12 @@ def score(source, model, output: Path) -> int:
 
 def load(uri: str):
     """The model, loaded and checked as the server does it; from the project's own registry, unless another is set."""
-    from serving.app import ENVIRONMENT
+    from serving.app.__main__ import ENVIRONMENT
 
-    store = Path(__file__).parent.parent.resolve() / "mlflow.db"
+    store = Path(__file__).parent.parent.parent.resolve() / "mlflow.db"
     for name, value in {**ENVIRONMENT, "MLFLOW_TRACKING_URI": f"sqlite:///{store}"}.items():
         os.environ.setdefault(name, value)
-    from serving.champion import Champion, Unusable
+    from serving.model_source import Champion, Unusable
 
     try:
         return Champion(uri).served.model

@@ -19,11 +19,12 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from serving import forms, images
-from serving.champion import Champion
-from serving.guard import Guard, Limits, Workers
+from serving import images
+from serving.app import mlflow_json as forms
+from serving.app.guard import Guard, Limits, Workers
+from serving.app.metrics import Metrics
 from serving.loading import Served
-from serving.metrics import Metrics
+from serving.model_source import Champion
 
 PAGE = Path(__file__).parent / "page"
 IMAGE_TYPES = ("image/png", "image/jpeg")

@@ -40,7 +40,7 @@ def open_source(path: Path):
         raise SourceError(f"{path} doesn't exist")
     with path.open("rb") as file:
         start = file.read(6)
-    from serving.columns import Parquet
+    from serving.batch.parquet import Parquet
 
     for kind, magics in ((Npy, [b"\x93NUMPY"]), (Parquet, [b"PAR1"]), (Idx, [b"\x1f\x8b", b"\0\0"])):
         if start.startswith(tuple(magics)):

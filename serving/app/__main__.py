@@ -29,7 +29,7 @@ ENVIRONMENT = {
 
 
 def main() -> None:
-    from serving.guard import Limits
+    from serving.app.guard import Limits
 
     options = arguments(Limits)
     for name, value in ENVIRONMENT.items():
@@ -91,9 +91,9 @@ def serve(options: argparse.Namespace, limits, listener: socket.socket) -> None:
     """Load the model and serve it until SIGTERM or SIGINT."""
     import uvicorn
 
-    from serving.champion import Champion
+    from serving.app.routes import build
     from serving.loading import Unusable
-    from serving.routes import build
+    from serving.model_source import Champion
 
     try:
         champion = Champion(options.model, options.poll_seconds)
