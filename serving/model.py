@@ -8,24 +8,35 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
 import onnxruntime
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from numpy.typing import ArrayLike
 
 SHAPE = (28, 28)
-MAX_IMAGES = 1000  # a call
+MAX_IMAGES = 1000  # per call
 SLICE = 25  # images at once: a network's layers take 0.4 MB for each, and larger slices are no faster
 # Processors add in different orders: probabilities differ by some 1e-6; a wrong weight moves them by more than this.
 TOLERANCE = 1e-3
 
 
-class DigitModel(PythonModel):
-    """`sha256` is that of the ONNX bytes that it runs."""
+class Prediction(TypedDict):
+    """The answer to one image; `probabilities` has one for each digit, `confidence` is the largest of them."""
 
-    def load_context(self, context) -> None:
+    digit: int
+    confidence: float
+    probabilities: list[float]
+
+
+class DigitModel(PythonModel):
+    """Answers images with digits; `sha256` is that of the ONNX bytes that it runs."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the network and the golden images from `context`; MlflowException if they don't fit each other."""
         network = Path(context.artifacts["onnx"]).read_bytes()
         self.sha256 = sha256(network).hexdigest()
         options = onnxruntime.SessionOptions()
@@ -38,8 +49,10 @@ class DigitModel(PythonModel):
         self.golden = json.loads(Path(context.artifacts["golden"]).read_text())
         self.check()  # a broken model doesn't start, and no request pays for the first run
 
-    def predict(self, context, model_input: np.ndarray, params: dict | None = None) -> list[dict]:
-        """Answer each image; 400 (MlflowException) that says what was expected for anything else."""
+    def predict(
+        self, context: PythonModelContext | None, model_input: np.ndarray, params: dict[str, Any] | None = None
+    ) -> list[Prediction]:
+        """Answer each image; a 400 (MlflowException) says what was expected for anything else."""
         probabilities = self.probabilities(model_input)
         digits, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
         return [
@@ -49,9 +62,9 @@ class DigitModel(PythonModel):
             )
         ]
 
-    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """The probability of each digit, float32 [n, 10]; the same images are taken as by `predict`."""
-        return self._run(checked(pixels))
+    def probabilities(self, pixels: ArrayLike) -> np.ndarray:
+        """Return the probability of each digit, float32 [n, 10]; takes the same images as `predict`."""
+        return self._run(validate_pixels(pixels))
 
     def check(self) -> None:
         """Answer the golden images again; MlflowException unless the answers are those of the evaluation."""
@@ -66,12 +79,12 @@ class DigitModel(PythonModel):
 
     def _run(self, pixels: np.ndarray) -> np.ndarray:
         slices = [pixels[start : start + SLICE] for start in range(0, len(pixels), SLICE)]
-        side_by_side = self.threads.map if len(slices) > 1 else map
-        return np.concatenate(list(side_by_side(lambda images: self.session.run(None, {"pixels": images})[0], slices)))
+        map_slices = self.threads.map if len(slices) > 1 else map
+        return np.concatenate(list(map_slices(lambda images: self.session.run(None, {"pixels": images})[0], slices)))
 
 
-def checked(pixels: np.ndarray) -> np.ndarray:
-    """`pixels` as float32 [n, 28, 28] with 1 ≤ n ≤ MAX_IMAGES and values in 0…255; MlflowException otherwise."""
+def validate_pixels(pixels: ArrayLike) -> np.ndarray:
+    """Return `pixels` as float32 [n, 28, 28], 1 ≤ n ≤ MAX_IMAGES, values 0…255; MlflowException if they aren't."""
     expected = (
         f"expected 1 to {MAX_IMAGES:,} images of 28×28 pixels, each a number from 0 (background) to 255 (ink); got "
     )

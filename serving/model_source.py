@@ -1,4 +1,4 @@
-"""The model that answers now, and the thread that follows the registry's alias to the next one."""
+"""Where the served model comes from, and the thread that follows a registry's alias to its next version."""
 
 import gc
 import logging
@@ -6,62 +6,78 @@ import re
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from serving.loading import Unusable, fetch, fetch_folder, identity, told, without_password
+from serving.loading import (
+    Identity,
+    ModelLoadError,
+    fetch_folder,
+    fetch_version,
+    first_line,
+    version_identity,
+    without_password,
+)
 
-LONGEST_WAIT = 300.0  # seconds until a version that failed is tried again
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+MAX_RETRY_DELAY_S = 300.0
 REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
 log = logging.getLogger("uvicorn.error")
 
 
-class Champion:
-    """What `uri` means now: models:/name@alias (followed), models:/name/3 or a folder (as they are at the start).
+class ModelSource:
+    """The model that `uri` means: models:/name@alias (followed), models:/name/3 or a folder (both fixed at the start).
 
-    `served` is replaced whole, so a request that has taken it ends on it. `problem` says why it isn't the newest.
+    `loaded` is replaced as a whole, so a request that has taken it ends on it. `problem` says why it isn't the newest.
     """
 
-    def __init__(self, uri: str, seconds: float = 2.0):
-        """Load it; Unusable if that fails. `seconds` pass between two looks at the alias."""
-        self.uri, self.seconds, self.problem = uri, seconds, None
-        self.registered = REGISTERED.fullmatch(uri)
-        self._failed, self._why, self._failures, self._retry_at = None, "", 0, 0.0
-        if self.registered:
-            self.served = fetch(self._find(), self.registered["alias"])
+    def __init__(self, uri: str, poll_seconds: float = 2.0):
+        """Load the model; ModelLoadError if that fails. The alias is looked up every `poll_seconds`."""
+        self.uri, self.poll_seconds = uri, poll_seconds
+        self.problem: str | None = None
+        self._failed: Identity | None = None
+        self._failure, self._failures, self._retry_at = "", 0, 0.0
+        self._registered = REGISTERED.fullmatch(uri)
+        self.alias: str | None = self._registered["alias"] if self._registered else None
+        if self._registered:
+            self.loaded = fetch_version(self._find_version(), self.alias)
         elif uri.startswith("models:"):
-            raise Unusable(f"{uri} names no registered version; write models:/mnist@champion or models:/mnist/3")
+            raise ModelLoadError(f"{uri} names no registered version; write models:/mnist@champion or models:/mnist/3")
         else:
-            self.served = fetch_folder(Path(uri))
+            self.loaded = fetch_folder(Path(uri))
 
-    def follow(self) -> None:
-        """Look at the alias for ever, from a thread that ends with the process."""
-        if self.registered and self.registered["alias"]:
+    def start_following(self) -> None:
+        """Start a thread that looks up the alias until the process ends; without an alias there is nothing to do."""
+        if self.alias:
             threading.Thread(target=self._follow, name="follower", daemon=True).start()
 
-    def look(self) -> None:
-        """Serve the version that has the alias now; if that fails, serve on, and say why."""
+    def update(self) -> None:
+        """Serve the version that has the alias now; if that fails, keep the present one and say why."""
         try:
-            version = self._find()
-        except Unusable as error:
-            self._trouble(str(error))
+            version = self._find_version()
+        except ModelLoadError as error:
+            self._report(str(error))
             return
-        wanted = identity(version)
-        if wanted == self.served.identity:
+        wanted = version_identity(version)
+        if wanted == self.loaded.identity:
             self.problem = self._failed = None
         elif wanted == self._failed and time.monotonic() < self._retry_at:
-            self._trouble(self._why)
+            self._report(self._failure)
         else:
-            self._change_to(version)
+            self._replace_by(version)
 
-    def _change_to(self, version) -> None:
-        """Load a version beside the old one, then put it in its place; wait longer after each failure of the same."""
+    def _replace_by(self, version: "ModelVersion") -> None:
+        """Load a version beside the present one, then swap them; wait longer after each failure of the same one."""
         try:
-            self.served = fetch(version, self.registered["alias"])
-        except Unusable as error:
-            self._failures = self._failures + 1 if identity(version) == self._failed else 1
-            self._failed, self._why = identity(version), str(error)
-            self._retry_at = time.monotonic() + min(LONGEST_WAIT, self.seconds * 2**self._failures)
-            self._trouble(self._why)
+            self.loaded = fetch_version(version, self.alias)
+        except ModelLoadError as error:
+            identity = version_identity(version)
+            self._failures = self._failures + 1 if identity == self._failed else 1
+            self._failed, self._failure = identity, str(error)
+            self._retry_at = time.monotonic() + min(MAX_RETRY_DELAY_S, self.poll_seconds * 2**self._failures)
+            self._report(self._failure)
             return
         self.problem = self._failed = None
         gc.collect()  # the old model has cycles, and threads that end with it
@@ -69,29 +85,34 @@ class Champion:
 
     def _follow(self) -> None:
         while True:
-            time.sleep(self.seconds)
+            time.sleep(self.poll_seconds)
             try:
-                self.look()
+                self.update()
             except Exception:
-                log.exception("the follower failed; it goes on")
+                log.exception("looking up the alias failed; trying again in %g seconds", self.poll_seconds)
 
-    def _trouble(self, why: str) -> None:
-        problem = f"{why}; version {self.served.facts['version']} serves on"
+    def _report(self, cause: str) -> None:
+        """Set `problem`, and log it when it is a new one."""
+        problem = f"{cause}; version {self.loaded.facts['version']} serves on"
         if problem != self.problem:
             log.warning("%s", problem)
         self.problem = problem
 
-    def _find(self):
-        """The registered version that the URI means now."""
+    def _find_version(self) -> "ModelVersion":
+        """Return the registered version that the URI means now; ModelLoadError if the registry doesn't have it."""
         import mlflow
 
-        name, alias, number = self.registered.group("name", "alias", "version")
+        assert self._registered is not None  # a folder has no versions to look for
+        name, alias, number = self._registered.group("name", "alias", "version")
         registry = mlflow.get_registry_uri()
         file = registry.removeprefix("sqlite:///")
-        if file != registry and not Path(file).exists():  # MLflow would make an empty one
-            raise Unusable(f"the registry {registry} doesn't exist: set MLFLOW_TRACKING_URI, or run make run first")
+        if file != registry and not Path(file).exists():  # MLflow would create an empty one
+            raise ModelLoadError(
+                f"the registry {registry} doesn't exist: set MLFLOW_TRACKING_URI, or run make run first"
+            )
         try:
             client = mlflow.MlflowClient()
             return client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
         except Exception as error:  # a store may be a file, a database or a server, and each has its own
-            raise Unusable(f"the registry {without_password(registry)} has no {self.uri}: {told(error)}") from None
+            cause = first_line(error)
+            raise ModelLoadError(f"the registry {without_password(registry)} has no {self.uri}: {cause}") from None

@@ -1,23 +1,27 @@
-"""What /metrics tells Prometheus. A route is one of those that exist, or "other": clients can't make up labels."""
+"""What /metrics reports to Prometheus."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+# A route is one of these, or "other": clients can't invent labels.
 ROUTES = ("/", "/page", "/predict", "/invocations", "/ping", "/health", "/version", "/healthz", "/readyz", "/metrics")
-SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 
 class Metrics:
-    """Counters of one server, in a registry of its own."""
+    """Counters of one server, in a registry of their own."""
 
-    def __init__(self):
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)  # resident memory, processor seconds, open files
-        options = {"registry": self.registry}
-        self.requests = Counter("digits_requests", "Requests answered", ("route", "status"), **options)
-        self.seconds = Histogram("digits_request_seconds", "Time to answer", ("route",), buckets=SECONDS, **options)
-        self.images = Counter("digits_images", "Images scored", **options)
-        self.in_flight = Gauge("digits_requests_in_flight", "Requests being received or answered", **options)
-        self.model = Gauge("digits_model_info", "The model that answers: always 1", ("name", "version"), **options)
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)  # resident memory, processor seconds, open files
+        self.requests = Counter("digits_requests", "Requests answered", ("route", "status"), registry=registry)
+        self.seconds = Histogram(
+            "digits_request_seconds", "Time to answer", ("route",), buckets=BUCKETS_S, registry=registry
+        )
+        self.images = Counter("digits_images", "Images scored", registry=registry)
+        self.in_flight = Gauge("digits_requests_in_flight", "Requests being received or answered", registry=registry)
+        self.model = Gauge(
+            "digits_model_info", "The model that answers: always 1", ("name", "version"), registry=registry
+        )
 
     def observe(self, path: str, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -25,8 +29,8 @@ class Metrics:
         self.requests.labels(route, status).inc()
         self.seconds.labels(route).observe(seconds)
 
-    def text(self, model: dict[str, str | None]) -> bytes:
-        """All of it in Prometheus' text format; `model` is what answers at this moment."""
+    def render(self, model: dict[str, str | None]) -> bytes:
+        """Return all metrics in Prometheus' text format; `model` is the name and version that answer now."""
         self.model.clear()
         self.model.labels(model["name"], model["version"]).set(1)
         return generate_latest(self.registry)

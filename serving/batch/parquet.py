@@ -1,22 +1,24 @@
 """Images in the columns of a Parquet file, as a source of the batch tool."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow
 from pyarrow import parquet, types
 
-from serving.batch.sources import CHUNK, PIXELS, Rows, SourceError
+from serving.batch.rows import Rows
+from serving.batch.source import CHUNK_IMAGES, PIXELS, SourceError
 
-LISTS = (types.is_list, types.is_large_list, types.is_fixed_size_list)
-BYTES = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
-NUMBERS = (types.is_integer, types.is_floating)
+Kinds = tuple[Callable[[pyarrow.DataType], bool], ...]
+LISTS: Kinds = (types.is_list, types.is_large_list, types.is_fixed_size_list)
+BYTES: Kinds = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
+NUMBERS: Kinds = (types.is_integer, types.is_floating)
 
 
 class Parquet(Rows):
-    """One column of lists of 784 numbers or of 784 bytes (what else there is is passed over), or 784 of numbers.
+    """One column of lists of 784 numbers or of 784 bytes, or 784 columns of numbers.
 
-    Of the latter a column named label is passed over.
+    Other columns beside the one, and a column named label beside the 784, are ignored.
     """
 
     def _file(self) -> parquet.ParquetFile:
@@ -37,7 +39,7 @@ class Parquet(Rows):
                     f"{self.path} has {len(whole)} columns of lists or bytes and {len(numbers)} of numbers; expected "
                     f"one of lists of {PIXELS} numbers or of {PIXELS} bytes, or {PIXELS} of numbers"
                 )
-            return file.metadata.num_rows
+            return int(file.metadata.num_rows)
 
     def _read(self, start: int) -> Iterator[np.ndarray]:
         with self._file() as file:
@@ -45,23 +47,24 @@ class Parquet(Rows):
             group = int(np.searchsorted(ends, start, side="right"))  # the one that `start` lies in
             skipped = start - (int(ends[group - 1]) if group else 0)
             left = np.empty((0, PIXELS), np.uint8)
-            for batch in file.iter_batches(CHUNK, range(group, file.num_row_groups), self.columns):
+            for batch in file.iter_batches(CHUNK_IMAGES, range(group, file.num_row_groups), self.columns):
                 pixels = as_pixels(batch.slice(skipped))
                 skipped = max(skipped - len(batch), 0)
                 left = np.concatenate([left, pixels]) if len(left) else pixels
-                while len(left) >= CHUNK:
-                    yield left[:CHUNK]
-                    left = left[CHUNK:]
+                while len(left) >= CHUNK_IMAGES:
+                    yield left[:CHUNK_IMAGES]
+                    left = left[CHUNK_IMAGES:]
             if len(left):
                 yield left
 
 
-def is_any(type: pyarrow.DataType, kinds: tuple) -> bool:
-    return any(kind(type) for kind in kinds)
+def is_any(data_type: pyarrow.DataType, kinds: Kinds) -> bool:
+    """Return whether a column's type is of one of these kinds."""
+    return any(kind(data_type) for kind in kinds)
 
 
 def as_pixels(batch: pyarrow.RecordBatch) -> np.ndarray:
-    """Rows as [n, 784]; ValueError if one has not 784 numbers."""
+    """Return rows as [n, 784]; ValueError if one has not 784 numbers."""
     if any(column.null_count for column in batch.columns):
         raise ValueError("a value is null")
     if len(batch.columns) == PIXELS:
@@ -77,4 +80,5 @@ def as_pixels(batch: pyarrow.RecordBatch) -> np.ndarray:
         raise ValueError(f"a row hasn't {PIXELS} numbers")
     if values.null_count or not is_any(values.type, NUMBERS):
         raise ValueError("a row holds something else than numbers")
-    return values.to_numpy().reshape(-1, PIXELS)
+    pixels: np.ndarray = values.to_numpy()
+    return pixels.reshape(-1, PIXELS)

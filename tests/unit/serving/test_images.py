@@ -255,7 +255,7 @@ def test_any_pixels_give_an_image_or_an_image_error(width, height, data):
 
 
 def test_what_is_searched_is_small_however_large_the_image(monkeypatch):
-    searched, inked = [], images.inked
-    monkeypatch.setattr(images, "inked", lambda light: (searched.append(light.shape), inked(light))[1])
+    searched, ink_intensity = [], images.ink_intensity
+    monkeypatch.setattr(images, "ink_intensity", lambda light: (searched.append(light.shape), ink_intensity(light))[1])
     assert_alike(SEVEN, to_mnist(drawing(100, (4000, 3000), (900, 100))))
     assert max(searched[0]) <= 512

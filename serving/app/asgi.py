@@ -1,0 +1,42 @@
+"""The ASGI application: the routes on one model, and the middleware around them."""
+
+import logging
+from collections.abc import AsyncIterator, Set
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from serving.app.limits import Limits
+from serving.app.metrics import Metrics
+from serving.app.middleware.bounded_body import BoundedBody
+from serving.app.middleware.refusals import Refusals
+from serving.app.middleware.request_metrics import RequestMetrics
+from serving.app.middleware.security_headers import SecurityHeaders
+from serving.app.middleware.trusted_clients import TrustedClients
+from serving.app.routes import EXCEPTION_HANDLERS, Routes
+from serving.app.workers import Workers
+from serving.model_source import ModelSource
+
+log = logging.getLogger("uvicorn.error")
+
+
+def build_app(source: ModelSource, limits: Limits, allowed_hosts: Set[str]) -> ASGIApp:
+    """Return the application; `allowed_hosts` are the names by which it may be called ("*": any)."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        source.start_following()
+        log.info("%s is version %s, %s", source.uri, *map(source.loaded.facts.get, ("version", "preset")))
+        yield
+
+    metrics = Metrics()
+    routes = Routes(source, Workers(limits.threads, limits.queue), metrics, limits.files)
+    app: ASGIApp = Starlette(routes=routes.table(), lifespan=lifespan, exception_handlers=EXCEPTION_HANDLERS)
+    # Inside out: what is wrapped last sees a request first. Not by Starlette's own list of middleware, because that
+    # stands within its answer to a fault, which needs the headers and has to be counted, too.
+    app = BoundedBody(app, limits)
+    app = TrustedClients(app, allowed_hosts)
+    app = Refusals(app)
+    app = SecurityHeaders(app)
+    return RequestMetrics(app, metrics)

@@ -1,0 +1,22 @@
+"""How much one server takes on."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def limit(default: float, description: str) -> Any:
+    """Return a field of Limits; the description is the option's help text."""
+    return field(default=default, metadata={"help": description})
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of one server; each field is an option of the command line, too."""
+
+    body_bytes: int = limit(32 << 20, "of one request at most")
+    held_bytes: int = limit(128 << 20, "at most of all requests together that are being received or answered")
+    body_seconds: float = limit(30.0, "until the whole of a request has to be there")
+    files: int = limit(64, "at most in one request")
+    threads: int = limit(min(4, os.cpu_count() or 1), "that decode images and score batches")
+    queue: int = limit(32, "requests at most that wait for such a thread")

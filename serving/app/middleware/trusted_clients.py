@@ -1,0 +1,43 @@
+"""Refuses what a foreign web page could make a visitor's browser send here."""
+
+import re
+from collections.abc import Set
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@\s]+)(?::\d{1,5})?", re.IGNORECASE)
+
+
+class TrustedClients:
+    """Let through requests to one of `allowed_hosts` ("*": any) that don't come from a page of another origin.
+
+    The first defends against DNS rebinding, the second against cross-site request forgery (CSRF).
+    """
+
+    def __init__(self, app: ASGIApp, allowed_hosts: Set[str]):
+        self.app, self.allowed_hosts = app, allowed_hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            host = headers.get("host", "").lower()
+            self.check_host(host)
+            if scope["method"] not in ("GET", "HEAD"):
+                check_origin(headers, host)
+        await self.app(scope, receive, send)
+
+    def check_host(self, host: str) -> None:
+        """Raise a 400 unless the Host header has one of the allowed names."""
+        match = HOST.fullmatch(host)
+        if "*" not in self.allowed_hosts and not (match and match[1] in self.allowed_hosts):
+            raise HTTPException(400, "this server isn't called by that name; --allow-host adds one to those it has")
+
+
+def check_origin(headers: Headers, host: str) -> None:
+    """Raise a 403 if the request comes from a page of another origin than `host`."""
+    # Only browsers send these two: a client that sends neither isn't a browser, so CSRF doesn't apply.
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
+    if site not in ("same-origin", "none") or (origin is not None and origin.lower().partition("://")[2] != host):
+        raise HTTPException(403, "a page of another origin may not use this server")

@@ -1,0 +1,73 @@
+"""Listens on a port and serves the app until it is told to stop by a signal."""
+
+import ipaddress
+import socket
+import sys
+
+from serving.app.options import Options
+from serving.app.process import resume_garbage_collection
+
+LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
+MAX_CONNECTIONS = 512  # at one time; each takes some memory, even if it says nothing
+SHUTDOWN_TIMEOUT_S = 30  # that requests in flight have to end after SIGTERM
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket that has the port but doesn't listen: nobody connects before the model is there.
+
+    Exits with a message if the port can't be had.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # With the protocol named, asyncio sets TCP_NODELAY; without, each answer would take 40 ms.
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        return listener
+    except (OSError, OverflowError) as error:
+        sys.exit(f"error: can't listen on {host}:{port}: {error}; name another with --port (make app PORT=…) or --host")
+
+
+def warn_if_exposed(host: str) -> None:
+    """Warn if the host is one by which other machines reach this one."""
+    if host in ("localhost", "::1") or host.startswith("127."):
+        return
+    print(
+        f"warning: listening on {host}: anyone who reaches this machine may use the server, which has no "
+        "authentication; put a proxy with TLS and authentication in front of it",
+        file=sys.stderr,
+    )
+
+
+def serve(options: Options, listener: socket.socket) -> None:
+    """Load the model and serve it until SIGTERM or SIGINT; exit with a message if it can't be loaded."""
+    import uvicorn
+
+    from serving.app.asgi import build_app
+    from serving.loading import ModelLoadError
+    from serving.model_source import ModelSource
+
+    try:
+        source = ModelSource(options.model, options.poll_seconds)
+    except ModelLoadError as error:
+        sys.exit(f"error: {error}")
+    app = build_app(source, options.limits, allowed_hosts(options))
+    resume_garbage_collection()
+    config = uvicorn.Config(
+        app, http="h11", ws="none", loop="asyncio", access_log=False, server_header=False, log_level="info",
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S, limit_concurrency=MAX_CONNECTIONS,
+    )  # fmt: skip
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def allowed_hosts(options: Options) -> set[str]:
+    """Return the names that a Host header may have, in lower case."""
+    return LOOPBACK | {host_header(options.host)} | {host.lower() for host in options.allow_host}
+
+
+def host_header(host: str) -> str:
+    """Return an address as a Host header has it: IPv6 in brackets."""
+    try:
+        return f"[{host}]" if ipaddress.ip_address(host).version == 6 else host
+    except ValueError:
+        return host.lower()

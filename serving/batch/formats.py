@@ -1,0 +1,31 @@
+"""Which kind of source an input is: a folder of images, .npy, IDX (also .gz) or Parquet."""
+
+from pathlib import Path
+
+from serving.batch.folder import Folder
+from serving.batch.rows import Idx, Npy, Rows
+from serving.batch.source import Source, SourceError
+
+
+def open_source(path: Path) -> Source:
+    """Return the source of the kind that the path's content is, whatever its name; SourceError if it is none."""
+    if path.is_dir():
+        return Folder(path)
+    if not path.exists():
+        raise SourceError(f"{path} doesn't exist")
+    with path.open("rb") as file:
+        start = file.read(6)
+    from serving.batch.parquet import Parquet
+
+    kinds: tuple[tuple[type[Rows], tuple[bytes, ...]], ...] = (
+        (Npy, (b"\x93NUMPY",)),
+        (Parquet, (b"PAR1",)),
+        (Idx, (b"\x1f\x8b", b"\0\0")),
+    )
+    for kind, magics in kinds:
+        if start.startswith(magics):
+            return kind(path)
+    raise SourceError(
+        f"{path} can't be scored: a folder of PNG and JPEG images is, and a file in the form of .npy, Parquet or IDX "
+        "(also .gz)"
+    )

@@ -1,0 +1,100 @@
+"""Score a source with a model into a Parquet file, shard by shard."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from serving.batch.source import Source
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from serving.model import DigitModel
+
+
+class BatchError(Exception):
+    """A fault that the user can fix; the text names the cause and the next step."""
+
+
+def load_model(uri: str) -> "DigitModel":
+    """Return the model, loaded and verified as the server does it; BatchError if that fails."""
+    from serving.environment import set_mlflow_defaults
+
+    set_mlflow_defaults()
+    from serving.loading import ModelLoadError
+    from serving.model_source import ModelSource
+
+    try:
+        return ModelSource(uri).loaded.model
+    except ModelLoadError as error:
+        raise BatchError(error) from None
+
+
+def score(source: Source, model: "DigitModel", output: Path, shard_images: int | None = None) -> int:
+    """Score what an earlier run has left of the source into `output`; return how many images couldn't be read.
+
+    `shard_images` are scored between two points from which a killed run can go on (the source's own number).
+    """
+    from serving.batch.shards import OutputLockedError, Shards
+
+    shards = Shards(output, source, model.sha256, shard_images or source.shard_images)
+    try:
+        with shards.locked():
+            finished = shards.resume()
+            for number, table in enumerate(score_shards(source, model, shards.shard_images, finished), finished):
+                shards.write(number, table)
+            return shards.join()
+    except OutputLockedError as error:
+        raise BatchError(error) from None
+
+
+def score_shards(source: Source, model: "DigitModel", shard_images: int, finished: int) -> "Iterator[pyarrow.Table]":
+    """Yield the answers to each shard after the finished ones; shows progress."""
+    from tqdm import tqdm
+
+    start = finished * shard_images
+    chunks = source.chunks(start)
+    with tqdm(total=source.count, initial=start, unit=" images", unit_scale=True, disable=None) as bar:
+        while start < source.count:
+            stop = min(start + shard_images, source.count)
+            digits: list[np.ndarray] = []
+            confidences: list[np.ndarray] = []
+            faults: list[str | None] = []
+            while len(faults) < stop - start:
+                pixels, some_faults = next(chunks)
+                probabilities = predict(model, pixels, start + len(faults))
+                digits.append(probabilities.argmax(axis=1).astype(np.int8))
+                confidences.append(probabilities.max(axis=1))
+                faults += some_faults
+                bar.update(len(pixels))
+            yield as_table(source, start, np.concatenate(digits), np.concatenate(confidences), faults)
+            start = stop
+
+
+def predict(model: "DigitModel", pixels: np.ndarray, row: int) -> np.ndarray:
+    """Return the probabilities of each digit, float32 [n, 10]; BatchError, with the rows, for values out of range."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return model.probabilities(pixels)
+    except MlflowException as error:
+        raise BatchError(f"rows {row} to {row + len(pixels) - 1} of the input: {error.message}") from None
+
+
+def as_table(
+    source: Source, start: int, digits: np.ndarray, confidences: np.ndarray, faults: list[str | None]
+) -> "pyarrow.Table":
+    """Return the answers to the images from `start` on in the output's columns; null where there is a fault."""
+    import pyarrow
+
+    unreadable = np.array([fault is not None for fault in faults])
+    columns = {
+        source.name_column: pyarrow.array(source.names(start, start + len(digits))),
+        "digit": pyarrow.array(digits, mask=unreadable),
+        "confidence": pyarrow.array(confidences, mask=unreadable),
+    }
+    if source.can_fail:
+        columns["error"] = pyarrow.array(faults, pyarrow.string())
+    return pyarrow.table(columns)

@@ -1,0 +1,24 @@
+"""The environment that MLflow runs in here: settings that the app and the batch tool share."""
+
+import os
+from pathlib import Path
+
+# The same file that the pipeline registers its models in.
+TRACKING_STORE = Path(__file__).resolve().parent.parent / "mlflow.db"
+
+# For all of MLflow: ask a registry that is down for seconds, not for minutes; report nothing to its makers; show no
+# progress bars; run no pickle; and use the project's own store unless another one is set.
+DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_TRACKING_URI": f"sqlite:///{TRACKING_STORE}",
+}
+
+
+def set_mlflow_defaults() -> None:
+    """Set each variable that the caller's environment leaves open; to be called before MLflow is imported."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
