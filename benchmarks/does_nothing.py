@@ -1,13 +1,18 @@
-"""A model that does nothing, logged as code: what is left is the cost of MLflow's server itself."""
+"""A model that does nothing, logged as code: what remains is the cost of MLflow's server itself."""
 
 from typing import Any
 
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
 class DoesNothing(PythonModel):
-    def predict(self, context, model_input: list[Any], params: dict | None = None) -> list[Any]:
+    """Answers 0 to each image."""
+
+    def predict(
+        self, context: PythonModelContext, model_input: list[Any], params: dict[str, Any] | None = None
+    ) -> list[Any]:
+        """Return as many zeros as there are images."""
         return [0] * len(model_input)
 
 

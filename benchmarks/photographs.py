@@ -1,7 +1,7 @@
-"""How well are digits read from photographs? Renders MNIST's first test images as large pictures, and sends them back.
+"""Measure how well digits are read from photographs: render MNIST's first test images as large pictures, and read them.
 
 Each is scaled 5 to 20 times with smooth interpolation and put, dark on light, anywhere on a larger page; then the page
-is treated as the variant says. The pictures go through serving.images as files do, to the network:
+is treated as the variant says. The pictures go through serving.images to the network, as files do:
 
     python -m benchmarks.photographs [model: cnn_fast] [images: 1000]
 """
@@ -9,6 +9,7 @@ is treated as the variant says. The pictures go through serving.images as files 
 import io
 import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
@@ -20,8 +21,8 @@ from serving.images import ImageError, decode, to_mnist
 Random = np.random.Generator
 
 
-def page(digit: np.ndarray, random: Random, paper: int = 255, pen: int = 0) -> np.ndarray:
-    """The digit, dark on light, with margins of up to one and a half times its field on each side."""
+def render_page(digit: np.ndarray, random: Random, paper: int = 255, pen: int = 0) -> np.ndarray:
+    """Return the digit, dark on light, with margins of up to one and a half times its field on each side."""
     side = round(28 * random.uniform(5, 20))
     large = Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC)
     top, bottom, left, right = random.integers(0, side * 3 // 2, 4)
@@ -29,29 +30,31 @@ def page(digit: np.ndarray, random: Random, paper: int = 255, pen: int = 0) -> n
     return paper + (pen - paper) * ink
 
 
-def lit(picture: np.ndarray, random: Random, darkest: float) -> np.ndarray:
-    """Full light in one corner, `darkest` of it in the opposite one."""
+def light_unevenly(picture: np.ndarray, random: Random, darkest: float) -> np.ndarray:
+    """Put full light in one corner, `darkest` of it in the opposite one."""
     height, width = picture.shape
     fade = np.add.outer(np.linspace(0, 1, height), np.linspace(0, 1, width)) / 2
     turned = fade[:: random.choice((1, -1)), :: random.choice((1, -1))]
     return picture * (1 - (1 - darkest) * turned)
 
 
-def shaded(picture: np.ndarray, random: Random, dark: float) -> np.ndarray:
-    """A shadow with a soft edge across the page."""
+def cast_shadow(picture: np.ndarray, random: Random, dark: float) -> np.ndarray:
+    """Cast a shadow with a soft edge across the page."""
     height, width = picture.shape
     y, x = np.mgrid[-0.5 : 0.5 : height * 1j, -0.5 : 0.5 : width * 1j]
     angle, offset = random.uniform(0, 2 * np.pi), random.uniform(-0.3, 0.3)
     inside = 1 / (1 + np.exp(-40 * (np.cos(angle) * x + np.sin(angle) * y + offset)))
-    return picture * (1 - dark * inside)
+    shaded: np.ndarray = picture * (1 - dark * inside)
+    return shaded
 
 
-def grainy(picture: np.ndarray, random: Random, deviation: float) -> np.ndarray:
+def add_grain(picture: np.ndarray, random: Random, deviation: float) -> np.ndarray:
+    """Add normal noise."""
     return picture + random.normal(0, deviation, picture.shape)
 
 
-def dirty(picture: np.ndarray, random: Random, specks: int) -> np.ndarray:
-    """Black squares of up to seven pixels."""
+def add_dirt(picture: np.ndarray, random: Random, specks: int) -> np.ndarray:
+    """Add black squares of up to seven pixels."""
     for top, left, side in zip(
         random.integers(0, picture.shape[0], specks), random.integers(0, picture.shape[1], specks),
         random.integers(1, 8, specks), strict=True,
@@ -60,28 +63,34 @@ def dirty(picture: np.ndarray, random: Random, specks: int) -> np.ndarray:
     return picture
 
 
-def stored(picture: np.ndarray, form: str = "PNG", **options: int) -> bytes:
+def encode(picture: np.ndarray, format: str = "PNG", **options: int) -> bytes:
+    """Return the picture as a file of that format."""
     file = io.BytesIO()
-    Image.fromarray(np.clip(np.rint(picture), 0, 255).astype(np.uint8)).save(file, form, **options)
+    Image.fromarray(np.clip(np.rint(picture), 0, 255).astype(np.uint8)).save(file, format, **options)
     return file.getvalue()
 
 
-VARIANTS = {
-    "dark on light, PNG": lambda digit, random: stored(page(digit, random)),
-    "light on dark, PNG": lambda digit, random: stored(255 - page(digit, random)),
-    "JPEG of quality 20": lambda digit, random: stored(page(digit, random), "JPEG", quality=20),
-    "pencil on grey paper": lambda digit, random: stored(grainy(page(digit, random, 220, 150), random, 4)),
-    "noise": lambda digit, random: stored(grainy(page(digit, random, 220, 40), random, 30)),
-    "uneven light": lambda digit, random: stored(lit(page(digit, random, 230, 40), random, 0.5)),
-    "a shadow's edge": lambda digit, random: stored(shaded(page(digit, random, 235, 40), random, 0.35)),
-    "dirt": lambda digit, random: stored(dirty(page(digit, random), random, 20)),
-    "photograph": lambda digit, random: stored(
-        grainy(shaded(lit(page(digit, random, 225, 50), random, 0.7), random, 0.2), random, 6), "JPEG", quality=75
-    ),
+def photograph(digit: np.ndarray, random: Random) -> np.ndarray:
+    """Return a page in uneven light, with a shadow and some grain."""
+    page = light_unevenly(render_page(digit, random, 225, 50), random, 0.7)
+    return add_grain(cast_shadow(page, random, 0.2), random, 6)
+
+
+VARIANTS: dict[str, Callable[[np.ndarray, Random], bytes]] = {
+    "dark on light, PNG": lambda digit, random: encode(render_page(digit, random)),
+    "light on dark, PNG": lambda digit, random: encode(255 - render_page(digit, random)),
+    "JPEG of quality 20": lambda digit, random: encode(render_page(digit, random), "JPEG", quality=20),
+    "pencil on grey paper": lambda digit, random: encode(add_grain(render_page(digit, random, 220, 150), random, 4)),
+    "noise": lambda digit, random: encode(add_grain(render_page(digit, random, 220, 40), random, 30)),
+    "uneven light": lambda digit, random: encode(light_unevenly(render_page(digit, random, 230, 40), random, 0.5)),
+    "a shadow's edge": lambda digit, random: encode(cast_shadow(render_page(digit, random, 235, 40), random, 0.35)),
+    "dirt": lambda digit, random: encode(add_dirt(render_page(digit, random), random, 20)),
+    "photograph": lambda digit, random: encode(photograph(digit, random), "JPEG", quality=75),
 }
 
 
 def main(model: str = "cnn_fast", images: str = "1000") -> None:
+    """Print a line for each variant: accuracy, number of images, how many seemed blank, milliseconds per image."""
     session = open_model(MODELS / model / "model.onnx")
     normalised, labels, index = load_split("test")
     first = np.argsort(index)[: int(images)]
@@ -89,7 +98,7 @@ def main(model: str = "cnn_fast", images: str = "1000") -> None:
 
     def report(variant: str, pixels: np.ndarray, unread: int = 0, seconds: float = 0) -> None:
         right = (predict(session, pixels.astype(np.float32)).argmax(axis=1) == labels).mean()
-        cost = f"{seconds / len(labels) * 1000:5.1f} ms an image"
+        cost = f"{seconds / len(labels) * 1000:5.1f} ms per image"
         print(f"{variant:<20} {right:7.2%}  n = {len(labels)}, {unread} taken for blank, {cost}", flush=True)
 
     report("as published", digits)

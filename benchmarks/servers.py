@@ -1,4 +1,4 @@
-"""The servers that benchmarks.serving compares: one network, saved in MLflow's flavours and in ours."""
+"""The servers that benchmarks.serving compares: one network, saved in MLflow's flavors and in ours."""
 
 import http.client
 import os
@@ -7,13 +7,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 
+# What the tables call each server.
 NOTHING, OURS = "does nothing", "ours"
 GRAPH, DEFAULT = "mlflow.onnx, our graph", "mlflow.tensorflow, the default"
-PATIENCE = 180.0  # seconds for a server to start: TensorFlow takes its time on a busy machine
+STARTUP_TIMEOUT_S = 180.0  # TensorFlow takes its time on a busy machine
 ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
@@ -28,22 +30,24 @@ class Server:
         with log.open("w") as file:
             command = [*command, "--port", str(self.port)]
             self.process = subprocess.Popen(command, env=os.environ | ENVIRONMENT, stdout=file, stderr=file)
-        while not self._answers(ready):
-            if self.process.poll() is not None or time.perf_counter() > start + PATIENCE:
+        while not self._is_ready(ready):
+            if self.process.poll() is not None or time.perf_counter() > start + STARTUP_TIMEOUT_S:
                 self.stop()
                 raise RuntimeError(f"{' '.join(command)} doesn't start:\n{log.read_text()[-2000:]}")
             time.sleep(0.05)
         self.seconds_to_ready = time.perf_counter() - start
 
-    def connection(self) -> http.client.HTTPConnection:
+    def connect(self) -> http.client.HTTPConnection:
+        """Return an open connection that sends each request at once."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.connect()
+        assert connection.sock is not None
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
     @staticmethod
     def post(connection: http.client.HTTPConnection, path: str, body: bytes, kind: str) -> bytes:
-        """The answer's body; RuntimeError unless its status is 200."""
+        """Return the answer's body; RuntimeError unless its status is 200."""
         connection.request("POST", path, body, {"Content-Type": kind})
         answer = connection.getresponse()
         content = answer.read()
@@ -51,19 +55,20 @@ class Server:
             raise RuntimeError(f"{path} answers {answer.status}: {content[:300]!r}")
         return content
 
-    def memory(self) -> int:
-        """Bytes of resident memory of the process that answers: the largest of those that were started."""
+    def memory_bytes(self) -> int:
+        """Return the resident memory of the process that answers: the largest of those that were started."""
         root = psutil.Process(self.process.pid)
         return max(process.memory_info().rss for process in [root, *root.children(recursive=True)])
 
     def stop(self) -> None:
+        """End the process."""
         self.process.terminate()
         try:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
             self.process.kill()
 
-    def _answers(self, path: str) -> bool:
+    def _is_ready(self, path: str) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", path)
@@ -74,18 +79,22 @@ class Server:
             connection.close()
 
 
-def mlflow_server(model: Path, log: Path) -> Server:
-    """`mlflow models serve`, as its users start it."""
+def start_mlflow(model: Path, log: Path) -> Server:
+    """Start `mlflow models serve` as its users do."""
     mlflow = str(Path(sys.executable).parent / "mlflow")
     return Server([mlflow, "models", "serve", "-m", str(model), "--env-manager", "local"], "/ping", log)
 
 
-def app(model: str, log: Path) -> Server:
+def start_app(model: str, log: Path) -> Server:
+    """Start the project's own server."""
     return Server([sys.executable, "-m", "serving.app", model], "/readyz", log)
 
 
-def save_flavours(name: str, registered: str, folder: Path) -> dict[str, Path]:
-    """The model in each flavour, by what the table calls it: models/<name>, and the registered form of it."""
+def save_flavors(name: str, registered: str, folder: Path) -> dict[str, Path]:
+    """Save the model in each flavor; return the folders by what the table calls them.
+
+    `name` is the preset, whose files are in models/<name>; `registered` is the URI of its registered form.
+    """
     import mlflow
 
     saved = {
@@ -98,7 +107,7 @@ def save_flavours(name: str, registered: str, folder: Path) -> dict[str, Path]:
     }
     mlflow.pyfunc.save_model(saved[NOTHING], python_model=str(Path(__file__).parent / "does_nothing.py"))
     mlflow.artifacts.download_artifacts(registered, dst_path=str(saved[OURS]))
-    # A process of its own: what measures the others need not hold TensorFlow.
+    # In a process of its own, so that the one that measures doesn't hold TensorFlow.
     command = (sys.executable, "-m", "benchmarks.servers", name, str(folder))
     subprocess.run(
         command, env=os.environ | ENVIRONMENT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -107,9 +116,9 @@ def save_flavours(name: str, registered: str, folder: Path) -> dict[str, Path]:
 
 
 def save_stock(name: str, folder: str) -> None:
-    """Save the workspace's network in MLflow's own flavours, for images [28, 28, 1] as introductions have them.
+    """Save the workspace's network in MLflow's own flavors, for images [28, 28, 1] as introductions have them.
 
-    `graph` is the exception, and the strongest rival: our exported file, for images [28, 28], in MLflow's own flavour.
+    `graph` is the exception, and the strongest rival: our exported file, for images [28, 28], in MLflow's own flavor.
     """
     import keras
     import mlflow
@@ -117,7 +126,8 @@ def save_stock(name: str, folder: str) -> None:
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    def described(*image: int) -> dict:
+    def described(*image: int) -> dict[str, Any]:
+        """Return the options that all flavors are saved with."""
         pixels, answer = (TensorSpec(np.dtype(np.float32), (-1, *shape)) for shape in (image, (10,)))
         return {"signature": ModelSignature(Schema([pixels]), Schema([answer])), "pip_requirements": []}
 

@@ -1,4 +1,4 @@
-"""What does logging each epoch to MLflow cost a training? Fits one preset in turn with and without, in one process.
+"""Measure what logging each epoch to MLflow costs a training: fit one preset with and without it in turn.
 
 Prints, pair by pair, the ratio of the seconds of `fit`, and the CPU seconds that the logging process took while `fit`
 ran, as a share of fit's own: on a busy machine the first is noise, the second isn't.
@@ -10,7 +10,9 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from statistics import median, quantiles
+from typing import Any
 
 import psutil
 
@@ -21,19 +23,20 @@ from pipeline.train import PREPARED, trained
 
 
 def main(model: str = "dense_512", pairs: str = "10") -> None:
+    """Print a line for each pair, and the medians."""
     params, dataset = load(), read_json(PREPARED / "dataset.json")
     block = params.model(model)
     made_of = {"model": model, "dataset": "benchmark", "data_sha256": "", "seed": params.seed, "repeats": 1}
     made_of["parameters"] = block.model_dump(mode="json")
 
-    def fit(on_epoch=lambda entry: None) -> tuple[float, float]:
-        """Seconds of `fit`, and CPU seconds of this process over them."""
+    def fit(on_epoch: Callable[[dict[str, Any]], None] = lambda entry: None) -> tuple[float, float]:
+        """Return the seconds of `fit`, and this process's CPU seconds over them."""
         before = cpu_seconds(psutil.Process())
         _, epochs = trained(model, block, dataset["classes"], params.seed, on_epoch)
         return sum(epoch["seconds"] for epoch in epochs), cpu_seconds(psutil.Process()) - before
 
     def logged_fit() -> tuple[float, float]:
-        """Seconds of `fit`, and the logging process's CPU seconds as a share of this one's."""
+        """Return the seconds of `fit`, and the logging process's CPU seconds as a share of this one's."""
         with LiveRun(made_of) as live:
             follower = psutil.Process(live._process.pid)
             before = when_idle(follower)  # in a training it starts while TensorFlow is imported; here that is over
@@ -60,7 +63,7 @@ def main(model: str = "dense_512", pairs: str = "10") -> None:
 
 
 def when_idle(process: psutil.Process) -> float:
-    """Wait until a process has started and used no CPU for a second; its CPU seconds so far."""
+    """Wait until a process has started and used no CPU for a second; return its CPU seconds so far."""
     before, now = -1.0, 0.0
     while now != before or now == 0:
         time.sleep(1)
@@ -69,6 +72,7 @@ def when_idle(process: psutil.Process) -> float:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
+    """Return the processor's seconds that a process has used."""
     times = process.cpu_times()
     return times.user + times.system
 
