@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.helpers.project import Project, fork, shrink, train_once
-from tests.helpers.server import App, running
+from tests.helpers.server import Server, running
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def project(trained: Project, tmp_path_factory: pytest.TempPathFactory) -> Proje
 
 
 @pytest.fixture(scope="module")
-def app(project: Project) -> Iterator[App]:
+def app(project: Project) -> Iterator[Server]:
     """The project's own server on the shrunken pipeline's champion."""
-    with running(project) as app:
-        yield app
+    with running(project) as server:
+        yield server

@@ -1,4 +1,4 @@
-"""Listens on a port and serves the app until it is told to stop by a signal."""
+"""Listens on a port and serves the app until a signal ends it."""
 
 import ipaddress
 import socket

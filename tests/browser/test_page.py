@@ -36,10 +36,9 @@ STROKES = {
 
 
 @pytest.fixture(scope="module")
-def address(project) -> Iterator[str]:
+def address(app) -> str:
     """The app on the shrunken pipeline's champion, which is no good reader."""
-    with running(project) as app:
-        yield f"{app.address}/"
+    return f"{app.address}/"
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +290,7 @@ def jpeg() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("notes.txt", b"seven", "neither a PNG nor a JPEG"),
         ("cut.jpg", jpeg()[:2000], "damaged or cut short"),
@@ -299,12 +298,12 @@ def jpeg() -> bytes:
         ("huge.png", bytes(33 << 20), "larger than"),
     ],
 )
-def test_a_wrong_file_is_told_in_a_sentence_and_the_page_recovers(address, visit, tmp_path, name, content, told):
+def test_a_wrong_file_is_explained_and_the_page_recovers(address, visit, tmp_path, name, content, message):
     page = visit(address)
     requests = sent(page)
     (tmp_path / name).write_bytes(content)
     page.get_by_label("Choose an image").set_input_files(tmp_path / name)
-    problem(page).to_contain_text(told)
+    problem(page).to_contain_text(message)
     assert read(page) == ""
     assert len(requests) == (name != "notes.txt")  # a refused image isn't sent again
     draw(page, STROKES[1])
@@ -313,7 +312,7 @@ def test_a_wrong_file_is_told_in_a_sentence_and_the_page_recovers(address, visit
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "message"),
     [
         ({"status": 503, "json": {"error": "too much to do"}, "headers": {"Retry-After": "1"}}, "too much to do"),
         ({"status": 429, "json": {"error": "too many requests"}}, "too many requests"),
@@ -321,11 +320,11 @@ def test_a_wrong_file_is_told_in_a_sentence_and_the_page_recovers(address, visit
         (None, "the server does not answer"),
     ],
 )
-def test_what_the_server_can_mend_is_tried_again(address, visit, file, fault, told):
+def test_what_passes_at_the_server_is_tried_again(address, visit, file, fault, message):
     page = visit(address)
     page.route("**/predict", lambda route: route.fulfill(**fault) if fault else route.abort(), times=1)
     page.get_by_label("Choose an image").set_input_files(file)  # one change: nothing else makes the page ask again
-    problem(page).to_contain_text(told)
+    problem(page).to_contain_text(message)
     assert page.locator("#digit").inner_text() == ""
     assert page.get_by_role("alert").is_visible()
     problem(page).to_be_empty()  # without anybody's doing

@@ -4,15 +4,14 @@ import html
 import json
 import re
 import shutil
-import socket
 import subprocess
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import mlflow
 import pytest
+
+from tests.helpers.server import launched
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium")
@@ -21,31 +20,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: a
 @pytest.fixture(scope="module")
 def browse(project, tmp_path_factory) -> Iterator[Callable[[str], str]]:
     """`mlflow ui` on the shrunken pipeline's store; a function that gives a page as its scripts have built it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = ("mlflow", "ui", "--port", str(port), "--workers", "1")
     environment = project.environment | {"MLFLOW_DISABLE_TELEMETRY": "true"}
-    with (project.folder / "ui.log").open("w") as log:
-        server = subprocess.Popen(command, cwd=project.folder, env=environment, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(f"{address}/health", server, project.folder / "ui.log")
-        yield lambda page: rendered(f"{address}/{page}", tmp_path_factory.mktemp("chromium"))
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def wait_for(address: str, server: subprocess.Popen, log) -> None:
-    deadline = time.monotonic() + 90
-    while True:
-        try:
-            return urllib.request.urlopen(address, timeout=5).close()
-        except OSError:
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.2)
+    with launched(("mlflow", "ui", "--workers", "1"), project.folder, environment, ready="/health") as server:
+        yield lambda page: rendered(f"{server.address}/{page}", tmp_path_factory.mktemp("chromium"))
 
 
 def rendered(address: str, profile) -> str:

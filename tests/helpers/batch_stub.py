@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from mlflow.exceptions import MlflowException
 
-from serving.batch import __main__ as batch
-from serving.batch.sources import Rows, open_source
+from serving.batch import __main__ as command_line
+from serving.batch.formats import open_source
+from serving.batch.scoring import score
 
 
 class Stub:
@@ -39,18 +40,26 @@ class Stopped(Stub):
         return super().probabilities(pixels)
 
 
+class Failing(Stub):
+    """Fails when it is asked for more than 2,000 images."""
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        if self.asked == 2000:
+            raise OSError("no space left on device")
+        return super().probabilities(pixels)
+
+
 def stopped(name: str, source: str, output: str) -> None:
-    """The batch tool's command line, stopped by a signal in its third part of 1,000 images."""
-    Rows.part = 1000
-    batch.load = lambda uri: Stopped(name)
+    """The batch tool's command line, stopped by a signal in its third shard of 1,000 images."""
+    command_line.run = lambda source, output, uri: score(open_source(source), Stopped(name), output, 1000)
     sys.argv = ["batch", source, output]
-    batch.main()
+    command_line.main()
 
 
 def memory(file: str, count: str) -> None:
     """Score an .npy of so many images, and print the most memory that it took, in KiB."""
     np.lib.format.open_memmap(file, "w+", np.uint8, (int(count), 28, 28))
-    batch.score(open_source(Path(file)), Stub(), Path(f"{file}.parquet"))
+    score(open_source(Path(file)), Stub(), Path(f"{file}.parquet"))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 

@@ -11,7 +11,7 @@ import mlflow
 import pytest
 
 from tests.helpers.project import SOURCE
-from tests.helpers.server import CHAMPION, App, free_port, ready
+from tests.helpers.server import CHAMPION, launched
 
 UNREACHABLE = ("error sending request", "dns error", "Failed to fetch", "tcp connect error")
 
@@ -56,23 +56,17 @@ def image(tmp_path_factory) -> Path:
 def test_the_app_runs_from_the_serving_lock_alone(image, project):
     mlflow.set_tracking_uri(f"sqlite:///{project.folder}/mlflow.db")
     model = mlflow.artifacts.download_artifacts(CHAMPION, dst_path=str(image))
-    port, log = free_port(), image / "log"
     environment = {"PATH": f"{image / 'venv' / 'bin'}:/usr/bin:/bin", "MODEL": model, "HOME": "/nonexistent"}
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [*instruction("ENTRYPOINT"), "--port", str(port), "--allow-host", "digits.example"],
-            cwd=image / "app", env=environment, stdout=file, stderr=file,
-        )  # fmt: skip
-    app = App(port, process, log)
-    with ready(app):
+    command = [*instruction("ENTRYPOINT"), "--allow-host", "digits.example"]
+    with launched(command, image / "app", environment) as app:
         assert app.get("/readyz").json["status"] == "ready"
         assert app.get("/", Host="digits.example").status == 200
         assert len(app.predict(bytes(784)).json["predictions"]) == 1
         assert app.invoke({"dataframe_records": [{"pixels": [0] * 784}]}).status == 200
-        probe = [word.replace(":8000", f":{port}") for word in instruction("CMD")]
+        probe = [word.replace(":8000", f":{app.port}") for word in instruction("CMD")]
         assert subprocess.run(probe, env=environment, capture_output=True).returncode == 0
-        process.terminate()
-        process.wait(40)
+        app.process.terminate()
+        app.process.wait(40)
         assert subprocess.run(probe, env=environment, capture_output=True).returncode != 0
 
 

@@ -12,12 +12,9 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from serving import loading
-from serving import model_source as champion
-from serving.loading import Served, Unusable
-from serving.model_source import Champion
+from tests.helpers.broken_models import CHANGES, change_code, damage_network
 from tests.helpers.project import SOURCE
-from tests.helpers.server import App, running
+from tests.helpers.server import Server, running
 
 POLL = ("--poll-seconds", "0.1")
 
@@ -52,12 +49,12 @@ def registry(project, tmp_path_factory) -> Registry:
 
 
 @pytest.fixture(scope="module")
-def app(project, registry) -> Iterator[App]:
-    with running(project, *POLL, MLFLOW_TRACKING_URI=registry.uri) as app:
-        yield app
+def app(project, registry) -> Iterator[Server]:
+    with running(project, *POLL, MLFLOW_TRACKING_URI=registry.uri) as server:
+        yield server
 
 
-def wait_until(app: App, holds: Callable[[dict], bool]) -> dict:
+def wait_until(app: Server, holds: Callable[[dict], bool]) -> dict:
     """What /readyz says once `holds` is true of it."""
     deadline = time.monotonic() + 60
     while True:
@@ -102,56 +99,12 @@ def test_the_alias_moves_twenty_times_under_load_and_no_request_fails(app, regis
     assert "Traceback" not in app.log
 
 
-def damage_network(folder: Path) -> None:
-    network = folder / "artifacts" / "model.onnx"
-    content = bytearray(network.read_bytes())
-    content[len(content) // 2] ^= 1
-    network.write_bytes(content)
-
-
-def change_code(folder: Path) -> None:
-    with (folder / "model.py").open("a") as code:
-        code.write(f"\nopen({str(folder / 'executed')!r}, 'w').close()\n")
-
-
-def change_golden(folder: Path) -> None:
-    golden = folder / "artifacts" / "golden.json"
-    content = json.loads(golden.read_text())
-    content["digits"] = [(digit + 1) % 10 for digit in content["digits"]]
-    golden.write_text(json.dumps(content))
-
-
-def add_pickle(folder: Path) -> None:
-    description = folder / "MLmodel"
-    text = description.read_text().replace("model_code_path: ", "python_model: python_model.pkl\n    former_path: ")
-    description.write_text(text)
-
-
-def remove_network(folder: Path) -> None:
-    (folder / "artifacts" / "model.onnx").unlink()
-
-
-def add_code(folder: Path) -> None:
-    description = folder / "MLmodel"
-    description.write_text(description.read_text().replace("code: null", "code: code"))
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (damage_network, "has not the onnx_sha256"),
-        (change_code, "has not the serving_code_sha256"),
-        (change_golden, "golden"),
-        (add_pickle, "holds no model of this pipeline"),
-        (add_code, "names other code"),
-        (remove_network, "holds no model of this pipeline"),
-    ],
-)
-def test_a_version_that_is_not_what_was_registered_is_not_served(app, registry, change, told):
+@pytest.mark.parametrize(("change", "message"), CHANGES)
+def test_a_version_that_is_not_what_was_registered_is_not_served(app, registry, change, message):
     broken = registry.register(change)
     registry.promote(broken)
     ready = wait_until(app, lambda ready: ready["problem"])
-    assert told in ready["problem"]
+    assert message in ready["problem"]
     assert ready["problem"].startswith(f"version {broken} ")
     assert ready["problem"].endswith(f"version {registry.first} serves on")
     assert (ready["status"], ready["model"]["version"]) == ("ready", registry.first)
@@ -195,36 +148,3 @@ def test_a_broken_champion_keeps_the_server_from_starting(project, registry):
     with pytest.raises(AssertionError, match=r"error: version \d+ .* onnx_sha256"):
         running(project, MLFLOW_TRACKING_URI=registry.uri).__enter__()
     registry.promote(registry.first)
-
-
-class Version:
-    def __init__(self, number: str):
-        self.version, self.tags = number, {}
-
-
-def test_a_version_that_fails_is_tried_again_ever_more_rarely(monkeypatch):
-    clock, tried, found = [0.0], [], [Version("1")]
-
-    def fetch(version, alias) -> Served:
-        tried.append((clock[0], version.version))
-        if version.version == "2":
-            raise Unusable("version 2 is broken")
-        return Served(None, None, {"name": "digits", "version": version.version}, loading.identity(version))
-
-    monkeypatch.setattr(champion, "fetch", fetch)
-    monkeypatch.setattr(champion.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(Champion, "_find", lambda self: found[0])
-    follower = Champion("models:/digits@champion", seconds=2)
-    found[0], tried[:] = Version("2"), []
-    for second in range(0, 40, 2):
-        clock[0] = float(second)
-        follower.look()
-        assert follower.problem == "version 2 is broken; version 1 serves on"
-    assert [moment for moment, _ in tried] == [0, 4, 12, 28]
-    found[0] = Version("3")
-    follower.look()
-    assert (follower.served.facts["version"], follower.problem) == ("3", None)
-
-
-def test_a_password_in_the_registrys_address_is_not_shown():
-    assert loading.told(ValueError("http://me:secret@host/x is down\nmore")) == "http://host/x is down"

@@ -3,7 +3,6 @@
 FUZZ_CASES sets how many requests each test makes up (50).
 """
 
-import io
 import json
 import os
 
@@ -11,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from tests.helpers.server import JSON, PNG, RAW, multipart
+from tests.helpers.client import JSON, PNG, RAW, multipart
+from tests.helpers.pictures import bar, encode
 
 CASES = int(os.environ.get("FUZZ_CASES", "50"))
 # The app, which is the fixture, has no state that one case could leave to the next.
@@ -75,15 +74,7 @@ def test_raw_bytes(app, data):
     check(answer, {200} if data and len(data) % 784 == 0 else {400})
 
 
-def encoded(kind: str) -> bytes:
-    pixels = np.zeros((40, 40), np.uint8)
-    pixels[5:35, 18:22] = 255
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, kind)
-    return file.getvalue()
-
-
-IMAGES = {PNG: encoded("PNG"), "image/jpeg": encoded("JPEG")}
+IMAGES = {PNG: encode(bar(), "PNG"), "image/jpeg": encode(bar(), "JPEG")}
 
 
 @fuzz

@@ -3,66 +3,29 @@
 import json
 import os
 import re
-import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from hashlib import sha256
-from types import SimpleNamespace
 
 import mlflow
 import numpy as np
-import onnxruntime
 import pandas as pd
 import pytest
-from mlflow.exceptions import MlflowException
 
 from pipeline import inference as litert
-from pipeline.evaluation import metrics as measures
-from serving import model as served
-from serving.model import DigitModel
-from tests.helpers.networks import write_onnx
+from tests.helpers.server import CHAMPION, launched
 
 
 @pytest.fixture(scope="module")
 def invoke(project) -> Iterator[Callable[[object], tuple[int, dict]]]:
     """Post JSON to `mlflow models serve` of the shrunken pipeline's champion; returns status and answer."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = ("mlflow", "models", "serve", "-m", "models:/digits@champion", "--env-manager", "local", "-p", str(port))
+    command = ("mlflow", "models", "serve", "-m", CHAMPION, "--env-manager", "local")
     environment = project.environment | {"MLFLOW_DISABLE_TELEMETRY": "true"}
-    with (project.folder / "serve.log").open("w") as log:
-        server = subprocess.Popen(command, cwd=project.folder, env=environment, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 90
-        while True:
-            try:
-                urllib.request.urlopen(f"{address}/ping", timeout=5).close()
-                break
-            except OSError:
-                log_text = (project.folder / "serve.log").read_text()
-                assert server.poll() is None, log_text
-                assert time.monotonic() < deadline, log_text
-                time.sleep(0.2)
+    with launched(command, project.folder, environment, ready="/ping") as server:
 
         def post(body: object) -> tuple[int, dict]:
-            headers = {"Content-Type": "application/json"}
-            request = urllib.request.Request(f"{address}/invocations", json.dumps(body).encode(), headers)
-            try:
-                with urllib.request.urlopen(request, timeout=60) as response:
-                    return response.status, json.load(response)
-            except urllib.error.HTTPError as error:
-                return error.code, json.load(error)
+            answer = server.invoke(body)
+            return answer.status, answer.json
 
         yield post
-    finally:
-        server.terminate()
-        server.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +68,7 @@ IMAGE = [[0] * 28] * 28
 
 
 @pytest.mark.parametrize(
-    ("inputs", "told"),
+    ("inputs", "message"),
     [
         ([[[256] + [0] * 27, *IMAGE[1:]]], "from 0 (background) to 255 (ink)"),
         ([[[-1] + [0] * 27, *IMAGE[1:]]], "from 0 (background) to 255 (ink)"),
@@ -117,89 +80,12 @@ IMAGE = [[0] * 28] * 28
         ([], "(-1, 28, 28)"),
     ],
 )
-def test_a_wrong_image_gets_a_400_that_says_what_was_expected(invoke, inputs, told):
+def test_a_wrong_image_gets_a_400_that_says_what_was_expected(invoke, inputs, message):
     status, answer = invoke({"inputs": inputs})
     assert status == 400
-    assert told in answer["message"]
+    assert message in answer["message"]
     assert "Traceback" not in json.dumps(answer)
     assert "stack_trace" not in answer
-
-
-@pytest.fixture
-def small(tmp_path) -> Callable[[], DigitModel]:
-    """Load a network whose answer is the place of the bright pixel; its two files are the test's to break."""
-    files = {"onnx": tmp_path / "model.onnx", "golden": tmp_path / "golden.json"}
-    write_onnx(files["onnx"], wrong=0)
-    images = np.zeros((10, 28, 28), np.float32)
-    images[np.arange(10), 0, np.arange(10)] = 255
-    session = onnxruntime.InferenceSession(files["onnx"])
-    golden = measures.golden(images, np.arange(10), session.run(None, {"pixels": images})[0])
-    files["golden"].write_text(json.dumps(golden))
-
-    def load() -> DigitModel:
-        model = DigitModel()
-        model.load_context(SimpleNamespace(artifacts={name: str(path) for name, path in files.items()}))
-        return model
-
-    return load
-
-
-def test_many_images_are_answered_in_slices_as_each_by_itself(small, monkeypatch):
-    model, sizes = small(), []
-    run = model.session.run
-    monkeypatch.setattr(
-        model, "session", SimpleNamespace(run=lambda _, feed: sizes.append(len(feed["pixels"])) or run(None, feed))
-    )
-    pixels = np.random.default_rng(0).integers(0, 256, (served.MAX_IMAGES, 28, 28), np.uint8)
-    together = model.probabilities(pixels)
-    assert together.dtype == np.float32
-    assert (sum(sizes), max(sizes)) == (len(pixels), served.SLICE)
-    np.testing.assert_allclose(
-        np.concatenate([model.probabilities(image[None]) for image in pixels]), together, atol=1e-6
-    )
-    answers = model.predict(None, pixels)
-    assert [answer["probabilities"] for answer in answers] == together.tolist()
-    assert [answer["digit"] for answer in answers] == together.argmax(axis=1).tolist()
-    assert [answer["confidence"] for answer in answers] == together.max(axis=1).tolist()
-
-
-@pytest.mark.parametrize(
-    ("pixels", "told"),
-    [
-        (np.zeros((1001, 28, 28)), "shape (1001, 28, 28)"),
-        (np.zeros((0, 28, 28)), "shape (0, 28, 28)"),
-        (np.full((1, 28, 28), np.nan), "none at all (NaN)"),
-        ([[["x"] * 28] * 28], "no array of numbers"),
-        ([[[0] * 28] * 27 + [[0] * 27]], "no array of numbers"),
-    ],
-)
-def test_what_is_no_batch_of_images_is_a_400_on_either_way_in(small, pixels, told):
-    model = small()
-    for answer in (model.probabilities, lambda pixels: model.predict(None, pixels)):
-        with pytest.raises(MlflowException, match="expected 1 to 1,000 images of 28×28 pixels") as error:
-            answer(pixels)
-        assert told in error.value.message
-        assert error.value.get_http_status_code() == 400
-
-
-def test_a_model_tells_the_file_that_it_runs(small, tmp_path):
-    assert small().sha256 == sha256((tmp_path / "model.onnx").read_bytes()).hexdigest()
-
-
-@pytest.mark.parametrize("wrong", [1, 3])
-def test_a_network_that_answers_golden_images_otherwise_does_not_start(small, tmp_path, wrong):
-    write_onnx(tmp_path / "model.onnx", wrong)
-    with pytest.raises(MlflowException, match=f"answers {wrong} of 10 golden images otherwise"):
-        small()
-
-
-@pytest.mark.parametrize(("change", "starts"), [(1e-5, True), (1e-2, False)])
-def test_the_golden_check_tells_another_processor_from_another_network(small, tmp_path, change, starts):
-    golden = json.loads((tmp_path / "golden.json").read_text())
-    golden["probabilities"][4][2] += change
-    (tmp_path / "golden.json").write_text(json.dumps(golden))
-    with nullcontext() if starts else pytest.raises(MlflowException, match="1 of 10 golden images"):
-        small()
 
 
 def test_the_registered_model_checks_itself_and_says_what_it_is(project):

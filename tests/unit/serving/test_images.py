@@ -115,7 +115,7 @@ def test_28_by_28_is_in_mnists_form_already():
 
 @pytest.mark.parametrize("size", [(28, 28), (1, 1), (10_000, 1), (300, 200)])
 @pytest.mark.parametrize("level", [0, 120, 255])
-def test_blank_paper_and_a_sheet_of_ink_are_told(size, level):
+def test_blank_paper_and_a_sheet_of_ink_are_refused(size, level):
     with pytest.raises(ImageError, match="blank"):
         to_mnist(Image.new("L", size, level))
 
@@ -198,7 +198,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(size, monkeypatch)
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
-def test_a_truncated_file_is_told(form):
+def test_a_truncated_file_is_refused(form):
     whole = stored(drawing(), form)
     for length in (len(whole) // 2, len(whole) - 30, 60):
         with pytest.raises(ImageError):
@@ -212,7 +212,7 @@ def test_other_forms_are_refused(form):
 
 
 @pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"hello", bytes(1000)])
-def test_what_is_no_image_is_told(data):
+def test_what_is_no_image_is_refused(data):
     with pytest.raises(ImageError, match="PNG or JPEG is expected"):
         decode(data)
 

@@ -1,0 +1,62 @@
+"""Inputs of the batch tool, in each form that it reads."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+from pyarrow import parquet
+
+
+def many(count: int) -> np.ndarray:
+    """Images of which the first pixel is the number, to 250."""
+    pixels = np.zeros((count, 28, 28), np.uint8)
+    pixels[:, 0, 0] = np.arange(count) % 250
+    return pixels
+
+
+def as_folder(folder: Path, images: np.ndarray) -> Path:
+    """Write each second image into a folder below."""
+    (folder / "below").mkdir(parents=True)
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(folder / ("below" if number % 2 else ".") / f"{number:04}.png")
+    return folder
+
+
+def as_idx(file: Path, images: np.ndarray) -> Path:
+    content = np.array([0x803, len(images), 28, 28], ">u4").tobytes() + images.tobytes()
+    file.write_bytes(gzip.compress(content) if file.suffix == ".gz" else content)
+    return file
+
+
+def as_npy(file: Path, images: np.ndarray) -> Path:
+    np.save(file, images)
+    return file
+
+
+def as_parquet(file: Path, columns: dict) -> Path:
+    """Write row groups of 700, which no other number here is a multiple of."""
+    parquet.write_table(pa.table(columns), file, row_group_size=700)
+    return file
+
+
+FORMS: dict[str, Callable[[Path, np.ndarray], Path]] = {
+    "npy": lambda folder, images: as_npy(folder / "a.npy", images),
+    "npy, flat": lambda folder, images: as_npy(folder / "a.npy", images.reshape(-1, 784)),
+    "npy, float": lambda folder, images: as_npy(folder / "a.npy", images.astype(np.float64)),
+    "npy, Fortran's order": lambda folder, images: as_npy(folder / "a.npy", np.asfortranarray(images)),
+    "idx": lambda folder, images: as_idx(folder / "images-idx3-ubyte", images),
+    "idx, zipped": lambda folder, images: as_idx(folder / "images-idx3-ubyte.gz", images),
+    "parquet, bytes": lambda folder, images: as_parquet(
+        folder / "a.parquet", {"label": np.zeros(len(images)), "pixels": [image.tobytes() for image in images]}
+    ),
+    "parquet, lists": lambda folder, images: as_parquet(
+        folder / "a.parquet", {"pixels": list(images.reshape(-1, 784)), "name": ["?"] * len(images)}
+    ),
+    "parquet, columns": lambda folder, images: as_parquet(
+        folder / "a.parquet",
+        {"label": np.zeros(len(images), int)} | {f"p{i}": images.reshape(-1, 784)[:, i] for i in range(784)},
+    ),
+}

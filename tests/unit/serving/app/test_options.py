@@ -1,0 +1,41 @@
+"""The app's command line."""
+
+from dataclasses import fields
+
+import pytest
+
+from serving.app.limits import Limits
+from serving.app.options import flag, parse_options
+
+
+def test_without_options_it_serves_the_champion_on_the_loopback():
+    options = parse_options([])
+    assert (options.model, options.host, options.port) == ("models:/mnist@champion", "127.0.0.1", 8000)
+    assert (options.allow_host, options.poll_seconds, options.limits) == ([], 2.0, Limits())
+
+
+@pytest.mark.parametrize("field", fields(Limits), ids=lambda field: field.name)
+def test_each_limit_is_an_option(field):
+    limits = parse_options([flag(field.name), "7"]).limits
+    assert limits == Limits(**{field.name: 7})
+    assert type(getattr(limits, field.name)) is field.type
+
+
+def test_names_may_be_allowed_one_by_one():
+    assert parse_options(["--allow-host", "a", "--allow-host", "b", "folder"]).allow_host == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["threads", "files", "body-bytes", "held-bytes", "body-seconds", "poll-seconds"])
+@pytest.mark.parametrize("value", ["0", "-1"])
+def test_a_limit_that_lets_nothing_through_is_refused(name, value, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse_options([f"--{name}={value}"])
+    assert ended.value.code == 2
+    number = float(value) if name.endswith("seconds") else value
+    expected = f"--{name} {number}: a positive number is expected"
+    assert capsys.readouterr().err.splitlines()[-1].endswith(expected)
+
+
+def test_no_queue_and_any_free_port_are_allowed():
+    options = parse_options(["--queue", "0", "--port", "0"])
+    assert (options.limits.queue, options.port) == (0, 0)

@@ -1,0 +1,203 @@
+"""What each route answers to good input and to bad, without a server."""
+
+import asyncio
+import base64
+import json
+
+import mlflow
+import numpy as np
+import pytest
+
+from serving.app.asgi import build_app
+from serving.app.limits import Limits
+from serving.app.routes import MAX_INLINE_IMAGES
+from tests.helpers.client import JSON, PNG, RAW, AsgiClient, multipart
+from tests.helpers.parameters import format_parameter
+from tests.helpers.pictures import bar, encode
+
+
+def dots(count: int) -> np.ndarray:
+    """Images of which the model says 0, 1, 2 …"""
+    pixels = np.zeros((count, 28, 28), np.uint8)
+    pixels[np.arange(count), 0, np.arange(count) % 10] = 255
+    return pixels
+
+
+@pytest.mark.parametrize("count", [1, MAX_INLINE_IMAGES, MAX_INLINE_IMAGES + 1, 1000])
+def test_raw_bytes_are_answered_in_their_order(client, count):
+    answer = client.predict(dots(count).tobytes())
+    assert answer.status == 200
+    assert [prediction["digit"] for prediction in answer.json["predictions"]] == [n % 10 for n in range(count)]
+    assert set(answer.json["predictions"][0]) == {"digit", "confidence", "probabilities"}
+    assert answer.json["model"] == {"name": "dots", "version": None}
+
+
+def test_one_image_is_shown_as_the_network_was_given_it(client):
+    (image,) = dots(4)[3:]
+    (prediction,) = client.predict(encode(image), PNG).json["predictions"]
+    assert base64.b64decode(prediction["pixels"]) == image.tobytes()
+    assert prediction["digit"] == 3
+    (raw,) = client.predict(image.tobytes()).json["predictions"]
+    assert {key: prediction[key] for key in raw} == raw
+
+
+def test_several_files_are_answered_by_their_names(client):
+    files = [(f"{number}.png", encode(image)) for number, image in enumerate(dots(64))]
+    predictions = client.predict(*multipart(files)).json["predictions"]
+    assert [(prediction["file"], prediction["digit"]) for prediction in predictions] == [
+        (f"{n}.png", n % 10) for n in range(64)
+    ]
+
+
+def test_a_large_jpeg_is_brought_to_mnists_form(client):
+    (prediction,) = client.predict(encode(255 - bar(400), "JPEG"), "image/jpeg; x=y").json["predictions"]
+    pixels = np.frombuffer(base64.b64decode(prediction["pixels"]), np.uint8).reshape(28, 28)
+    assert np.flatnonzero(pixels.any(axis=1)).size == 20
+
+
+def test_a_broken_file_among_several_is_named_by_its_number(client):
+    answer = client.predict(*multipart([("a.png", encode(bar())), ("b.png", b"no PNG")]))
+    assert (answer.status, answer.json["error"].partition(":")[0]) == (400, "file 2")
+
+
+@pytest.mark.parametrize("count", [1, 20, 21])
+def test_json_is_answered_as_the_model_answers(client, source, count):
+    expected = source.loaded.model.predict(None, dots(count))
+    assert client.invoke({"inputs": dots(count).tolist()}).json == {"predictions": expected}
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", 'application/json;charset="UTF-8"'])
+def test_json_may_say_that_it_is_utf_8(client, kind):
+    assert client.ask("POST", "/invocations", json.dumps({"inputs": dots(1).tolist()}), kind).status == 200
+
+
+def test_mlflows_other_routes_and_the_probes_answer(client):
+    assert {path: client.get(path).status for path in ("/ping", "/health", "/version", "/healthz")} == {
+        "/ping": 200, "/health": 200, "/version": 200, "/healthz": 200,
+    }  # fmt: skip
+    assert client.get("/version").body.decode() == mlflow.__version__
+    assert client.get("/healthz").json == {"status": "alive"}
+
+
+def test_readyz_says_which_model_answers(client, source):
+    answer = client.get("/readyz")
+    assert answer.status == 200
+    assert answer.json == {"status": "ready", "model": source.loaded.facts, "problem": None}
+
+
+def test_a_model_that_no_longer_answers_its_golden_images_is_not_ready(client, source, monkeypatch):
+    digits = source.loaded.model.golden["digits"]
+    monkeypatch.setitem(source.loaded.model.golden, "digits", digits[::-1])
+    answer = client.get("/readyz")
+    assert (answer.status, answer.json["status"]) == (503, "failing")
+    assert "answers 10 of 10 golden images otherwise" in answer.json["problem"]
+    assert client.get("/healthz").status == 200
+
+
+def sample(client: AsgiClient, name: str) -> float:
+    """The value of a metric; 0 if there is none."""
+    lines = [line for line in client.get("/metrics").body.decode().splitlines() if line.startswith(name + " ")]
+    return float(lines[0].split()[-1]) if lines else 0.0
+
+
+def test_metrics_count_images_by_each_way_in(client):
+    before = sample(client, "digits_images_total")
+    client.predict(dots(2).tobytes())
+    client.predict(dots(30).tobytes())
+    client.predict(encode(bar()), PNG)
+    client.predict(*multipart([("a.png", encode(bar()))] * 2))
+    client.invoke({"inputs": dots(4).tolist()})
+    client.invoke({"inputs": []})
+    assert sample(client, "digits_images_total") == before + 2 + 30 + 1 + 2 + 4
+
+
+def test_metrics_count_requests_by_routes_that_exist(client):
+    def counts() -> list[float]:
+        labels = ('route="/predict",status="200"', 'route="other",status="404"')
+        return [sample(client, f"digits_requests_total{{{label}}}") for label in labels]
+
+    before = counts()
+    client.predict(bytes(784))
+    client.get("/made-up-by-a-client")
+    assert counts() == [before[0] + 1, before[1] + 1]
+    assert sample(client, "digits_requests_in_flight") == 1  # this very request
+    assert "made-up" not in client.get("/metrics").body.decode()
+
+
+def test_the_page_comes_with_headers_that_keep_it_to_itself(client):
+    page = client.get("/")
+    assert page.status == 200
+    assert "<html" in page.body.decode()
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert client.get("/page/style.css").status == 200
+    for path in ("/docs", "/openapi.json", "/page/../routes.py", "/page/%2e%2e/routes.py", "/page/%00"):
+        answer = client.get(path)
+        assert (answer.status, list(answer.json)) == (404, ["error"]), path
+
+
+def test_a_fault_of_the_server_shows_nothing_of_itself(source, monkeypatch):
+    broken = AsgiClient(build_app(source, Limits(), {"*"}))
+    monkeypatch.setattr(type(source.loaded), "label", property(lambda _: 1 / 0))
+    sent = []
+
+    async def ask() -> None:
+        scope = {"type": "http", "method": "GET", "path": "/metrics", "headers": [], "query_string": b""}
+
+        async def send(message: dict) -> None:
+            sent.append(message)
+
+        await broken.app(scope, None, send)
+
+    with pytest.raises(ZeroDivisionError):  # for the server's log
+        asyncio.run(ask())
+    assert (sent[0]["status"], json.loads(sent[1]["body"])) == (
+        500, {"error": "the server failed on this request; its log says why"}
+    )  # fmt: skip
+    assert b"x-content-type-options" in dict(sent[0]["headers"])
+
+
+BLANK = encode(np.zeros((28, 28), np.uint8))
+DIGIT = encode(np.random.default_rng(0).integers(0, 255, (28, 28), np.uint8))
+BOMB = encode(np.zeros((1, 1), np.uint8)).replace(b"\0\0\0\1\0\0\0\1", b"\0\1\0\0\0\1\0\0", 1)  # says 65,536 × 65,536
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"", RAW, 400),
+        (bytes(783), RAW, 400),
+        (bytes(785), RAW, 400),
+        (bytes(784 * 1001), RAW, 400),
+        (b"", PNG, 400),
+        (b"no image", PNG, 400),
+        (DIGIT[:400], PNG, 400),
+        (BLANK, PNG, 400),
+        (BOMB, PNG, 400),
+        (DIGIT, "image/gif", 415),
+        (DIGIT, None, 415),
+        (b"{}", JSON, 415),
+        (b"", "multipart/form-data", 400),
+        (b"no parts", "multipart/form-data; boundary=frontier", 400),
+        (*multipart([]), 400),
+        (*multipart([("a.png", DIGIT), ("b.png", b"no image")]), 400),
+        (*multipart([("a.png", DIGIT)] * 65), 400),
+    ],
+    ids=format_parameter,
+)  # fmt: skip
+def test_a_wrong_image_gets_one_clear_sentence(client, body, kind, status):
+    answer = client.ask("POST", "/predict", body, kind)
+    assert (answer.status, list(answer.json)) == (status, ["error"])
+    assert len(answer.json["error"]) < 250
+    assert "no image" not in answer.json["error"]
+
+
+def test_wrong_methods_and_paths_are_errors_of_the_same_form(client):
+    for method, path, status in (
+        ("GET", "/predict", 405),
+        ("POST", "/", 405),
+        ("PUT", "/page/x", 405),
+        ("GET", "/x", 404),
+    ):
+        answer = client.ask(method, path)
+        assert (answer.status, list(answer.json)) == (status, ["error"]), (method, path)

@@ -1,0 +1,121 @@
+"""A run that ends early goes on from its finished shards, and ends as if it had not been interrupted."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from filelock import FileLock
+
+from serving.batch import shards
+from serving.batch.formats import open_source
+from serving.batch.scoring import BatchError, score
+from tests.helpers.batch_inputs import FORMS, as_folder, as_npy, many
+from tests.helpers.batch_stub import Failing, Stub
+
+
+def scored(source: Path, output: Path, model: Stub | None = None, shard_images: int = 1000) -> pd.DataFrame:
+    score(open_source(source), model or Stub(), output, shard_images)
+    return pd.read_parquet(output)
+
+
+def interrupted(source: Path, output: Path) -> None:
+    """Score the source until two of its shards are finished."""
+    with pytest.raises(OSError, match="no space left"):
+        scored(source, output, Failing())
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_run_goes_on_and_ends_as_if_it_had_not_been_interrupted(form, tmp_path, capsys):
+    source = form(tmp_path, many(4500))
+    scored(source, tmp_path / "whole.parquet")
+    output = tmp_path / "out.parquet"
+    interrupted(source, output)
+    model = Stub()
+    scored(source, output, model)
+    assert model.asked == 2500  # what was finished isn't asked again
+    assert "going on: 2,000 of 4,500" in capsys.readouterr().err
+    assert output.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    assert not (tmp_path / "out.parquet.part").exists()
+
+
+def test_another_model_input_or_size_of_shards_starts_again_and_says_so(tmp_path, capsys):
+    source, output = as_npy(tmp_path / "a.npy", many(3000)), tmp_path / "out.parquet"
+    interrupted(source, output)
+    model = Stub("another network")
+    scored(source, output, model)
+    assert model.asked == 3000
+    assert "starting again" in capsys.readouterr().err
+
+    output.unlink()
+    interrupted(source, output)
+    model = Stub()
+    scored(source, output, model, shard_images=1500)
+    assert model.asked == 3000
+    assert "starting again" in capsys.readouterr().err
+
+    output.unlink()
+    interrupted(source, output)
+    as_npy(source, many(3000) + np.uint8(1))
+    model = Stub()
+    table = scored(source, output, model)
+    assert model.asked == 3000
+    assert table["digit"][0] == 1
+    assert "starting again" in capsys.readouterr().err
+
+
+def test_changed_code_starts_again(tmp_path, monkeypatch, capsys):
+    source, output = as_npy(tmp_path / "a.npy", many(3000)), tmp_path / "out.parquet"
+    interrupted(source, output)
+    monkeypatch.setattr(shards, "code_sha256", lambda: "another")
+    scored(source, output)
+    assert "starting again" in capsys.readouterr().err
+
+
+def test_the_code_is_all_that_the_answers_may_depend_on(tmp_path, monkeypatch):
+    (tmp_path / "batch").mkdir()
+    (tmp_path / "app").mkdir()
+    monkeypatch.setattr(shards, "SERVING", tmp_path)
+    hashes = [shards.code_sha256()]
+    for file in ("images.py", "batch/rows.py", "batch/new.py"):
+        (tmp_path / file).write_text(f"# {file}")
+        hashes.append(shards.code_sha256())
+    assert len(set(hashes)) == 4
+    (tmp_path / "app" / "routes.py").write_text("# not of the batch tool")
+    assert shards.code_sha256() == hashes[-1]
+
+
+def test_a_shard_that_was_cut_short_is_scored_again(tmp_path):
+    source, output = as_npy(tmp_path / "a.npy", many(4500)), tmp_path / "out.parquet"
+    scored(source, tmp_path / "whole.parquet")
+    interrupted(source, output)
+    shard = tmp_path / "out.parquet.part" / "00000001.parquet"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    model = Stub()
+    scored(source, output, model)
+    assert model.asked == 3500
+    assert output.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+
+
+def test_two_runs_into_one_output_are_refused(tmp_path):
+    (tmp_path / "out.parquet.part").mkdir()
+    with FileLock(tmp_path / "out.parquet.part" / "lock"), pytest.raises(BatchError, match="another process"):
+        scored(as_npy(tmp_path / "a.npy", many(10)), tmp_path / "out.parquet")
+
+
+def test_the_size_of_the_shards_does_not_show_in_the_answers(tmp_path):
+    source = as_folder(tmp_path / "in", many(25) + np.uint8(1))
+    tables = [scored(source, tmp_path / f"{size}.parquet", shard_images=size) for size in (1000, 3000)]
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_a_scratch_file_takes_its_name_only_if_all_went_well(tmp_path):
+    file = tmp_path / "a"
+    with pytest.raises(ZeroDivisionError), shards.published(file) as scratch:
+        scratch.write_text(str(1 // 0) if scratch.write_text("half") else "")
+    assert list(tmp_path.iterdir()) == []
+    with shards.published(file) as scratch:
+        scratch.write_text("whole")
+        assert not file.exists()
+    assert file.read_text() == "whole"

@@ -1,0 +1,29 @@
+"""A saved model whose answers are known, and the app on it, in this process."""
+
+from pathlib import Path
+
+import pytest
+
+from serving.app.asgi import build_app
+from serving.app.limits import Limits
+from serving.model_source import ModelSource
+from tests.helpers.client import AsgiClient
+from tests.helpers.models import save_model, write_artifacts
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that answers with the place of the bright pixel; not to be changed."""
+    folder = tmp_path_factory.mktemp("model")
+    return save_model(folder / "saved", write_artifacts(folder))
+
+
+@pytest.fixture(scope="session")
+def source(model_folder: Path) -> ModelSource:
+    return ModelSource(str(model_folder))
+
+
+@pytest.fixture(scope="session")
+def client(source: ModelSource) -> AsgiClient:
+    """A client of the whole app, without a server."""
+    return AsgiClient(build_app(source, Limits(threads=1), {"localhost", "127.0.0.1", "[::1]"}))

@@ -1,0 +1,107 @@
+"""The served model: what it answers, what it refuses, and how it checks itself."""
+
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from mlflow.exceptions import MlflowException
+
+from serving import model as served
+from serving.app import mlflow_json
+from serving.batch import source
+from serving.model import DigitModel
+from tests.helpers.models import load_context, write_artifacts
+from tests.helpers.networks import write_onnx
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Callable[[], DigitModel]:
+    """Load a network whose answer is the place of the bright pixel; its two files are the test's to break."""
+    files = write_artifacts(tmp_path)
+
+    def load() -> DigitModel:
+        model = DigitModel()
+        model.load_context(load_context(files))
+        return model
+
+    return load
+
+
+def test_many_images_are_answered_in_slices_as_each_by_itself(small, monkeypatch):
+    model, sizes = small(), []
+    run = model.session.run
+    monkeypatch.setattr(
+        model, "session", SimpleNamespace(run=lambda _, feed: sizes.append(len(feed["pixels"])) or run(None, feed))
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (served.MAX_IMAGES, 28, 28), np.uint8)
+    together = model.probabilities(pixels)
+    assert together.dtype == np.float32
+    assert (sum(sizes), max(sizes)) == (len(pixels), served.SLICE)
+    np.testing.assert_allclose(
+        np.concatenate([model.probabilities(image[None]) for image in pixels]), together, atol=1e-6
+    )
+    answers = model.predict(None, pixels)
+    assert [answer["probabilities"] for answer in answers] == together.tolist()
+    assert [answer["digit"] for answer in answers] == together.argmax(axis=1).tolist()
+    assert [answer["confidence"] for answer in answers] == together.max(axis=1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.zeros((1001, 28, 28)), "shape (1001, 28, 28)"),
+        (np.zeros((0, 28, 28)), "shape (0, 28, 28)"),
+        (np.zeros((1, 28, 29)), "shape (1, 28, 29)"),
+        (np.zeros((28, 28)), "shape (28, 28)"),
+        (np.full((1, 28, 28), np.nan), "none at all (NaN)"),
+        (np.full((1, 28, 28), 255.5), "a value outside"),
+        (np.full((1, 28, 28), -0.5), "a value outside"),
+        ([[["x"] * 28] * 28], "no array of numbers"),
+        ([[[0] * 28] * 27 + [[0] * 27]], "no array of numbers"),
+    ],
+    ids=str,
+)
+def test_what_is_no_batch_of_images_is_a_400_on_either_way_in(small, pixels, message):
+    model = small()
+    for answer in (model.probabilities, lambda pixels: model.predict(None, pixels)):
+        with pytest.raises(MlflowException, match="expected 1 to 1,000 images of 28×28 pixels") as error:
+            answer(pixels)
+        assert message in error.value.message
+        assert error.value.get_http_status_code() == 400
+
+
+def test_the_darkest_and_the_lightest_pixel_are_taken(small):
+    model = small()
+    assert model.probabilities(np.zeros((1, 28, 28))).shape == (1, 10)
+    assert model.probabilities(np.full((1, 28, 28), 255)).shape == (1, 10)
+
+
+def test_a_model_names_the_file_that_it_runs(small, tmp_path):
+    assert small().sha256 == sha256((tmp_path / "model.onnx").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("wrong", [1, 3])
+def test_a_network_that_answers_golden_images_otherwise_does_not_start(small, tmp_path, wrong):
+    write_onnx(tmp_path / "model.onnx", wrong)
+    with pytest.raises(MlflowException, match=f"answers {wrong} of 10 golden images otherwise"):
+        small()
+
+
+@pytest.mark.parametrize(("change", "starts"), [(1e-5, True), (1e-2, False)])
+def test_the_golden_check_tells_another_processor_from_another_network(small, tmp_path, change, starts):
+    golden = json.loads((tmp_path / "golden.json").read_text())
+    golden["probabilities"][4][2] += change
+    (tmp_path / "golden.json").write_text(json.dumps(golden))
+    with nullcontext() if starts else pytest.raises(MlflowException, match="1 of 10 golden images"):
+        small()
+
+
+def test_what_the_tools_send_at_once_is_what_the_model_takes():
+    """The model's file imports nothing of the project, so its numbers stand elsewhere a second time."""
+    assert mlflow_json.MAX_IMAGES == source.CHUNK_IMAGES == served.MAX_IMAGES
+    assert (mlflow_json.SIDE, source.SIDE) == served.SHAPE

@@ -1,0 +1,106 @@
+"""What a model's URI means, and how often a version that fails is tried again."""
+
+import pytest
+
+from serving import model_source
+from serving.loading import LoadedModel, ModelLoadError, version_identity
+from serving.model_source import MAX_RETRY_DELAY_S, ModelSource
+
+
+class Version:
+    """A registered version, as far as the source looks at it."""
+
+    def __init__(self, number: str, sha256: str = ""):
+        self.version, self.tags = number, {"onnx_sha256": sha256}
+
+
+class Registry:
+    """A registry whose alias a test moves, and a clock that a test sets; version 2 can't be loaded."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self.now, self.tried, self.found = 0.0, [], Version("1")
+        monkeypatch.setattr(model_source, "fetch_version", self.fetch)
+        monkeypatch.setattr(model_source.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(ModelSource, "_find_version", self.find)
+
+    def find(self, *_) -> Version:
+        if self.found is None:
+            raise ModelLoadError("the registry is away")
+        return self.found
+
+    def fetch(self, version, alias) -> LoadedModel:
+        self.tried.append(self.now)
+        if version.version == "2":
+            raise ModelLoadError("version 2 is broken")
+        return LoadedModel(None, None, {"name": "digits", "version": version.version}, version_identity(version))
+
+
+@pytest.fixture
+def registry(monkeypatch) -> Registry:
+    return Registry(monkeypatch)
+
+
+@pytest.fixture
+def source(registry) -> ModelSource:
+    source = ModelSource("models:/digits@champion", poll_seconds=2)
+    registry.tried.clear()
+    return source
+
+
+def test_a_version_that_fails_is_tried_again_ever_more_rarely(registry, source):
+    registry.found = Version("2")
+    for second in range(0, 40, 2):
+        registry.now = float(second)
+        source.update()
+        assert source.problem == "version 2 is broken; version 1 serves on"
+    assert registry.tried == [0, 4, 12, 28]
+    registry.found = Version("3")
+    source.update()
+    assert (source.loaded.facts["version"], source.problem) == ("3", None)
+
+
+def test_it_is_tried_at_least_every_five_minutes(registry, source):
+    registry.found = Version("2")
+    for second in range(0, 4000, 2):
+        registry.now = float(second)
+        source.update()
+    assert registry.tried[-1] - registry.tried[-2] == MAX_RETRY_DELAY_S == 300
+
+
+def test_another_version_that_fails_is_tried_at_once(registry, source):
+    registry.found = Version("2")
+    source.update()
+    registry.found = Version("2", "another network")
+    source.update()
+    assert registry.tried == [0, 0]
+
+
+def test_an_alias_that_has_not_moved_loads_nothing(registry, source):
+    source.update()
+    assert registry.tried == []
+
+
+def test_a_version_of_the_same_number_but_another_network_is_loaded(registry, source):
+    registry.found = Version("1", "rebuilt")
+    source.update()
+    assert source.loaded.identity[:2] == ("1", "rebuilt")
+
+
+def test_a_registry_that_is_away_is_a_problem_until_it_is_back(registry, source):
+    registry.found = None
+    source.update()
+    assert source.problem == "the registry is away; version 1 serves on"
+    registry.found = Version("1")
+    source.update()
+    assert source.problem is None
+
+
+@pytest.mark.parametrize("uri", ["models:/digits@champion", "models:/digits/3"])
+def test_only_an_alias_is_followed(registry, uri):
+    assert ModelSource(uri).alias == ("champion" if "@" in uri else None)
+
+
+@pytest.mark.parametrize("uri", ["models:/digits", "models:/digits/three", "models:/@champion", "models:/a@b@c"])
+def test_a_uri_that_names_no_version_is_an_error_that_says_how_to_write_one(uri):
+    with pytest.raises(ModelLoadError, match="names no registered version; write models:/mnist@champion"):
+        ModelSource(uri)
