@@ -13,7 +13,7 @@ import pyarrow
 from filelock import FileLock, Timeout
 from pyarrow import parquet
 
-from serving.batch.source import Source
+from serving.batch.source import CHUNK_IMAGES, Source
 
 SERVING = Path(__file__).resolve().parent.parent
 
@@ -26,6 +26,10 @@ class Shards:
     """OUTPUT.part: a Parquet file for each `shard_images` images, and a manifest of what they were made from."""
 
     def __init__(self, output: Path, source: Source, model_sha256: str, shard_images: int):
+        if shard_images % CHUNK_IMAGES:
+            raise ValueError(
+                f"shard_images {shard_images}: a multiple of {CHUNK_IMAGES} is expected, the size of a chunk"
+            )
         self.output, self.source, self.shard_images = output, source, shard_images
         self.folder = output.with_name(f"{output.name}.part")
         self.manifest = json.dumps(

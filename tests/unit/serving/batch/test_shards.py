@@ -26,9 +26,9 @@ def interrupted(source: Path, output: Path) -> None:
     assert not output.exists()
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("form", ["npy", "idx, zipped", "parquet, bytes"])
 def test_a_run_goes_on_and_ends_as_if_it_had_not_been_interrupted(form, tmp_path, capsys):
-    source = form(tmp_path, many(4500))
+    source = FORMS[form](tmp_path, many(4500))
     scored(source, tmp_path / "whole.parquet")
     output = tmp_path / "out.parquet"
     interrupted(source, output)
@@ -51,7 +51,7 @@ def test_another_model_input_or_size_of_shards_starts_again_and_says_so(tmp_path
     output.unlink()
     interrupted(source, output)
     model = Stub()
-    scored(source, output, model, shard_images=1500)
+    scored(source, output, model, shard_images=2000)
     assert model.asked == 3000
     assert "starting again" in capsys.readouterr().err
 
@@ -102,6 +102,11 @@ def test_two_runs_into_one_output_are_refused(tmp_path):
     (tmp_path / "out.parquet.part").mkdir()
     with FileLock(tmp_path / "out.parquet.part" / "lock"), pytest.raises(BatchError, match="another process"):
         scored(as_npy(tmp_path / "a.npy", many(10)), tmp_path / "out.parquet")
+
+
+def test_a_shard_is_whole_chunks(tmp_path):
+    with pytest.raises(ValueError, match="a multiple of 1000 is expected"):
+        scored(as_npy(tmp_path / "a.npy", many(10)), tmp_path / "out.parquet", shard_images=1500)
 
 
 def test_the_size_of_the_shards_does_not_show_in_the_answers(tmp_path):
