@@ -11,9 +11,9 @@ from tests.helpers.server import Server, running
 @pytest.fixture(scope="session")
 def mnist(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Two published presets, trained on real MNIST where a mirror answers; skips, with the reason, where none does."""
-    from pipeline.commands.offline import answers
+    from pipeline.commands.offline import mirror_responds
 
-    if not answers("mnist"):
+    if not mirror_responds("mnist"):
         pytest.skip("no mirror of MNIST answers; point DATASET_MIRROR at one")
     return train_once(tmp_path_factory, "mnist", lambda content: content.update(presets=["dense_512", "cnn_fast"]))
 

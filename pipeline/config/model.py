@@ -15,9 +15,8 @@ from pydantic import (
 )
 
 from pipeline.config import keras_names
+from pipeline.config.image import IMAGE_SIZE
 from pipeline.config.section import Fraction, Section, require_known
-
-IMAGE_SIZE = 28  # pixels per side, as in MNIST
 
 
 class KerasObject(BaseModel):
@@ -37,10 +36,11 @@ def _keras_object(table: Mapping[str, tuple[str, ...]], what: str) -> BeforeVali
             return value
         if isinstance(value, str):
             value = {"name": value}
-        if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        given = value.get("name") if isinstance(value, dict) else None
+        if not isinstance(given, str):
             raise ValueError(f"write a name or {{name: …, argument: value}}; names: {', '.join(table)}")
         arguments = {key: argument for key, argument in value.items() if key != "name"}
-        name = spellings.get(value["name"].lower().replace("_", ""), value["name"])
+        name = spellings.get(given.lower().replace("_", ""), given)
         require_known(name, table, what)
         for key, argument in arguments.items():
             require_known(key, table[name], f"argument of {name}")

@@ -1,20 +1,24 @@
 """scikit-learn's 1,797 digits, 8×8, brought to 28×28 in the manner of MNIST; needs no network."""
 
-import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-TEST_IMAGES = 360  # a fifth, chosen by a fixed seed: a test set must not move with the experiment's seed
+from pipeline.data.arrays import UInt8Array
+from pipeline.data.idx import write_idx
+
+TEST_IMAGES = 360  # a fifth, chosen by a fixed seed: a test set must not change with the experiment's seed
 
 
-def write(folder: Path) -> None:
-    """Write the four IDX files of MNIST's names into `folder`, uncompressed."""
+def write_digits(folder: Path) -> None:
+    """Write the four IDX files of MNIST's names into `folder`, not packed."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     pixels, labels = load_digits(return_X_y=True)
-    images = np.stack([mnist_form(image) for image in pixels.reshape(-1, 8, 8)])
+    images = np.stack([bring_to_mnist_form(image) for image in pixels.reshape(-1, 8, 8)])
     split = train_test_split(images, labels, test_size=TEST_IMAGES, random_state=0, stratify=labels)
     train_images, test_images, train_labels, test_labels = split
     for name, (split_images, split_labels) in {
@@ -25,8 +29,8 @@ def write(folder: Path) -> None:
         write_idx(folder / f"{name}-labels-idx1-ubyte", split_labels.astype(np.uint8))
 
 
-def mnist_form(image: np.ndarray) -> np.ndarray:
-    """Grey levels 0…16, [8, 8], to uint8 [28, 28]: the ink scaled into a 20×20 box, its centre of mass centred.
+def bring_to_mnist_form(image: NDArray[Any]) -> UInt8Array:
+    """Return grey levels 0…16, [8, 8], as uint8 [28, 28]: the ink scaled to a 20×20 box, its centre of mass centred.
 
     Source: the description of MNIST at the head of Y. LeCun, C. Cortes and C. Burges, The MNIST database.
     """
@@ -47,9 +51,3 @@ def mnist_form(image: np.ndarray) -> np.ndarray:
     form = np.zeros((28, 28), np.uint8)
     form[top : top + box.shape[0], left : left + box.shape[1]] = box
     return form
-
-
-def write_idx(path: Path, values: np.ndarray) -> None:
-    """Write a uint8 array in the IDX format: magic 0, 0, 8 (unsigned byte), dimensions, sizes, values."""
-    header = struct.pack(f">4B{values.ndim}I", 0, 0, 8, values.ndim, *values.shape)
-    path.write_bytes(header + values.tobytes())

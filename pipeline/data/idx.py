@@ -1,0 +1,65 @@
+"""The IDX format, in which MNIST is published: the pipeline's one reader and one writer.
+
+Two zero bytes, 8 for unsigned bytes, the number of dimensions, their sizes as big-endian uint32, the values.
+"""
+
+import gzip
+import math
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.cli import UserError
+from pipeline.config.image import IMAGE_SIZE
+from pipeline.data.arrays import UInt8Array
+
+CHUNK = 4096  # images at a time: 13 MB as float32
+
+
+def read_idx(folder: Path, name: str, chunk: int = CHUNK) -> Iterator[UInt8Array]:
+    """Yield the file `name` of `folder`, packed by gzip or not, in chunks of at most `chunk` items.
+
+    Chunks are uint8, [n, 28, 28] of a file with "-idx3-" in its name, else [n]. Raise UserError for a missing or
+    damaged file, another magic number or shape, and for fewer or more bytes than the header announces.
+    """
+    path = next((p for p in (folder / f"{name}.gz", folder / name) if p.exists()), None)
+    if path is None:
+        raise UserError(f"{folder / name}[.gz] is missing: run `dvc repro`, whose download stage brings it")
+    dimensions = 3 if "-idx3-" in name else 1
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            magic = file.read(4)
+            if magic != bytes((0, 0, 8, dimensions)):
+                raise _format_error(path, f"magic number {magic.hex()}, not 000008{dimensions:02x}")
+            count, *shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
+            if shape not in ([], [IMAGE_SIZE, IMAGE_SIZE]):
+                raise _format_error(path, f"images of {shape[0]}×{shape[1]} pixels, not {IMAGE_SIZE}×{IMAGE_SIZE}")
+            size = math.prod(shape)
+            for start in range(0, count, chunk):
+                wanted = min(chunk, count - start) * size
+                content = file.read(wanted)
+                if len(content) < wanted:
+                    raise _format_error(path, f"the header announces {count} items, but the file ends before")
+                yield np.frombuffer(content, np.uint8).reshape(-1, *shape)
+            if file.read(1):
+                raise _format_error(path, f"the header announces {count} items, but more follow")
+    except (EOFError, gzip.BadGzipFile, zlib.error, struct.error) as error:
+        raise UserError(f"{path} is damaged ({error}): delete {folder} and run `dvc repro`") from None
+
+
+def read_labels(folder: Path, name: str) -> UInt8Array:
+    """Return all labels of the set `name`, train or t10k: uint8 [n]."""
+    return np.concatenate([np.zeros(0, np.uint8), *read_idx(folder, f"{name}-labels-idx1-ubyte")])
+
+
+def write_idx(path: Path, values: UInt8Array) -> None:
+    """Write a uint8 array of any shape, not packed."""
+    header = struct.pack(f">4B{values.ndim}I", 0, 0, 8, values.ndim, *values.shape)
+    path.write_bytes(header + values.tobytes())
+
+
+def _format_error(path: Path, fault: str) -> UserError:
+    return UserError(f"{path} is not MNIST's format: {fault}")

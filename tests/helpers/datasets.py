@@ -1,0 +1,45 @@
+"""Small raw and prepared data sets, and models trained on them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data.idx import write_idx
+
+
+def random_raw_files(train: int = 600, test: int = 100) -> dict[str, np.ndarray]:
+    """Return a raw data set of random images by file name, its labels 0 … 9 in turn."""
+    random = np.random.default_rng(0)
+    return {
+        "train-images-idx3-ubyte": random.integers(0, 256, (train, 28, 28)).astype(np.uint8),
+        "train-labels-idx1-ubyte": np.arange(train, dtype=np.uint8) % 10,
+        "t10k-images-idx3-ubyte": random.integers(0, 256, (test, 28, 28)).astype(np.uint8),
+        "t10k-labels-idx1-ubyte": np.arange(test, dtype=np.uint8) % 10,
+    }
+
+
+def write_raw_files(folder: Path, contents: Mapping[str, np.ndarray | bytes]) -> None:
+    """Write each file of a raw data set: an array in the IDX format, bytes as they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        if isinstance(content, bytes):
+            (folder / name).write_bytes(content)
+        else:
+            write_idx(folder / name, content)
+
+
+def write_split(folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    """Write one split of prepared data: images, float32 [n, 28, 28, 1], and labels 0 … 9, [n]."""
+    folder.mkdir(parents=True)
+    np.save(folder / "images.npy", images)
+    np.save(folder / "labels.npy", np.eye(10, dtype=np.float32)[labels])
+    np.save(folder / "index.npy", np.arange(len(images)))
+
+
+def write_numbered_data(prepared: Path, train: int = 95, val: int = 20) -> None:
+    """Write prepared data whose images differ in their first pixel: 0, 1, 2, …"""
+    for split, count in (("train", train), ("val", val)):
+        images = np.zeros((count, 28, 28, 1), np.float32)
+        images[:, 0, 0, 0] = np.arange(count)
+        write_split(prepared / split, images, np.arange(count) % 10)

@@ -1,0 +1,77 @@
+"""The stage download, with a folder as its mirror."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline import download
+from pipeline.cli import UserError
+from pipeline.data.catalogue import CATALOGUE, Publication
+from pipeline.paths import Workspace
+
+CONTENT = {"images.gz": b"images" * 1000, "labels.gz": b"labels" * 100}
+SHA256 = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> str:
+    """The address of a folder that holds the files of a small data set."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    for name, content in CONTENT.items():
+        (folder / name).write_bytes(content)
+    return folder.as_uri()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, Callable[..., None]]:
+    """A project whose data set is the small one, and a function that sets its mirrors."""
+    monkeypatch.delenv("DATASET_MIRROR", raising=False)
+    parameters = Path("params.yaml").read_text().replace("dataset: mnist", "dataset: tiny")
+    (tmp_path / "params.yaml").write_text(parameters)
+
+    def set_mirrors(*addresses: str) -> None:
+        monkeypatch.setitem(CATALOGUE, "tiny", Publication(addresses, SHA256))
+
+    return Workspace(tmp_path), set_mirrors
+
+
+def read_raw(workspace: Workspace) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in workspace.raw.iterdir()}
+
+
+def test_every_file_of_the_data_set_is_brought(mirror, project, capsys):
+    workspace, set_mirrors = project
+    set_mirrors(mirror)
+    download.main(workspace)
+    assert read_raw(workspace) == CONTENT
+    assert capsys.readouterr().out == f"tiny: 2 files in {workspace.raw}, as published\n"
+
+
+def test_what_is_there_stays_when_a_download_fails(mirror, project, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # pooch waits before it tries again
+    workspace, set_mirrors = project
+    set_mirrors(mirror)
+    download.main(workspace)
+    (Path(mirror.removeprefix("file://")) / "labels.gz").write_bytes(b"wrong")
+    with pytest.raises(UserError):
+        download.main(workspace)
+    assert read_raw(workspace) == CONTENT
+    assert list(workspace.raw.parent.iterdir()) == [workspace.raw]
+
+
+def test_an_unknown_data_set_is_refused(tmp_path):
+    parameters = Path("params.yaml").read_text().replace("dataset: mnist", "dataset: mnits")
+    (tmp_path / "params.yaml").write_text(parameters)
+    with pytest.raises(UserError, match="'mnits'"):
+        download.main(Workspace(tmp_path))
+
+
+def test_digits_are_written_without_a_mirror(tmp_path):
+    parameters = Path("params.yaml").read_text().replace("dataset: mnist", "dataset: digits")
+    (tmp_path / "params.yaml").write_text(parameters)
+    download.main(Workspace(tmp_path))
+    assert len(read_raw(Workspace(tmp_path))) == 4
