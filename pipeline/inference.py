@@ -1,17 +1,44 @@
-"""Run a .tflite file by LiteRT, as a phone does: for train, which checks it, and evaluate, which measures it."""
+"""Run an exported file: .onnx by ONNX Runtime, as it is served, and .tflite by LiteRT, as a phone does.
+
+For train, which checks the files, and evaluate, which measures them.
+"""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.data.arrays import FloatArray
 from pipeline.files import missing_file_error
 
-BATCH = 1000  # images at once; bounds the memory that a wide network takes
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+BATCH_IMAGES = 1000  # images at once; bounds the memory that a wide network takes
+INPUT, OUTPUT = "pixels", "probabilities"  # the names in every ONNX file
 
 
-def run(path: Path, pixels: np.ndarray) -> np.ndarray:
-    """Probabilities, float32 [n, classes], for raw pixels, whole numbers 0…255 [n, 28, 28], of any type."""
+def open_onnx(path: Path) -> "InferenceSession":
+    """Return an ONNX Runtime session on the CPU; raise UserError if the file is missing."""
+    import onnxruntime
+
+    if not path.exists():
+        raise missing_file_error(path)
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def predict_onnx(session: "InferenceSession", pixels: FloatArray) -> FloatArray:
+    """Return probabilities, float32 [n, classes], for raw pixels, float32 [n, 28, 28] in 0…255."""
+    return np.concatenate([session.run([OUTPUT], {INPUT: batch})[0] for batch in _batches(pixels)])
+
+
+def predict_litert(path: Path, pixels: FloatArray) -> FloatArray:
+    """Return probabilities, float32 [n, classes], for raw pixels, whole numbers 0…255 [n, 28, 28], of any type.
+
+    Raise UserError if the file is missing.
+    """
     if not path.exists():
         raise missing_file_error(path)
     from ai_edge_litert.interpreter import Interpreter
@@ -19,11 +46,15 @@ def run(path: Path, pixels: np.ndarray) -> np.ndarray:
     interpreter = Interpreter(str(path), num_threads=os.cpu_count())
     entry, leave = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     answers = []
-    for start in range(0, len(pixels), BATCH):
-        images = pixels[start : start + BATCH].astype(entry["dtype"])
+    for batch in _batches(pixels):
+        images = batch.astype(entry["dtype"])
         interpreter.resize_tensor_input(entry["index"], images.shape)
         interpreter.allocate_tensors()
         interpreter.set_tensor(entry["index"], images)
         interpreter.invoke()
         answers.append(interpreter.get_tensor(leave["index"]))
     return np.concatenate(answers)
+
+
+def _batches(pixels: FloatArray) -> Iterator[FloatArray]:
+    return (pixels[start : start + BATCH_IMAGES] for start in range(0, len(pixels), BATCH_IMAGES))

@@ -1,35 +1,39 @@
-"""Figures and tables from labels [n] and probabilities [n, classes]: arrays in, numbers and tables out."""
+"""Metrics and tables from labels, int64 [n], and probabilities, float32 [n, classes]: arrays in, tables out."""
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support
 
+from pipeline.data.arrays import FloatArray, IntArray
+
 SMALLEST_PROBABILITY = 1e-7  # as in Keras' cross-entropy: a certain mistake costs 16 nats, not infinity
 
 
-def score(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """Accuracy, and mean cross-entropy in nats, to six digits: the last bit of a float32 is not a result."""
+def score(labels: IntArray, probabilities: FloatArray) -> dict[str, float]:
+    """Return accuracy, and mean cross-entropy in nats, to six digits: the last bit of a float32 is not a result."""
     true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     loss = -np.log(np.clip(true, SMALLEST_PROBABILITY, 1)).mean()
     accuracy = (probabilities.argmax(axis=1) == labels).mean()
     return {"accuracy": round(float(accuracy), 6), "loss": round(float(loss), 6)}
 
 
-def spread(accuracies: list[float]) -> dict[str, float]:
-    """Mean and sample deviation (n − 1) of one model's accuracies with several seeds, at least two; to six digits."""
+def summarise_seeds(accuracies: list[float]) -> dict[str, float]:
+    """Return mean and sample deviation (n − 1), to six digits, of one model's accuracies with two seeds or more."""
     mean, deviation = np.mean(accuracies), np.std(accuracies, ddof=1)
     return {"accuracy_mean": round(float(mean), 6), "accuracy_deviation": round(float(deviation), 6)}
 
 
-def predictions(split: str, index: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
-    """One row an image: split, place in the raw file, label, answer, and the probability of each class."""
+def tabulate_predictions(split: str, index: IntArray, labels: IntArray, probabilities: FloatArray) -> pd.DataFrame:
+    """Return one row per image: split, place in the raw file, label, answer, and the probability of each class."""
     head = pd.DataFrame({"split": split, "image": index, "label": labels, "digit": probabilities.argmax(axis=1)})
     columns = [f"p{digit}" for digit in range(probabilities.shape[1])]
     return pd.concat([head, pd.DataFrame(probabilities, columns=columns)], axis=1)
 
 
-def golden(pixels: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, list]:
-    """One image of each class and the model's answer, for the served model to check itself by.
+def choose_golden_images(pixels: FloatArray, labels: IntArray, probabilities: FloatArray) -> dict[str, list[Any]]:
+    """Return one image of each class and the model's answer, for the served model to check itself by.
 
     The most confident of the right answers; of a class that the model never gets right, of the wrong ones: such an
     answer holds on every machine.
@@ -44,17 +48,8 @@ def golden(pixels: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) ->
     }
 
 
-def per_class(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
-    """Precision, recall, F1 and number of images of each class."""
+def score_classes(labels: IntArray, probabilities: FloatArray) -> pd.DataFrame:
+    """Return precision, recall, F1 and number of images of each class, one row per class."""
     classes = np.arange(probabilities.shape[1])
     table = precision_recall_fscore_support(labels, probabilities.argmax(axis=1), labels=classes, zero_division=0)
     return pd.DataFrame(dict(zip(("digit", "precision", "recall", "f1", "images"), (classes, *table), strict=True)))
-
-
-def confusion(table: pd.DataFrame) -> pd.DataFrame:
-    """From a table of predictions, how many test images of each label got each digit: one row a pair, also for 0."""
-    test = table[table["split"] == "test"]
-    classes = pd.RangeIndex(table.columns.str.fullmatch(r"p\d+").sum())
-    counts = pd.crosstab(test["label"], test["digit"])
-    counts = counts.reindex(index=classes.rename("label"), columns=classes.rename("digit"), fill_value=0)
-    return counts.stack().rename("images").reset_index()

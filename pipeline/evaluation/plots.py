@@ -4,25 +4,30 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import ConfusionMatrixDisplay
 
-SIZE = (6, 5)  # inches, at matplotlib's 100 dots an inch
+from pipeline.data.arrays import FloatArray, IntArray
+
+SIZE_INCHES = (6, 5)  # at matplotlib's 100 dots per inch
 
 
-def confusion(labels: np.ndarray, answers: np.ndarray, path: Path) -> None:
-    """Counts of (label, answer) pairs on the test set; rare pairs are shaded darker than in proportion."""
-    figure, axes = _figure()
+def plot_confusion(labels: IntArray, answers: IntArray, path: Path) -> None:
+    """Draw the counts of (label, answer) pairs on the test set; rare pairs are shaded darker than in proportion."""
+    figure, axes = _make_figure()
     shades = {"norm": PowerNorm(0.3)}
     ConfusionMatrixDisplay.from_predictions(labels, answers, ax=axes, cmap="Blues", colorbar=False, im_kw=shades)
     axes.set(title="Test images", xlabel="answer", ylabel="label")
     figure.savefig(path)
 
 
-def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, path: Path, number: int = 24) -> None:
-    """The wrong answers on the test set that the model was most sure of, each with answer, confidence and label."""
+def plot_mistakes(
+    images: FloatArray, labels: IntArray, probabilities: FloatArray, path: Path, number: int = 24
+) -> None:
+    """Draw the wrong answers on the test set that the model was most sure of: answer, confidence and label."""
     answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(answers != labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:number]
@@ -36,9 +41,9 @@ def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, 
     figure.savefig(path)
 
 
-def learning_curves(history: pd.DataFrame, path: Path) -> None:
-    """Accuracy of each epoch, on training and on validation images."""
-    figure, axes = _figure()
+def plot_learning_curves(history: pd.DataFrame, path: Path) -> None:
+    """Draw the accuracy of each epoch, on training and on validation images."""
+    figure, axes = _make_figure()
     for column, label in (("accuracy", "training"), ("val_accuracy", "validation")):
         axes.plot(history["epoch"], history[column], marker="o", label=label)
     axes.set(xlabel="epoch", ylabel="accuracy")
@@ -47,6 +52,6 @@ def learning_curves(history: pd.DataFrame, path: Path) -> None:
     figure.savefig(path)
 
 
-def _figure():
-    figure = Figure(figsize=SIZE, layout="constrained")
+def _make_figure() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
     return figure, figure.subplots()

@@ -3,9 +3,11 @@
 import numpy as np
 from scipy.stats import binomtest, fisher_exact
 
+from pipeline.data.arrays import BoolArray
+
 
 def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The interval, within [0, 1], that holds the true share of right answers after `correct` of `n`; n > 0.
+    """Return the interval, within [0, 1], that holds the true share of right answers after `correct` of `n`; n > 0.
 
     Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
     """
@@ -13,8 +15,8 @@ def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[flo
     return float(interval.low), float(interval.high)
 
 
-def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> float:
-    """Two-sided p that two models are equally often right; bool [n] each, of the same images in the same order.
+def mcnemar(correct_a: BoolArray, correct_b: BoolArray) -> float:
+    """Return the two-sided p that two models are equally often right; bool [n] each, on the same images in one order.
 
     Exact: of the images that one alone gets right, either has half. 1.0 if there are none; ValueError if n differs.
     Source: Q. McNemar, Note on the sampling error of the difference between correlated proportions, Psychometrika 12
@@ -27,8 +29,8 @@ def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> float:
     return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
-def fisher(correct_a: np.ndarray, correct_b: np.ndarray) -> float:
-    """Two-sided p that two models are equally often right; bool [n] and [m], on different images.
+def fisher(correct_a: BoolArray, correct_b: BoolArray) -> float:
+    """Return the two-sided p that two models are equally often right; bool [n] and [m], on different images.
 
     Source: R. A. Fisher, On the interpretation of χ² from contingency tables, Journal of the RSS 85 (1922).
     """

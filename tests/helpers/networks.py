@@ -4,6 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.paths import Workspace
+from tests.helpers.datasets import write_split
+
 
 def bright_pixel_weights(wrong: int) -> np.ndarray:
     """Of a layer that sees the label in the first ten pixels, and takes each of the digits below `wrong` for a 9."""
@@ -30,3 +33,42 @@ def write_onnx(path: Path, wrong: int) -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
     helper.set_model_props(model, {"parameters": "7840"})
     onnx.save(model, path)
+
+
+def predict_bright_pixels(wrong: int, pixels: np.ndarray) -> np.ndarray:
+    """Return what the network answers, by NumPy."""
+    scores = np.exp(pixels.reshape(len(pixels), -1) @ bright_pixel_weights(wrong))
+    return scores / scores.sum(axis=1, keepdims=True)
+
+
+def write_bright_pixels(workspace: Workspace, val: int, test: int) -> None:
+    """Write params.yaml, images with one bright pixel at the place of their label, and models/dense_10 without LiteRT.
+
+    The model is right at each.
+    """
+    workspace.params.write_text(Path("params.yaml").read_text())
+    for split, count in (("val", val), ("test", test)):
+        labels = np.arange(count) % 10
+        images = np.zeros((count, 28, 28, 1), np.float32)
+        images[np.arange(count), 0, labels, 0] = 1
+        write_split(workspace.prepared / split, images, labels)
+    model = workspace.model("dense_10")
+    (model / "further_seeds").mkdir(parents=True)
+    (model / "further_seeds" / "seeds.json").write_text('{"further_seeds": []}')
+    (model / "history.csv").write_text("epoch,accuracy,val_accuracy\n1,0.5,0.5\n")
+    write_onnx(model / "model.onnx", wrong=0)
+
+
+def write_litert(folder: Path, wrong: int) -> None:
+    """Write the same network as model.tflite and model_int8.tflite."""
+    import keras
+
+    from pipeline.training import export
+
+    layers = [keras.layers.Flatten(), keras.layers.Dense(10, "softmax", use_bias=False)]
+    model = keras.Sequential([keras.Input((28, 28)), *layers])
+    model.set_weights([bright_pixel_weights(wrong)])
+    pixels = 255 * np.eye(10, 784, dtype=np.float32).reshape(10, 28, 28)
+    model.predict(pixels, verbose=0)  # Keras exports only a model that has been called
+    model.export(folder / "model.tflite", format="litert", verbose=False)
+    export.write_int8(model, folder / "model_int8.tflite", pixels)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import inference as litert
+from pipeline.inference import predict_litert
 from tests.helpers.server import CHAMPION, launched
 
 
@@ -110,7 +110,7 @@ def test_the_files_for_phones_come_out_of_the_registry_and_run_as_documented(pro
     done = project.run("python", "-c", python.replace("model_int8.tflite", file))
     digit, confidence = done.stdout.split()
     image = np.load(project.folder / "data/prepared/val/images.npy")[:1, ..., 0] * 255
-    (expected,) = litert.run(project.folder / "edge/artifacts" / file, image.round())
+    (expected,) = predict_litert(project.folder / "edge/artifacts" / file, image.round())
     assert (int(digit), float(confidence)) == (expected.argmax(), pytest.approx(expected.max(), abs=1e-6))
 
 

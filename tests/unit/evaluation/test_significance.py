@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.significance import mcnemar, wilson_interval
+from pipeline.evaluation.significance import fisher, mcnemar, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,14 @@ def test_mcnemar_looks_only_at_images_that_one_model_alone_gets_right():
 def test_answers_to_different_numbers_of_images_are_refused():
     with pytest.raises(ValueError, match="as many"):
         mcnemar(np.ones(3, bool), np.ones(1, bool))
+
+
+def test_fisher_of_the_textbook():
+    """R. A. Fisher's lady tasting tea: 3 of 4 and 1 of 4."""
+    a, b = np.array([True, True, True, False]), np.array([False, False, False, True])
+    assert fisher(a, b) == pytest.approx(34 / 70)
+    assert fisher(a, a) == 1
+
+
+def test_fisher_takes_different_numbers_of_images():
+    assert fisher(np.ones(30, bool), np.zeros(3, bool)) == pytest.approx(1 / 5456)  # one of 33 over 3

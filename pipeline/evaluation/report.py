@@ -1,0 +1,89 @@
+"""One model's report: the answers of its exported files, the metrics of these answers, and the files of the report."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pipeline import inference
+from pipeline.cli import silence_stderr
+from pipeline.data.arrays import FloatArray
+from pipeline.data.pixels import denormalise
+from pipeline.data.prepared import Split
+from pipeline.evaluation import metrics, plots
+from pipeline.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the exported files of one model answer to the images of one split: probabilities, float32 [n, classes]."""
+
+    split: Split
+    by_seed: Sequence[FloatArray]
+    """By the ONNX file of each seed; the first is the published model."""
+    litert: FloatArray
+    int8: FloatArray
+
+    @property
+    def published(self) -> FloatArray:
+        return self.by_seed[0]
+
+
+def exported_paths(model: Path) -> list[Path]:
+    """Return the ONNX files of one model: the published one, then those of its further seeds."""
+    seeds = read_json(model / "further_seeds" / "seeds.json")["further_seeds"]
+    return [model / "model.onnx", *(model / "further_seeds" / f"{seed}.onnx" for seed in seeds)]
+
+
+def answer(sessions: Sequence["InferenceSession"], model: Path, split: Split) -> Answers:
+    """Return what the ONNX files, opened as `sessions`, and the two LiteRT files of the folder `model` answer."""
+    pixels = denormalise(split.images)
+    by_seed = [inference.predict_onnx(session, pixels) for session in sessions]
+    with silence_stderr():
+        litert = inference.predict_litert(model / "model.tflite", pixels)
+        int8 = inference.predict_litert(model / "model_int8.tflite", pixels)
+    return Answers(split, by_seed, litert, int8)
+
+
+def compute_metrics(parameters: int, answers: Mapping[str, Answers]) -> dict[str, float | int]:
+    """Return the content of metrics.json, from the number of parameters and the answers to each split, by its name."""
+    found: dict[str, float | int] = {"parameters": parameters}
+    differing, seeds = 0, 1
+    for name, given in answers.items():
+        labels, seeds = given.split.labels, len(given.by_seed)
+        scores = [metrics.score(labels, probabilities) for probabilities in given.by_seed]
+        spread = metrics.summarise_seeds([score["accuracy"] for score in scores]) if seeds > 1 else {}
+        found |= {f"{name}_{key}": value for key, value in (scores[0] | spread).items()}
+        differing += int((given.litert.argmax(axis=1) != given.published.argmax(axis=1)).sum())
+        found[f"int8_{name}_accuracy"] = metrics.score(labels, given.int8)["accuracy"]
+    # A metric and not an error: train has refused an export that answers otherwise, but two classes may tie.
+    found["litert_differing_labels"] = differing
+    if seeds > 1:
+        found["seeds_per_model"] = seeds
+    return found
+
+
+def write_report(
+    folder: Path, found: Mapping[str, float | int], answers: Mapping[str, Answers], history: pd.DataFrame
+) -> None:
+    """Write the report's files: metrics, predictions, golden images (of val), tables and pictures (of test)."""
+    write_json(folder / "metrics.json", found)
+    tables = [
+        metrics.tabulate_predictions(name, given.split.index, given.split.labels, given.published)
+        for name, given in answers.items()
+    ]
+    pd.concat(tables).to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
+    val, test = answers["val"], answers["test"]
+    golden = metrics.choose_golden_images(denormalise(val.split.images), val.split.labels, val.published)
+    (folder / "golden.json").write_text(json.dumps(golden) + "\n")
+    labels = test.split.labels
+    metrics.score_classes(labels, test.published).to_csv(folder / "classes.csv", index=False, float_format="%.6f")
+    plots.plot_confusion(labels, test.published.argmax(axis=1), folder / "confusion_matrix.png")
+    plots.plot_mistakes(test.split.images, labels, test.published, folder / "mistakes.png")
+    plots.plot_learning_curves(history, folder / "learning_curves.png")

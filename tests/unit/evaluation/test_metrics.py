@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from pipeline.evaluation import metrics
+
+LABELS = np.array([0, 0, 1, 2])
+PROBABILITIES = np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], np.float32)
+
+
+def test_score():
+    assert metrics.score(LABELS[:3], PROBABILITIES[:3]) == {
+        "accuracy": 0.666667,
+        "loss": pytest.approx((np.log(2) + np.log(10) + 0) / 3, abs=1e-6),
+    }
+
+
+def test_a_certain_mistake_costs_a_finite_loss():
+    assert metrics.score(LABELS[3:], PROBABILITIES[3:])["loss"] == pytest.approx(np.log(1e7), abs=1e-5)
+
+
+def test_spread_is_the_sample_deviation():
+    assert metrics.summarise_seeds([0.96, 0.97, 0.98]) == {"accuracy_mean": 0.97, "accuracy_deviation": 0.01}
+
+
+def test_score_classes():
+    table = metrics.score_classes(LABELS, PROBABILITIES).set_index("digit")
+    assert table.loc[0].to_dict() == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "images": 2}
+    assert table.loc[1].to_dict() == {"precision": 0.5, "recall": 1, "f1": pytest.approx(2 / 3), "images": 1}
+    assert table.loc[2].to_dict() == {"precision": 0, "recall": 0, "f1": 0, "images": 1}
+
+
+def test_golden_images_are_the_surest_right_answers_and_of_a_class_that_is_never_met_the_surest_wrong_one():
+    labels = np.array([0, 0, 0, 1, 1])
+    probabilities = np.array([[0.6, 0.4], [0.7, 0.3], [0.1, 0.9], [0.8, 0.2], [0.95, 0.05]], np.float32)
+    golden = metrics.choose_golden_images(np.arange(5.0).reshape(5, 1, 1), labels, probabilities)
+    assert golden == {"pixels": [[[1]], [[4]]], "digits": [0, 0], "probabilities": [[0.7, 0.3], [0.95, 0.05]]}
+
+
+def test_predictions_have_one_row_per_image():
+    table = metrics.tabulate_predictions("test", np.array([4, 5, 6, 7]), LABELS, PROBABILITIES)
+    assert list(table) == ["split", "image", "label", "digit", "p0", "p1", "p2"]
+    assert len(table) == 4
+    assert table.loc[1, ["split", "image", "label", "digit"]].tolist() == ["test", 5, 0, 1]
+    assert table.loc[1, ["p0", "p1", "p2"]].tolist() == pytest.approx([0.1, 0.6, 0.3])

@@ -1,0 +1,57 @@
+"""Metrics of given answers; the report's files are tested with the stage, in tests/unit/test_evaluate.py."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from pipeline.cli import UserError
+from pipeline.data.prepared import Split
+from pipeline.evaluation.report import Answers, compute_metrics, exported_paths
+
+LABELS = np.array([0, 1, 2, 1])
+
+
+def answers(by_seed: Sequence[Sequence[int]], litert: Sequence[int], int8: Sequence[int]) -> Answers:
+    """Return the answers of files that are sure of these digits."""
+    split = Split(np.zeros((4, 28, 28, 1), np.float32), np.eye(3, dtype=np.float32)[LABELS], np.arange(4))
+    given = [np.eye(3, dtype=np.float32)[list(digits)] for digits in (*by_seed, litert, int8)]
+    return Answers(split, given[: len(by_seed)], given[-2], given[-1])
+
+
+def test_one_seed_gives_the_metrics_of_the_published_model():
+    given = {
+        "val": answers([[0, 1, 2, 1]], litert=[0, 1, 2, 0], int8=[0, 0, 0, 0]),
+        "test": answers([[0, 1, 2, 0]], litert=[2, 2, 2, 0], int8=[0, 1, 0, 0]),
+    }
+    found = compute_metrics(7, given)
+    assert list(found) == [
+        "parameters", "val_accuracy", "val_loss", "int8_val_accuracy", "test_accuracy", "test_loss",
+        "int8_test_accuracy", "litert_differing_labels",
+    ]  # fmt: skip
+    assert found["parameters"] == 7
+    assert (found["val_accuracy"], found["test_accuracy"]) == (1, 0.75)
+    assert (found["int8_val_accuracy"], found["int8_test_accuracy"]) == (0.25, 0.5)
+    assert found["litert_differing_labels"] == 1 + 2  # from the published model's answers, not from the labels
+
+
+def test_further_seeds_add_mean_and_deviation_alone():
+    seeds = [[0, 1, 2, 1], [0, 1, 2, 0], [0, 1, 0, 0]]
+    given = answers(seeds, litert=[0, 1, 2, 1], int8=[0, 1, 2, 1])
+    once = answers(seeds[:1], litert=[0, 1, 2, 1], int8=[0, 1, 2, 1])
+    found = compute_metrics(7, {"val": given})
+    spread = {"val_accuracy_mean": 0.75, "val_accuracy_deviation": 0.25, "seeds_per_model": 3}
+    assert found == compute_metrics(7, {"val": once}) | spread
+
+
+def test_the_published_file_comes_first_and_then_those_of_the_seeds(tmp_path):
+    (tmp_path / "further_seeds").mkdir()
+    (tmp_path / "further_seeds" / "seeds.json").write_text(json.dumps({"further_seeds": [8, 9]}))
+    paths = [str(path.relative_to(tmp_path)) for path in exported_paths(tmp_path)]
+    assert paths == ["model.onnx", "further_seeds/8.onnx", "further_seeds/9.onnx"]
+
+
+def test_a_missing_list_of_seeds_is_reported(tmp_path):
+    with pytest.raises(UserError, match=r"seeds.json is missing: run `dvc repro`"):
+        exported_paths(tmp_path)
