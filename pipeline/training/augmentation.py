@@ -7,18 +7,17 @@ import tensorflow as tf
 from pipeline.config.model import Augmentation
 
 
-def augment(images: tf.Tensor, seed: tf.Tensor, how: Augmentation) -> tf.Tensor:
-    """Move each image [n, h, w, 1] by its own random affine map; outside is 0. `seed`: two integers.
+def augment(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> tf.Tensor:
+    """Return each image [n, h, w, 1] moved by its own random affine map, within `reach`; outside is 0.
 
-    Shifts are whole pixels, so that an image that is only shifted keeps its values.
+    `seed` is two integers. Shifts are whole pixels, so that an image that is only shifted keeps its values.
     """
     count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
-    reach = how.translation
-    shifts = tf.random.stateless_uniform([2, count], seed, -reach, reach + 1, dtype=tf.int32)
+    shifts = tf.random.stateless_uniform([2, count], seed, -reach.translation, reach.translation + 1, dtype=tf.int32)
     dx, dy = tf.unstack(tf.cast(shifts, tf.float32))
     turn, stretch = tf.unstack(tf.random.stateless_uniform([2, count], seed + 1, -1.0, 1.0))
-    angle = turn * how.rotation * math.pi / 180
-    scale = 1 + stretch * how.zoom
+    angle = turn * reach.rotation * math.pi / 180
+    scale = 1 + stretch * reach.zoom
     # The map from output to input coordinates, about the image's centre, as ImageProjectiveTransform wants it.
     cosine, sine = tf.cos(angle) / scale, tf.sin(angle) / scale
     cx, cy = (width - 1) / 2, (height - 1) / 2

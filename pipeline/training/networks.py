@@ -1,84 +1,94 @@
-"""From a model's block in params.yaml to a Keras network, its optimizer and its loss."""
+"""From a model's section in params.yaml to a Keras network, its optimizer and its loss."""
 
 from types import ModuleType
+from typing import Any
 
 import keras
 
 from pipeline.cli import UserError
+from pipeline.config.image import IMAGE_SIZE
 from pipeline.config.model import (
-    IMAGE_SIZE,
     CNNModel,
     Convolution,
     CosineDecay,
     Dense,
     DenseModel,
+    ExponentialDecay,
     KerasObject,
+    ModelConfig,
     PerceptronModel,
 )
 from pipeline.data.pixels import SCALE
 
 # Keras' default of .99 averages over hundreds of batches and lags behind in runs of a few epochs.
 BATCH_NORMALIZATION_MOMENTUM = 0.9
-# Batches between two returns to Python: at one image a batch, 64 make an epoch four times as fast.
+# Batches between two returns to Python: at one image per batch, 64 make an epoch four times as fast.
 STEPS_PER_EXECUTION = 64
 
 
-def build(block: PerceptronModel | DenseModel, classes: int) -> keras.Model:
-    """The network that is trained: float32 [n, 28, 28, 1] in [0, 1] to [n, classes].
+def build_compiled(config: ModelConfig, classes: int, steps_per_epoch: int) -> keras.Model:
+    """Return the network that is trained, with the section's loss, optimizer and schedule.
+
+    Raise UserError for a value that Keras refuses.
+    """
+    network = build_network(config, classes)
+    if isinstance(config, PerceptronModel):
+        optimizer, loss = keras.optimizers.SGD(config.learning_rate), rosenblatt
+    else:
+        optimizer, loss = _make(keras.optimizers, config.optimizer), _make(keras.losses, config.loss)
+        if config.schedule:
+            optimizer.learning_rate = _make_schedule(
+                config.schedule, config.epochs, float(optimizer.learning_rate), steps_per_epoch
+            )
+    network.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=STEPS_PER_EXECUTION)
+    return network
+
+
+def build_network(config: ModelConfig, classes: int) -> keras.Model:
+    """Return the network that is trained: float32 [n, 28, 28, 1] in [0, 1] to [n, classes].
 
     The outputs are probabilities, but for the perceptron, whose units give their net input.
     """
     images = keras.Input((IMAGE_SIZE, IMAGE_SIZE, 1), name="images")
-    if isinstance(block, PerceptronModel):
+    if isinstance(config, PerceptronModel):
         units = keras.layers.Dense(classes, kernel_initializer="zeros", name="threshold_units")
         return keras.Model(images, units(keras.layers.Flatten()(images)))
     x = images
-    for layer in block.convolutions if isinstance(block, CNNModel) else ():
-        x = _convolution(layer, block)(x)
-        if layer.pool_size > 1:
+    for convolution in config.convolutions if isinstance(config, CNNModel) else ():
+        x = _make_convolution(convolution, config)(x)
+        if convolution.pool_size > 1:
             # Before the activation: the same result where it is monotonic (ReLU), and less to compute.
-            x = keras.layers.MaxPooling2D(layer.pool_size)(x)
-        x = _finish(x, layer, block)
+            x = keras.layers.MaxPooling2D(convolution.pool_size)(x)
+        x = _finish_layer(x, convolution, config)
     x = keras.layers.Flatten()(x)
-    for layer in block.dense:
-        initializer = _keras_object(keras.initializers, layer.kernel_initializer or block.kernel_initializer)
+    for layer in config.dense:
+        initializer = _make(keras.initializers, layer.kernel_initializer or config.kernel_initializer)
         x = keras.layers.Dense(layer.units, use_bias=not layer.batch_normalization, kernel_initializer=initializer)(x)
-        x = _finish(x, layer, block)
+        x = _finish_layer(x, layer, config)
     output = keras.layers.Dense(
-        classes, activation="softmax", kernel_initializer=_keras_object(keras.initializers, block.kernel_initializer)
+        classes, activation="softmax", kernel_initializer=_make(keras.initializers, config.kernel_initializer)
     )
     return keras.Model(images, output(x))
 
 
-def from_pixels(trained: keras.Model, block: PerceptronModel | DenseModel) -> keras.Model:
-    """The model that is published: raw pixels, float32 [n, 28, 28] in 0…255, to probabilities [n, classes].
+def take_pixels(trained: keras.Model, config: ModelConfig) -> keras.Model:
+    """Return the model that is published: raw pixels, float32 [n, 28, 28] in 0…255, to probabilities [n, classes].
 
     It holds a copy of the trained network, so not the optimizer's state.
     """
-    network = build(block, trained.output_shape[-1])
+    network = build_network(config, trained.output_shape[-1])
     network.set_weights(trained.get_weights())
     pixels = keras.Input((IMAGE_SIZE, IMAGE_SIZE), name="pixels")
     images = keras.layers.Reshape((IMAGE_SIZE, IMAGE_SIZE, 1))(keras.layers.Rescaling(float(SCALE))(pixels))
     scores = network(images)
-    if isinstance(block, PerceptronModel):
+    if isinstance(config, PerceptronModel):
         # Several units may fire, or none; the strongest net input decides. Softmax makes a distribution of them.
         scores = keras.layers.Softmax()(scores)
     return keras.Model(pixels, scores)
 
 
-def compile_network(network: keras.Model, block: PerceptronModel | DenseModel, steps_per_epoch: int) -> None:
-    """Give the network the block's loss, optimizer and schedule; a value that Keras refuses is a UserError."""
-    if isinstance(block, PerceptronModel):
-        optimizer, loss = keras.optimizers.SGD(block.learning_rate), rosenblatt
-    else:
-        optimizer, loss = _keras_object(keras.optimizers, block.optimizer), _keras_object(keras.losses, block.loss)
-        if block.schedule:
-            optimizer.learning_rate = _schedule(block, float(optimizer.learning_rate), steps_per_epoch)
-    network.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=STEPS_PER_EXECUTION)
-
-
-def rosenblatt(labels, net_input):
-    """A loss whose gradient is Rosenblatt's rule: each unit learns by step(net input) − label.
+def rosenblatt(labels: keras.KerasTensor, net_input: keras.KerasTensor) -> keras.KerasTensor:
+    """Return a loss whose gradient is Rosenblatt's rule: each unit learns by step(net input) − label.
 
     One-hot labels and net inputs, both [n, units], to [n]; zero where every unit is right.
     Source: F. Rosenblatt, Principles of Neurodynamics, 1962, chapter 5 (error correction).
@@ -87,36 +97,37 @@ def rosenblatt(labels, net_input):
     return keras.ops.sum(keras.ops.stop_gradient(step - labels) * net_input, axis=-1)
 
 
-def _convolution(layer: Convolution, block: CNNModel) -> keras.layers.Layer:
+def _make_convolution(layer: Convolution, config: DenseModel) -> keras.layers.Layer:
     return keras.layers.Conv2D(
         layer.filters,
         layer.kernel_size,
         strides=layer.strides,
         padding=layer.padding,
         use_bias=not layer.batch_normalization,  # normalisation subtracts it again
-        kernel_initializer=_keras_object(keras.initializers, layer.kernel_initializer or block.kernel_initializer),
+        kernel_initializer=_make(keras.initializers, layer.kernel_initializer or config.kernel_initializer),
     )
 
 
-def _finish(x, layer: Dense | Convolution, block: DenseModel):
-    """Batch normalisation, activation and dropout, as the layer says."""
+def _finish_layer(x: keras.KerasTensor, layer: Dense | Convolution, config: DenseModel) -> keras.KerasTensor:
+    """Return `x` after batch normalisation, activation and dropout, as the layer says."""
     if layer.batch_normalization:
         x = keras.layers.BatchNormalization(momentum=BATCH_NORMALIZATION_MOMENTUM)(x)
-    activation = layer.activation or block.activation
+    activation = layer.activation or config.activation
     if activation.arguments:
         try:
             x = getattr(keras.activations, activation.name)(x, **activation.arguments)
         except (TypeError, ValueError) as error:
-            raise refused(activation, error) from None
+            raise keras_error(activation, error) from None
     else:
         x = keras.layers.Activation(activation.name)(x)
     return keras.layers.Dropout(layer.dropout)(x) if layer.dropout else x
 
 
-def _schedule(block: DenseModel, peak: float, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    schedule = block.schedule
+def _make_schedule(
+    schedule: CosineDecay | ExponentialDecay, epochs: int, peak: float, steps_per_epoch: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
     if isinstance(schedule, CosineDecay):
-        steps = steps_per_epoch * block.epochs
+        steps = steps_per_epoch * epochs
         warmup = round(schedule.warmup * steps)
         start = {"warmup_target": peak, "warmup_steps": warmup} if warmup else {}
         return keras.optimizers.schedules.CosineDecay(
@@ -125,15 +136,15 @@ def _schedule(block: DenseModel, peak: float, steps_per_epoch: int) -> keras.opt
     return keras.optimizers.schedules.ExponentialDecay(peak, steps_per_epoch, schedule.decay_rate, staircase=True)
 
 
-def _keras_object(module: ModuleType, named: KerasObject):
-    """A new object of the class that Keras' `module` has under this name, however it is capitalised."""
+def _make(module: ModuleType, named: KerasObject) -> Any:
+    """Return a new object of the class that Keras' `module` has under this name, in capitals or not."""
     classes = {key.lower(): value for key, value in vars(module).items() if isinstance(value, type)}
     try:
         return classes[named.name.lower().replace("_", "")](**named.arguments)
     except (TypeError, ValueError) as error:
-        raise refused(named, error) from None
+        raise keras_error(named, error) from None
 
 
-def refused(named: KerasObject, error: Exception) -> UserError:
-    """What to tell of a value that is of the right type, but that Keras doesn't take."""
+def keras_error(named: KerasObject, error: Exception) -> UserError:
+    """Return the error for a value that is of the right type, but that Keras doesn't take."""
     return UserError(f"params.yaml: Keras refuses {named.name} with {named.arguments}: {error}")

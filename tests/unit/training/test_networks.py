@@ -4,12 +4,10 @@ import pytest
 
 from pipeline.cli import UserError
 from pipeline.config import keras_names
-from pipeline.config.model import CNNModel, DenseModel, PerceptronModel
+from pipeline.config.model import CNNModel, DenseModel, KerasObject, PerceptronModel
 from pipeline.config.params import load
 from pipeline.training import networks
-
-TRAINING = {"batch_size": 8, "epochs": 1}
-DENSE = {"family": "dense", "optimizer": "Adam", **TRAINING}
+from tests.helpers.configs import ACTIVATION_ARGUMENTS, DENSE, compile_dense
 
 
 @pytest.mark.parametrize(
@@ -25,11 +23,11 @@ DENSE = {"family": "dense", "optimizer": "Adam", **TRAINING}
     ],
 )
 def test_presets_have_the_published_number_of_parameters(preset, parameters):
-    assert networks.build(load().models[preset], 10).count_params() == parameters
+    assert networks.build_network(load().models[preset], 10).count_params() == parameters
 
 
 def test_layers_are_data():
-    block = CNNModel.model_validate(
+    config = CNNModel.model_validate(
         {
             **DENSE,
             "family": "cnn",
@@ -41,58 +39,57 @@ def test_layers_are_data():
             "dense": [{"units": 12, "dropout": 0.5, "activation": "tanh"}],
         }
     )
-    shapes = [layer.output.shape[1:] for layer in networks.build(block, 10).layers if layer.weights]
+    shapes = [layer.output.shape[1:] for layer in networks.build_network(config, 10).layers if layer.weights]
     assert shapes == [(14, 14, 4), (12, 12, 6), (6, 6, 6), (4, 4, 8), (12,), (10,)]
 
 
-def test_a_model_block_survives_as_a_keras_file(tmp_path):
+def test_a_model_config_survives_as_a_keras_file(tmp_path):
     layers = [{"units": 3, "activation": {"name": "leaky_relu", "negative_slope": 0.3}}, {"units": 3, "dropout": 0.1}]
-    block = DenseModel.model_validate({**DENSE, "dense": layers})
-    model = networks.from_pixels(networks.build(block, 10), block)
+    config = DenseModel.model_validate({**DENSE, "dense": layers})
+    model = networks.take_pixels(networks.build_network(config, 10), config)
     pixels = np.random.default_rng(0).integers(0, 256, (4, 28, 28)).astype(np.float32)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.predict(pixels, verbose=0), model.predict(pixels, verbose=0))
 
 
+# That networks of every kind train, with finite results, is in tests/pipeline/test_train.py.
 @pytest.mark.parametrize("name", keras_names.OPTIMIZERS)
-def test_every_optimizer_takes_a_step(name):
-    train_once({**DENSE, "optimizer": {"name": name, "learning_rate": 0.01}})
+def test_every_optimizer_is_built(name):
+    network, *_ = compile_dense({"optimizer": {"name": name, "learning_rate": 0.25}})
+    assert (type(network.optimizer).__name__, float(network.optimizer.learning_rate)) == (name, 0.25)
 
 
 @pytest.mark.parametrize("name", keras_names.LOSSES)
-def test_every_loss_trains(name):
-    train_once({**DENSE, "loss": name})
+def test_every_loss_is_built(name):
+    network, *_ = compile_dense({"loss": name})
+    assert type(network.loss).__name__.lower() == name.replace("_", "")
 
 
 @pytest.mark.parametrize("name", keras_names.ACTIVATIONS)
 def test_every_activation_takes_its_arguments(name):
-    values = {
-        "alpha": 0.5,
-        "approximate": True,
-        "threshold": 0.1,
-        "negative_slope": 0.2,
-        "b": 4,
-        "max_value": 6.0,
-    }
-    arguments = {argument: values[argument] for argument in keras_names.ACTIVATIONS[name]}
+    arguments = {argument: ACTIVATION_ARGUMENTS[argument] for argument in keras_names.ACTIVATIONS[name]}
     layers = [{"units": 3, "activation": {"name": name, **arguments}}, {"units": 3, "activation": name}]
-    train_once({**DENSE, "dense": layers})
+    network, images, _ = compile_dense({"dense": layers})
+    assert np.isfinite(network(images)).all()
 
 
 @pytest.mark.parametrize("name", keras_names.INITIALIZERS)
-def test_every_initializer_builds(name):
-    train_once({**DENSE, "dense": [{"units": 3, "kernel_initializer": name}]})
+def test_every_initializer_is_built(name):
+    network, *_ = compile_dense({"dense": [{"units": 3, "kernel_initializer": name}]})
+    assert np.isfinite(network.get_weights()[0]).all()
 
 
-def train_once(block: dict) -> None:
-    block = DenseModel.model_validate(block)
-    network = networks.build(block, 10)
-    networks.compile_network(network, block, steps_per_epoch=1)
-    random = np.random.default_rng(0)
-    images, labels = random.random((8, 28, 28, 1), np.float32), np.eye(10, dtype=np.float32)[:8]
-    history = network.fit(images, labels, batch_size=8, verbose=0)
-    assert np.isfinite(history.history["loss"]).all()
+def test_a_network_takes_a_step():
+    network, images, labels = compile_dense({"optimizer": {"name": "SGD", "learning_rate": 0.1}, "dense": []})
+    before = network.get_weights()
+    network.run_eagerly = True
+    loss, accuracy = network.train_on_batch(images, labels)
+    answers = np.exp(images.reshape(8, -1) @ before[0])
+    answers /= answers.sum(axis=1, keepdims=True)
+    assert loss == pytest.approx(-np.log((answers * labels).sum(axis=1)).mean(), rel=1e-4)
+    assert accuracy == pytest.approx((answers.argmax(axis=1) == labels.argmax(axis=1)).mean())
+    np.testing.assert_allclose(network.get_weights()[1], 0.1 * (labels - answers).mean(axis=0), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -106,29 +103,34 @@ def train_once(block: dict) -> None:
 )
 def test_schedules_span_the_training(schedule, rates):
     optimizer = {"name": "SGD", "learning_rate": 1.0}
-    block = DenseModel.model_validate({**DENSE, "optimizer": optimizer, "schedule": schedule, "epochs": 4})
-    network = networks.build(block, 10)
-    networks.compile_network(network, block, steps_per_epoch=10)
+    config = DenseModel.model_validate({**DENSE, "optimizer": optimizer, "schedule": schedule, "epochs": 4})
+    network = networks.build_compiled(config, 10, steps_per_epoch=10)
     rate = network.optimizer._learning_rate
     assert {step: pytest.approx(float(rate(step)), abs=1e-6) for step in rates} == rates
 
 
 @pytest.mark.parametrize(
-    ("key", "named", "told"),
+    ("key", "named", "message"),
     [
         ("optimizer", {"name": "SGD", "momentum": 5}, "momentum"),
         ("kernel_initializer", {"name": "variance_scaling", "scale": -1.0}, "scale"),
     ],
 )
-def test_a_value_that_keras_refuses_is_told(key, named, told):
-    with pytest.raises(UserError, match=told):
-        train_once({**DENSE, key: named})
+def test_a_value_that_keras_refuses_is_reported(key, named, message):
+    with pytest.raises(UserError, match=message):
+        compile_dense({"dense": [{"units": 3}], key: named})
+
+
+def test_an_argument_that_an_activation_refuses_is_reported():
+    activation = KerasObject(name="relu", arguments={"slope": 1})
+    config = DenseModel.model_validate({**DENSE, "dense": [{"units": 3}]}).model_copy(update={"activation": activation})
+    with pytest.raises(UserError, match=r"params.yaml: Keras refuses relu with {'slope': 1}"):
+        networks.build_network(config, 10)
 
 
 def test_the_perceptron_learns_by_rosenblatts_rule():
-    block = PerceptronModel(family="perceptron", learning_rate=0.5, batch_size=1, epochs=1)
-    network = networks.build(block, 3)
-    networks.compile_network(network, block, steps_per_epoch=4)
+    config = PerceptronModel(family="perceptron", learning_rate=0.5, batch_size=1, epochs=1)
+    network = networks.build_compiled(config, 3, steps_per_epoch=4)
     random = np.random.default_rng(1)
     images = random.random((4, 28, 28, 1), np.float32)
     labels = np.eye(3, dtype=np.float32)[[0, 2, 1, 0]]
@@ -140,3 +142,51 @@ def test_the_perceptron_learns_by_rosenblatts_rule():
     network.fit(images, labels, batch_size=1, shuffle=False, verbose=0)
     np.testing.assert_allclose(network.get_weights()[0], weights, atol=1e-5)
     np.testing.assert_allclose(network.get_weights()[1], biases, atol=1e-5)
+
+
+def test_the_perceptron_gives_a_distribution_over_the_classes_once_it_is_published():
+    config = PerceptronModel(family="perceptron", learning_rate=0.5, batch_size=1, epochs=1)
+    network = networks.build_network(config, 3)
+    weights = np.random.default_rng(0).normal(size=(784, 3)).astype(np.float32)
+    network.set_weights([weights, np.ones(3)])
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 28, 28)).astype(np.float32)
+    scores = (pixels / 255).reshape(2, 784) @ weights
+    expected = np.exp(scores - scores.max(axis=1, keepdims=True))
+    answers = networks.take_pixels(network, config).predict(pixels, verbose=0)
+    np.testing.assert_allclose(answers, expected / expected.sum(axis=1, keepdims=True), atol=1e-4)
+
+
+def test_a_layer_is_normalised_before_its_activation_and_drops_after_it():
+    layer = {"units": 3, "batch_normalization": True, "dropout": 0.5, "activation": "tanh"}
+    config = DenseModel.model_validate({**DENSE, "dense": [layer, {"units": 2}], "activation": "elu"})
+    layers = networks.build_network(config, 10).layers[2:]
+    kinds = [type(item).__name__ for item in layers]
+    assert kinds == ["Dense", "BatchNormalization", "Activation", "Dropout", "Dense", "Activation", "Dense"]
+    assert [layers[0].use_bias, layers[4].use_bias] == [False, True]  # normalisation subtracts a bias again
+    assert [layers[2].activation.__name__, layers[5].activation.__name__] == ["tanh", "elu"]
+    assert (layers[1].momentum, layers[3].rate) == (0.9, 0.5)
+    assert layers[6].activation.__name__ == "softmax"
+
+
+def test_a_layers_own_initializer_goes_before_the_models():
+    layers = [{"units": 3}, {"units": 3, "kernel_initializer": "ones"}]
+    config = DenseModel.model_validate({**DENSE, "dense": layers, "kernel_initializer": "zeros"})
+    first, _, second, _, output, _ = networks.build_network(config, 10).get_weights()
+    assert (first.max(), second.min(), output.max()) == (0, 1, 0)
+    convolutions = [{"filters": 2, "kernel_initializer": "ones"}, {"filters": 2}]
+    config = CNNModel.model_validate(
+        {**DENSE, "family": "cnn", "convolutions": convolutions} | {"kernel_initializer": "zeros"}
+    )
+    first, _, second, *_ = networks.build_network(config, 10).get_weights()
+    assert (first.min(), second.max()) == (1, 0)
+
+
+def test_pooling_comes_before_the_activation():
+    config = CNNModel.model_validate({**DENSE, "family": "cnn", "convolutions": [{"filters": 2, "pool_size": 2}]})
+    kinds = [type(item).__name__ for item in networks.build_network(config, 10).layers]
+    assert kinds == ["InputLayer", "Conv2D", "MaxPooling2D", "Activation", "Flatten", "Dense"]
+
+
+def test_many_batches_run_between_two_returns_to_python():
+    network, *_ = compile_dense({})
+    assert network.steps_per_execution == 64

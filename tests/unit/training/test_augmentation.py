@@ -12,12 +12,12 @@ def dots(count: int) -> np.ndarray:
     return images
 
 
-def moved(images: np.ndarray, seed: tuple[int, int] = (1, 2), **how) -> np.ndarray:
-    return augment(tf.constant(images), tf.constant(seed, tf.int64), Augmentation(**how)).numpy()
+def move(images: np.ndarray, seed: tuple[int, int] = (1, 2), **reach) -> np.ndarray:
+    return augment(tf.constant(images), tf.constant(seed, tf.int64), Augmentation(**reach)).numpy()
 
 
 def test_a_translation_moves_whole_pixels_uniformly_within_its_reach():
-    images = moved(dots(2000), translation=2)
+    images = move(dots(2000), translation=2)
     assert set(np.unique(images)) == {0, 1}
     rows, columns = np.nonzero(images[..., 0])[1:]
     for places, centre in ((rows, 10), (columns, 17)):
@@ -27,7 +27,7 @@ def test_a_translation_moves_whole_pixels_uniformly_within_its_reach():
 
 
 def test_a_rotation_keeps_the_distance_from_the_centre():
-    rows, columns = centres(moved(dots(500), rotation=90))
+    rows, columns = centres(move(dots(500), rotation=90))
     distances = np.hypot(rows - 13.5, columns - 13.5)
     np.testing.assert_allclose(distances, np.hypot(3.5, 3.5), atol=0.3)
     angles = np.degrees(np.arctan2(13.5 - rows, columns - 13.5)) - 45
@@ -36,14 +36,14 @@ def test_a_rotation_keeps_the_distance_from_the_centre():
 
 
 def test_a_zoom_keeps_the_direction_from_the_centre():
-    rows, columns = centres(moved(dots(500), zoom=0.5))
+    rows, columns = centres(move(dots(500), zoom=0.5))
     np.testing.assert_allclose(13.5 - rows, columns - 13.5, atol=0.3)
     assert (columns - 13.5).min() < 3.5 * 0.6
     assert (columns - 13.5).max() > 3.5 * 1.4
 
 
 def test_the_seed_decides():
-    first, again, other = (moved(dots(50), seed, translation=2, rotation=10) for seed in ((1, 2), (1, 2), (3, 4)))
+    first, again, other = (move(dots(50), seed, translation=2, rotation=10) for seed in ((1, 2), (1, 2), (3, 4)))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -54,3 +54,14 @@ def centres(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mass = grey.sum(axis=(1, 2))
     grey, mass = grey[mass > 0.1], mass[mass > 0.1]
     return (grey.sum(axis=2) @ np.arange(28)) / mass, (grey.sum(axis=1) @ np.arange(28)) / mass
+
+
+def test_what_comes_in_from_outside_is_black():
+    images = move(np.ones((200, 28, 28, 1), np.float32), translation=2)
+    shifted = images[images.min(axis=(1, 2, 3)) == 0]
+    assert len(shifted) > 150
+    assert (shifted[:, 2:-2, 2:-2] == 1).all()
+
+
+def test_without_reach_nothing_moves():
+    np.testing.assert_array_equal(move(dots(5)), dots(5))

@@ -1,0 +1,154 @@
+"""Train one network from a seed: the same seed gives the same weights, in this process or in another."""
+
+import math
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+
+from pipeline.cli import UserError, silence_stderr
+from pipeline.config.model import Augmentation, ModelConfig, PerceptronModel
+from pipeline.data.arrays import FloatArray
+from pipeline.data.prepared import TrainingData
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+VALIDATION_BATCH_SIZE = 1000
+METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
+Epoch = dict[str, Any]
+"""What the receipt says of an epoch: its number, metrics, seconds, time of its end, and the machine's load."""
+
+
+class DivergedError(UserError):
+    """A training whose loss or weights are no longer numbers: to a sweep a bad point, not the end."""
+
+
+def ignore_epoch(epoch: Epoch) -> None:
+    """Do nothing with an epoch, where nobody watches the training."""
+
+
+def train_model(
+    name: str,
+    config: ModelConfig,
+    data: TrainingData,
+    seed: int,
+    on_epoch: Callable[[Epoch], None] = ignore_epoch,
+) -> "tuple[keras.Model, list[Epoch]]":
+    """Return a network trained from `seed` alone, as in a process of its own, and its epochs.
+
+    `on_epoch` gets each epoch at its end. Raise DivergedError, and UserError for a value that Keras refuses.
+    TensorFlow is imported here at the latest.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with silence_stderr():
+        import keras
+        import tensorflow as tf
+
+        from pipeline.training import networks
+
+    keras.backend.clear_session()  # or the names of layers would count on, and memory would grow
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    steps_per_epoch = math.ceil(len(data.train.images) / config.batch_size)
+    network = networks.build_compiled(config, data.classes, steps_per_epoch)
+    return network, fit(name, network, config, data, seed, on_epoch)
+
+
+def fit(
+    name: str,
+    network: "keras.Model",
+    config: ModelConfig,
+    data: TrainingData,
+    seed: int,
+    on_epoch: Callable[[Epoch], None] = ignore_epoch,
+) -> list[Epoch]:
+    """Train a compiled network as `config` says, with one line printed per epoch; return the epochs.
+
+    `on_epoch` gets each as soon as there is one. Raise DivergedError for a loss or weights that are not finite.
+    """
+    import keras
+
+    epochs: list[Epoch] = []
+    clock = time.perf_counter()
+    psutil.cpu_percent()  # starts the count
+
+    def end_epoch(index: int, logs: dict[str, float]) -> None:
+        nonlocal clock
+        seconds, clock = time.perf_counter() - clock, time.perf_counter()
+        metrics = {key: float(logs[key]) for key in METRICS}
+        require_finite(name, network, index + 1, metrics["loss"])
+        print(
+            f"{name}  epoch {index + 1}/{config.epochs}",
+            *(f"{key} {value:.4f}" for key, value in metrics.items()),
+            f"{seconds:.1f} s",
+            sep="  ",
+            flush=True,
+        )
+        finished = datetime.now(UTC).isoformat()
+        epoch = {"epoch": index + 1, "metrics": metrics, "seconds": seconds, "finished": finished}
+        epochs.append(epoch | {"system": measure_system_load()})
+        on_epoch(epochs[-1])
+
+    network.fit(
+        make_batches(data.train.images, data.train.one_hot, config, seed),
+        validation_data=(data.val.images, data.val.one_hot),
+        validation_batch_size=VALIDATION_BATCH_SIZE,
+        epochs=config.epochs,
+        shuffle=False,  # tf.data has done it
+        verbose=0,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)],
+    )
+    require_finite(name, network, config.epochs, epochs[-1]["metrics"]["loss"])  # Keras may have averaged the weights
+    return epochs
+
+
+def require_finite(name: str, network: "keras.Model", epoch: int, loss: float) -> None:
+    """Raise DivergedError if the loss or a weight isn't a finite number.
+
+    The loss alone may look like one, for Keras clips probabilities.
+    """
+    if not math.isfinite(loss) or not all(np.isfinite(weights).all() for weights in network.get_weights()):
+        raise DivergedError(
+            f"{name} diverged in epoch {epoch} (loss {loss:.4g}, weights or loss not finite): lower the learning_rate "
+            f"in models.{name}, or choose another loss or activation"
+        )
+
+
+def measure_system_load() -> dict[str, float]:
+    """Return CPU since the last call, in per cent, and memory in use, by the names of MLflow's own system metrics."""
+    memory = psutil.virtual_memory()
+    return {
+        "cpu_utilization_percentage": psutil.cpu_percent(),
+        "system_memory_usage_megabytes": round(memory.used / 1e6, 1),
+        "system_memory_usage_percentage": memory.percent,
+    }
+
+
+def make_batches(images: FloatArray, one_hot: FloatArray, config: ModelConfig, seed: int) -> "tf.data.Dataset":
+    """Return a tf.data set of (images, labels) batches, in each epoch shuffled and augmented differently, by the seed.
+
+    `images` is float32 [n, 28, 28, 1], `one_hot` float32 [n, classes].
+    """
+    import tensorflow as tf
+
+    from pipeline.training.augmentation import augment
+
+    all_images, all_labels = tf.constant(images), tf.constant(one_hot)
+    # fit(numpy, shuffle=True) repeats one permutation in every epoch once Keras is seeded; tf.data doesn't.
+    order = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed, reshuffle_each_iteration=True)
+    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
+    reach = Augmentation() if isinstance(config, PerceptronModel) else config.augmentation
+
+    def make_batch(indices: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        chosen = tf.gather(all_images, indices)
+        if reach != Augmentation():
+            chosen = augment(chosen, draw, reach)
+        return chosen, tf.gather(all_labels, indices)
+
+    return tf.data.Dataset.zip(order.batch(config.batch_size), seeds).map(make_batch).prefetch(2)

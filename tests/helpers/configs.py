@@ -1,0 +1,58 @@
+"""Small models' sections of params.yaml, and the published networks that they make."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.config.model import CNNModel, DenseModel, ModelConfig, PerceptronModel
+
+if TYPE_CHECKING:
+    import keras
+
+CNN = CNNModel.model_validate(
+    {
+        "family": "cnn",
+        "convolutions": [{"filters": 4, "kernel_size": 5, "pool_size": 2, "batch_normalization": True}, {"filters": 6}],
+        "dense": [{"units": 8, "dropout": 0.5}],
+        "optimizer": "Adam",
+        "batch_size": 1,
+        "epochs": 1,
+    }
+)
+PERCEPTRON = PerceptronModel(family="perceptron", learning_rate=1.0, batch_size=1, epochs=1)
+
+
+def build_published(config: ModelConfig) -> "keras.Model":
+    """Return the network, from raw pixels, with the weights that a new process would draw."""
+    import keras
+
+    from pipeline.training import networks
+
+    keras.backend.clear_session()  # as a new process: Keras counts the layers that it names
+    keras.utils.set_random_seed(3)
+    return networks.take_pixels(networks.build_network(config, 10), config)
+
+
+def random_pixels(count: int = 20) -> np.ndarray:
+    """Return raw images of noise, float32 [n, 28, 28]."""
+    return np.random.default_rng(0).integers(0, 256, (count, 28, 28)).astype(np.float32)
+
+
+ACTIVATION_ARGUMENTS = {
+    "alpha": 0.5,
+    "approximate": True,
+    "threshold": 0.1,
+    "negative_slope": 0.2,
+    "b": 4,
+    "max_value": 6.0,
+}
+DENSE = {"family": "dense", "optimizer": "Adam", "batch_size": 8, "epochs": 1}
+
+
+def compile_dense(section: dict[str, Any]) -> "tuple[keras.Model, np.ndarray, np.ndarray]":
+    """Return a compiled network of the family dense, with these keys, and a batch of 8 images and labels."""
+    from pipeline.training import networks
+
+    network = networks.build_compiled(DenseModel.model_validate(DENSE | section), 10, steps_per_epoch=1)
+    random = np.random.default_rng(0)
+    return network, random.random((8, 28, 28, 1), np.float32), np.eye(10, dtype=np.float32)[:8]

@@ -1,0 +1,31 @@
+import numpy as np
+
+from pipeline.training.calibration import CALIBRATION_IMAGES, draw_calibration_pixels
+
+
+def draw(count: int, seed: int, **options: int) -> list[int]:
+    """Return the numbers of the images that are drawn, of `count` whose first pixel is their number."""
+    images = np.zeros((count, 28, 28, 1), np.float32)
+    images[:, 0, 0, 0] = np.arange(count) / np.float32(255)
+    return draw_calibration_pixels(images, seed, **options)[:, 0, 0].astype(int).tolist()
+
+
+def test_of_few_images_all_are_drawn_in_their_order():
+    assert draw(95, seed=0) == list(range(95))
+
+
+def test_no_image_is_drawn_twice():
+    drawn = draw(200, seed=0, number=10)
+    assert len(set(drawn)) == 10
+    assert drawn == sorted(drawn)
+
+
+def test_the_seed_decides():
+    assert draw(200, seed=0, number=10) == draw(200, seed=0, number=10) != draw(200, seed=1, number=10)
+
+
+def test_raw_pixels_are_returned():
+    pixels = draw_calibration_pixels(np.full((400, 28, 28, 1), 1, np.float32), seed=0)
+    assert pixels.shape == (CALIBRATION_IMAGES, 28, 28)
+    assert pixels.dtype == np.float32
+    assert (pixels == 255).all()

@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+from tensorflow.python.framework.config import is_op_determinism_enabled
+
+from pipeline.config.model import Augmentation, DenseModel, ExponentialDecay, KerasObject, PerceptronModel
+from pipeline.data.prepared import TrainingData, load_training_data
+from pipeline.training import fit, networks
+from pipeline.training.fit import DivergedError, make_batches, require_finite, train_model
+from tests.helpers.datasets import write_numbered_data
+
+CONFIG = DenseModel.model_validate(
+    {"family": "dense", "dense": [{"units": 4}], "optimizer": "SGD", "batch_size": 10, "epochs": 2}
+)
+
+
+@pytest.fixture
+def data(tmp_path) -> TrainingData:
+    """A prepared data set whose images differ in their first pixel."""
+    write_numbered_data(tmp_path, train=95, val=20)
+    return load_training_data(tmp_path)
+
+
+def draw_epoch(batches) -> list[int]:
+    return [int(value) for images, _ in batches for value in images.numpy()[:, 0, 0, 0]]
+
+
+def batches_of(data: TrainingData, seed: int, config=CONFIG):
+    return make_batches(data.train.images, data.train.one_hot, config, seed)
+
+
+def test_each_epoch_has_every_image_once_in_an_order_of_its_own(data):
+    batches = batches_of(data, seed=0)
+    first, second = draw_epoch(batches), draw_epoch(batches)
+    assert sorted(first) == sorted(second) == list(range(95))
+    assert first != second
+    assert first != sorted(first)
+
+
+def test_batches_are_as_large_as_the_parameters_say_and_keep_each_image_with_its_label(data):
+    batches = list(batches_of(data, seed=0))
+    assert [len(images) for images, _ in batches] == [10] * 9 + [5]
+    for images, labels in batches:
+        np.testing.assert_array_equal(labels, np.eye(10)[images.numpy()[:, 0, 0, 0].astype(int) % 10])
+
+
+def test_the_order_repeats_with_the_seed(data):
+    runs = [[draw_epoch(b), draw_epoch(b)] for seed in (0, 0, 1) for b in [batches_of(data, seed)]]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_the_perceptron_sees_the_images_as_they_are(data):
+    config = PerceptronModel(family="perceptron", learning_rate=1.0, batch_size=95, epochs=1)
+    ((images, _),) = batches_of(data, seed=0, config=config)
+    order = images.numpy()[:, 0, 0, 0].astype(int)
+    np.testing.assert_array_equal(images, data.train.images[order])
+
+
+def test_augmentation_differs_in_each_epoch_and_repeats_with_the_seed(data):
+    config = CONFIG.model_copy(update={"augmentation": Augmentation(translation=2)})
+    images = np.repeat(data.train.images[50:51], 95, axis=0)  # so that only the augmentation tells two epochs apart
+
+    def draw_epochs(seed: int) -> list[np.ndarray]:
+        batches = make_batches(images, data.train.one_hot, config, seed)
+        return [np.concatenate([batch.numpy() for batch, _ in batches]) for _ in range(2)]
+
+    first, second = draw_epochs(0)
+    assert (first != second).any()
+    np.testing.assert_array_equal(draw_epochs(0), [first, second])
+
+
+def test_every_epoch_is_reported_with_the_validation_accuracy(data, capsys):
+    seen = []
+    network, epochs = train_model("some", CONFIG, data, 0, seen.append)
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2]
+    assert seen == epochs
+    for epoch in epochs:
+        assert list(epoch) == ["epoch", "metrics", "seconds", "finished", "system"]
+        assert list(epoch["metrics"]) == ["loss", "accuracy", "val_loss", "val_accuracy"]
+        assert 0 < epoch["seconds"] < 60
+    assert epochs[0]["finished"] < epochs[1]["finished"]
+    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    assert [line[:2] for line in lines] == [["some", "epoch 1/2"], ["some", "epoch 2/2"]]
+    metrics = epochs[1]["metrics"]
+    assert lines[1][2:6] == [f"{key} {value:.4f}" for key, value in metrics.items()]
+    assert lines[1][6] == f"{epochs[1]['seconds']:.1f} s"
+    right = (network.predict(data.val.images, verbose=0).argmax(axis=1) == data.val.labels).mean()
+    assert metrics["val_accuracy"] == pytest.approx(right)
+
+
+def test_a_training_begins_from_its_seed_alone(data, monkeypatch):
+    monkeypatch.setattr(fit, "fit", lambda name, network, *arguments: [layer.name for layer in network.layers])
+    runs = [train_model("some", CONFIG, data, seed) for seed in (0, 1, 0)]
+    weights = [network.get_weights()[0] for network, _ in runs]
+    np.testing.assert_array_equal(weights[0], weights[2])
+    assert (weights[0] != weights[1]).any()
+    assert runs[0][1] == runs[1][1]  # Keras counts the layers that it names
+    assert is_op_determinism_enabled()
+
+
+def test_the_schedule_spans_the_steps_of_an_epoch(data, monkeypatch):
+    monkeypatch.setattr(fit, "fit", lambda name, network, *arguments: network.optimizer._learning_rate.decay_steps)
+    schedule = ExponentialDecay(name="exponential_decay", decay_rate=0.5)
+    _, steps = train_model("some", CONFIG.model_copy(update={"schedule": schedule}), data, 0)
+    assert steps == 10  # of 95 images, 10 at a time
+
+
+def test_a_learning_rate_that_is_far_too_large_fails(data):
+    rate = KerasObject(name="SGD", arguments={"learning_rate": 1e38})
+    wild = CONFIG.model_copy(update={"dense": (), "optimizer": rate})
+    with pytest.raises(DivergedError, match=r"some diverged in epoch \d.*learning_rate in models.some"):
+        fit.fit("some", networks.build_compiled(wild, 10, 10), wild, data, seed=0)
+
+
+def test_weights_that_are_lost_behind_a_finite_loss_fail(data):
+    images = np.array(data.train.images)
+    images[3] = np.nan
+    broken = TrainingData(type(data.train)(images, data.train.one_hot, data.train.index), data.val)
+    with pytest.raises(DivergedError, match="some diverged in epoch 1"):
+        fit.fit("some", networks.build_compiled(CONFIG, 10, 10), CONFIG, broken, seed=0)
+
+
+class Network:
+    """A network with these weights."""
+
+    def __init__(self, *weights: float):
+        self.get_weights = lambda: [np.zeros(3), np.array(weights)]
+
+
+@pytest.mark.parametrize(("weight", "loss"), [(np.nan, 1.0), (np.inf, 1.0), (0.0, np.nan), (0.0, np.inf)])
+def test_what_is_not_finite_is_refused(weight, loss):
+    require_finite("some", Network(1.0, 0.0), 3, 0.5)
+    with pytest.raises(DivergedError, match=r"some diverged in epoch 3 .*models.some"):
+        require_finite("some", Network(1.0, weight), 3, loss)
+
+
+def test_the_load_of_the_machine_is_measured_by_mlflows_names():
+    load = fit.measure_system_load()
+    assert set(load) == {
+        "cpu_utilization_percentage", "system_memory_usage_megabytes", "system_memory_usage_percentage",
+    }  # fmt: skip
+    assert 0 < load["system_memory_usage_percentage"] < 100
+    assert 100 < load["system_memory_usage_megabytes"] < 1e8

@@ -1,0 +1,94 @@
+import platform
+import subprocess
+from importlib.metadata import version
+
+import pytest
+
+from pipeline.files import sha256_of
+from pipeline.training import provenance
+from pipeline.training.provenance import read_git_state
+
+
+@pytest.fixture
+def git(tmp_path):
+    """Run git in a new repository with one committed file, `code.py`."""
+    identity = ("-c", "user.name=test", "-c", "user.email=test")
+
+    def run(*arguments: str, **options) -> str:
+        command = ("git", *identity, *arguments)
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True, **options).stdout
+
+    run("init", "--quiet")
+    (tmp_path / "code.py").write_text("one\ntwo\n")
+    run("add", "code.py")
+    run("commit", "--quiet", "--message", "First")
+    return run
+
+
+def test_a_commit_without_changes_is_clean(git, tmp_path):
+    (tmp_path / "dvc.lock").write_text("what a run writes")
+    git("add", "dvc.lock")
+    assert read_git_state(tmp_path) == {"commit": git("rev-parse", "HEAD").strip(), "dirty": False, "diff": None}
+
+
+def test_the_diff_makes_the_changed_files_again(git, tmp_path):
+    contents = {"code.py": b"one\n\xc3\xa9 2\n", "new.bin": bytes(range(256))}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    git("add", "new.bin")
+    git("config", "color.ui", "always")
+    state = read_git_state(tmp_path)
+    assert state["dirty"] is True
+    git("reset", "--hard", "--quiet")
+    git("apply", input=state["diff"])
+    assert {name: (tmp_path / name).read_bytes() for name in contents} == contents
+
+
+def test_a_large_diff_is_cut_off(git, tmp_path):
+    (tmp_path / "code.py").write_text("x" * 500)
+    diff = read_git_state(tmp_path, max_characters=100)["diff"]
+    assert diff.startswith("diff --git a/code.py b/code.py\n")
+    assert "[cut off: " in diff
+    assert len(diff) < 150
+
+
+def test_without_git_nothing_is_claimed(tmp_path):
+    assert read_git_state(tmp_path) == {"commit": None, "dirty": None, "diff": None}
+
+
+def test_a_diff_of_the_largest_size_is_kept_whole(git, tmp_path):
+    (tmp_path / "code.py").write_text("three\n")
+    diff = read_git_state(tmp_path)["diff"]
+    assert read_git_state(tmp_path, max_characters=len(diff))["diff"] == diff
+    assert "[cut off: " in read_git_state(tmp_path, max_characters=len(diff) - 1)["diff"]
+
+
+def test_the_code_is_what_this_process_has_imported_of_the_pipeline():
+    found = provenance.hash_code()
+    root = provenance.PIPELINE.parent
+    assert found["pipeline/training/provenance.py"] == sha256_of(root / "pipeline/training/provenance.py")
+    assert "pipeline/files.py" in found
+    assert "pipeline/config/__init__.py" not in found  # empty
+    assert all(path.startswith("pipeline/") for path in found)
+    assert list(found) == sorted(found, key=lambda path: path.split("/"))
+
+
+def test_the_receipt_records_files_packages_machine_and_stage(tmp_path, monkeypatch):
+    (tmp_path / "further_seeds").mkdir()
+    (tmp_path / "further_seeds" / "1.onnx").write_bytes(b"one")
+    (tmp_path / "model.onnx").write_bytes(b"model")
+    monkeypatch.setenv("DVC_STAGE", "train@some")
+    monkeypatch.setenv("DVC_EXP_NAME", "bold-name")
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc")
+    found = provenance.collect_provenance(tmp_path)
+    assert list(found) == [
+        "files_sha256", "code_sha256", "lock_sha256", "packages", "machine", "git", "dvc",
+    ]  # fmt: skip
+    assert found["files_sha256"] == {
+        name: sha256_of(tmp_path / name) for name in ("further_seeds/1.onnx", "model.onnx")
+    }
+    assert found["lock_sha256"] == sha256_of(provenance.PIPELINE.parent / "requirements.lock")
+    assert found["packages"]["python"] == platform.python_version()
+    assert found["packages"]["keras"] == version("keras")
+    assert found["machine"]["system"] == platform.platform()
+    assert found["dvc"] == {"stage": "train@some", "experiment": "bold-name", "baseline": "abc"}
