@@ -31,7 +31,7 @@ def test_parameters_cannot_be_changed_after_loading():
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "messages"),
     [
         ("seed: 0", "seed: '0'", ["seed", "valid integer", "'0'"]),
         ("seed: 0", "sede: 0", ["unknown key 'sede'", "did you mean 'seed'"]),
@@ -68,21 +68,21 @@ def test_parameters_cannot_be_changed_after_loading():
         ("  perceptron:", "  per.ceptron:", ["models.per.ceptron", "pattern"]),
     ],
 )
-def test_a_fault_is_named_with_what_is_allowed(tmp_path, old, new, told):
+def test_a_fault_is_named_with_what_is_allowed(tmp_path, old, new, messages):
     assert old in PARAMS
     with pytest.raises(UserError) as problem:
         load_text(tmp_path, PARAMS.replace(old, new, 1))
-    for part in told:
+    for part in messages:
         assert part in str(problem.value)
 
 
-def test_all_faults_are_told_at_once(tmp_path):
+def test_all_faults_are_reported_at_once(tmp_path):
     with pytest.raises(UserError) as problem:
         load_text(tmp_path, PARAMS.replace("epochs: 5", "epochs: 0").replace("seed: 0", "seed: -1"))
     assert len(str(problem.value).splitlines()) == 3
 
 
-def test_every_repeat_has_a_seed(tmp_path):
+def test_every_training_has_a_seed(tmp_path):
     last = PARAMS.replace("seed: 0", f"seed: {2**32 - 2}")
     assert load_text(tmp_path, last.replace("seeds_per_model: 1", "seeds_per_model: 2")).seeds_per_model == 2
     with pytest.raises(UserError, match=r"seeds_per_model: .*at most 2 fit"):

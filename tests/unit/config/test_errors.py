@@ -1,0 +1,63 @@
+import pytest
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from pipeline.config.errors import explain
+from pipeline.config.model import Model
+from pipeline.config.promotion import Promotion
+
+DENSE = {"family": "dense", "optimizer": "SGD", "batch_size": 1, "epochs": 1}
+
+
+class Models(BaseModel):
+    models: dict[str, Model]
+
+
+def explain_model(section: dict) -> list[str]:
+    with pytest.raises(ValidationError) as error:
+        Models.model_validate({"models": {"some": section}})
+    return explain(error.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        (DENSE | {"epochs": 0}, "models.some.epochs: Input should be greater than 0, not 0"),
+        (DENSE | {"epochs": "5"}, "models.some.epochs: Input should be a valid integer, not '5'"),
+        ({"family": "dense"}, "models.some.batch_size: this key is missing"),
+        ({"epochs": 1}, "models.some: the key family is missing; have: perceptron, dense, cnn"),
+        ({"family": "cnnn"}, "models.some: unknown family 'cnnn'; have: perceptron, dense, cnn"),
+        (
+            DENSE | {"schedule": {"name": "cosine"}},
+            "models.some.schedule: unknown name 'cosine'; have: cosine_decay, exponential_decay",
+        ),
+        (
+            DENSE | {"schedule": {"name": "cosine_decay", "warmup": 2.0}},
+            "models.some.schedule.warmup: Input should be less than 1, not 2.0",
+        ),
+        (DENSE | {"dense": 3}, "models.some.dense: Input should be a list, not 3"),
+        (DENSE | {"dense": {"units": 3}}, "models.some.dense: Input should be a list"),
+    ],
+)
+def test_a_fault_is_named_as_it_is_written(section, line):
+    assert line in [found.replace("valid list", "list") for found in explain_model(section)]
+
+
+def test_a_message_of_our_own_has_no_prefix():
+    (line,) = explain_model(DENSE | {"optimizer": 3})
+    assert line.startswith("models.some.optimizer: write a name or {name: …, argument: value}; names: Adadelta")
+
+
+def test_a_key_that_breaks_a_pattern_is_shown_without_pydantics_mark():
+    adapter = TypeAdapter(dict[int, int])
+    with pytest.raises(ValidationError) as error:
+        adapter.validate_python({"x": 1})
+    (line,) = explain(error.value)
+    assert line.startswith("x: ")
+
+
+def test_a_fault_of_the_whole_has_no_place():
+    with pytest.raises(ValidationError) as error:
+        Promotion.model_validate(3)
+    (line,) = explain(error.value)
+    assert line.startswith("Input should be")
+    assert line.endswith("not 3")

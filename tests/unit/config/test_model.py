@@ -1,0 +1,119 @@
+import pytest
+from pydantic import ValidationError
+
+from pipeline.config.model import CNNModel, Dense, DenseModel, KerasObject
+
+DENSE = {"family": "dense", "optimizer": "SGD", "batch_size": 1, "epochs": 1}
+
+
+@pytest.mark.parametrize(
+    ("written", "name", "arguments"),
+    [
+        ("Adam", "Adam", {}),
+        ("adam", "Adam", {}),
+        ({"name": "RMSPROP", "rho": 0.8}, "RMSprop", {"rho": 0.8}),
+        (KerasObject(name="SGD"), "SGD", {}),
+    ],
+)
+def test_a_keras_object_is_a_name_or_a_mapping(written, name, arguments):
+    optimizer = DenseModel.model_validate(DENSE | {"optimizer": written}).optimizer
+    assert (optimizer.name, optimizer.arguments) == (name, arguments)
+
+
+@pytest.mark.parametrize("written", ["he_normal", "HeNormal", "HE_NORMAL"])
+def test_spellings_of_one_name_are_one_object(written):
+    assert DenseModel.model_validate(DENSE | {"kernel_initializer": written}).kernel_initializer.name == "he_normal"
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        (3, "write a name or {name: …, argument: value}; names: Adadelta"),
+        ({"rho": 1}, "write a name"),
+        ({"name": 3}, "write a name"),
+        ("Adamm", "unknown optimizer 'Adamm' (did you mean 'Adam'?)"),
+        ({"name": "Adam", "rho": 1}, "unknown argument of Adam 'rho'"),
+        ({"name": "Adam", "beta_1": "x"}, "beta_1 of Adam is 'x'; write a number"),
+    ],
+)
+def test_other_objects_are_refused(written, message):
+    with pytest.raises(ValidationError) as error:
+        DenseModel.model_validate(DENSE | {"optimizer": written})
+    assert message in str(error.value)
+
+
+def test_what_a_section_leaves_out():
+    config = DenseModel.model_validate(DENSE)
+    assert (config.activation.name, config.kernel_initializer.name) == ("relu", "glorot_uniform")
+    assert (config.loss.name, config.schedule, config.dense) == ("categorical_crossentropy", None, ())
+    assert config.augmentation.model_dump() == {"translation": 0, "rotation": 0.0, "zoom": 0.0}
+    layer = Dense(units=3)
+    assert (layer.activation, layer.batch_normalization, layer.dropout) == (None, False, 0.0)
+
+
+def make_cnn(*convolutions: dict) -> CNNModel:
+    layers = [{"filters": 1} | convolution for convolution in convolutions]
+    return CNNModel.model_validate(DENSE | {"family": "cnn", "convolutions": layers})
+
+
+@pytest.mark.parametrize(
+    "convolutions",
+    [
+        [{"kernel_size": 28}],
+        [{"kernel_size": 27, "pool_size": 2}],
+        [{"kernel_size": 29, "padding": "same"}],
+        [{"kernel_size": 1, "strides": 28}],
+        [{"padding": "same", "strides": 3, "pool_size": 10}],  # 28 → 10 → 1
+        [{}, {}, {"pool_size": 22}],
+    ],
+)
+def test_convolutions_may_leave_one_pixel(convolutions):
+    make_cnn(*convolutions)
+
+
+@pytest.mark.parametrize(
+    ("convolutions", "message"),
+    [
+        ([{"kernel_size": 29}], "convolutions.0 leaves nothing of its 28×28 input: use a smaller kernel_size"),
+        ([{"kernel_size": 27, "pool_size": 3}], "convolutions.0 leaves nothing of its 28×28"),
+        ([{"padding": "same", "strides": 3, "pool_size": 11}], "convolutions.0 leaves nothing of its 28×28"),
+        ([{}, {}, {"pool_size": 23}], "convolutions.2 leaves nothing of its 24×24"),
+        ([{"pool_size": 2}, {"kernel_size": 14}], "convolutions.1 leaves nothing of its 13×13"),
+    ],
+)
+def test_convolutions_that_leave_nothing_are_refused(convolutions, message):
+    with pytest.raises(ValidationError) as error:
+        make_cnn(*convolutions)
+    assert message in str(error.value)
+
+
+def test_a_cnn_has_a_convolution():
+    with pytest.raises(ValidationError, match="at least 1 item"):
+        make_cnn()
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"epochs": 0}, {"batch_size": 0}, {"dense": [{"units": 0}]}, {"dense": [{"units": 1, "dropout": 1.0}]},
+        {"augmentation": {"translation": -1}}, {"augmentation": {"rotation": 181.0}}, {"augmentation": {"zoom": 1.0}},
+        {"schedule": {"name": "exponential_decay", "decay_rate": 0.0}},
+        {"schedule": {"name": "exponential_decay", "decay_rate": 1.1}},
+        {"schedule": {"name": "cosine_decay", "alpha": 1.0}},
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range_are_refused(section):
+    with pytest.raises(ValidationError):
+        DenseModel.model_validate(DENSE | section)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"augmentation": {"rotation": 180.0}},
+        {"schedule": {"name": "exponential_decay", "decay_rate": 1.0}},
+        {"dense": [{"units": 1, "dropout": 0.0}]},
+    ],
+)
+def test_the_ends_of_ranges_are_allowed(section):
+    DenseModel.model_validate(DENSE | section)
