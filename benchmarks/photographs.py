@@ -15,7 +15,9 @@ import numpy as np
 from PIL import Image
 
 from pipeline.data.pixels import denormalise
-from pipeline.evaluate import MODELS, load_split, open_model, predict
+from pipeline.data.prepared import load_split
+from pipeline.inference import open_onnx, predict_onnx
+from pipeline.paths import Workspace
 from serving.images import ImageError, decode, to_mnist
 
 Random = np.random.Generator
@@ -91,13 +93,13 @@ VARIANTS: dict[str, Callable[[np.ndarray, Random], bytes]] = {
 
 def main(model: str = "cnn_fast", images: str = "1000") -> None:
     """Print a line for each variant: accuracy, number of images, how many seemed blank, milliseconds per image."""
-    session = open_model(MODELS / model / "model.onnx")
-    normalised, labels, index = load_split("test")
-    first = np.argsort(index)[: int(images)]
-    digits, labels = denormalise(normalised[first]).astype(np.uint8), labels[first]
+    session = open_onnx(Workspace().model(model) / "model.onnx")
+    split = load_split(Workspace().prepared, "test")
+    first = np.argsort(split.index)[: int(images)]
+    digits, labels = denormalise(split.images[first]).astype(np.uint8), split.labels[first]
 
     def report(variant: str, pixels: np.ndarray, unread: int = 0, seconds: float = 0) -> None:
-        right = (predict(session, pixels.astype(np.float32)).argmax(axis=1) == labels).mean()
+        right = (predict_onnx(session, pixels.astype(np.float32)).argmax(axis=1) == labels).mean()
         cost = f"{seconds / len(labels) * 1000:5.1f} ms per image"
         print(f"{variant:<20} {right:7.2%}  n = {len(labels)}, {unread} taken for blank, {cost}", flush=True)
 

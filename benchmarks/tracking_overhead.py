@@ -17,22 +17,23 @@ from typing import Any
 import psutil
 
 from pipeline.config.params import load
-from pipeline.files import read_json
+from pipeline.data.prepared import load_training_data
+from pipeline.paths import Workspace
 from pipeline.tracking.live import LiveRun
-from pipeline.train import PREPARED, trained
+from pipeline.training.fit import train_model
 
 
 def main(model: str = "dense_512", pairs: str = "10") -> None:
     """Print a line for each pair, and the medians."""
-    params, dataset = load(), read_json(PREPARED / "dataset.json")
+    params, data = load(), load_training_data(Workspace().prepared)
     block = params.model(model)
-    made_of = {"model": model, "dataset": "benchmark", "data_sha256": "", "seed": params.seed, "repeats": 1}
+    made_of = {"model": model, "dataset": "benchmark", "data_sha256": "", "seed": params.seed, "seeds_per_model": 1}
     made_of["parameters"] = block.model_dump(mode="json")
 
     def fit(on_epoch: Callable[[dict[str, Any]], None] = lambda entry: None) -> tuple[float, float]:
         """Return the seconds of `fit`, and this process's CPU seconds over them."""
         before = cpu_seconds(psutil.Process())
-        _, epochs = trained(model, block, dataset["classes"], params.seed, on_epoch)
+        _, epochs = train_model(model, block, data, params.seed, on_epoch)
         return sum(epoch["seconds"] for epoch in epochs), cpu_seconds(psutil.Process()) - before
 
     def logged_fit() -> tuple[float, float]:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from pipeline.evaluation import metrics
+from pipeline.evaluation.metrics import choose_golden_images
 from tests.helpers.networks import write_onnx
 from tests.helpers.project import SOURCE
 
@@ -20,7 +20,7 @@ def write_artifacts(folder: Path) -> dict[str, Path]:
     images = np.zeros((10, 28, 28), np.float32)
     images[np.arange(10), 0, np.arange(10)] = 255
     session = onnxruntime.InferenceSession(files["onnx"])
-    golden = metrics.golden(images, np.arange(10), session.run(None, {"pixels": images})[0])
+    golden = choose_golden_images(images, np.arange(10), session.run(None, {"pixels": images})[0])
     files["golden"].write_text(json.dumps(golden))
     return files
 
