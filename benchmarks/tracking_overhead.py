@@ -26,7 +26,7 @@ def main(model: str = "dense_512", pairs: str = "10") -> None:
     """Print a line for each pair, and the medians."""
     params, dataset = load(), read_json(PREPARED / "dataset.json")
     block = params.model(model)
-    made_of = {"model": model, "dataset": "benchmark", "data_sha256": "", "seed": params.seed, "repeats": 1}
+    made_of = {"model": model, "dataset": "benchmark", "data_sha256": "", "seed": params.seed, "seeds_per_model": 1}
     made_of["parameters"] = block.model_dump(mode="json")
 
     def fit(on_epoch: Callable[[dict[str, Any]], None] = lambda entry: None) -> tuple[float, float]:

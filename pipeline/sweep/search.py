@@ -20,10 +20,10 @@ from pipeline.cli import UserError, run
 from pipeline.config import params as parameters
 from pipeline.config.params import Params
 from pipeline.files import read_json, sha256_of
+from pipeline.paths import project_root
 from pipeline.sweep import mlflow_view as sweep_runs
 from pipeline.sweep import space
 from pipeline.sweep.mlflow_view import Mirror, tolerant
-from pipeline.tracking import store as tracking
 
 STARTUP = 5  # trials at random before Optuna's sampler and pruner judge by them; its default of 10 is a whole sweep
 FIRST_PRUNED_EPOCH = 2  # the first epoch says more about the learning rate's warm-up than about the result
@@ -46,7 +46,7 @@ def main() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of networks that are built in a loop
     try:
         # One sweep at a time, so that a trial that is marked as running when we start has nobody who runs it.
-        with FileLock(tracking.root() / "sweep.db.lock", blocking=False):
+        with FileLock(project_root() / "sweep.db.lock", blocking=False):
             sweep(content, params, dataset["classes"])
     except Timeout:
         raise UserError("another sweep is running in this project: wait for it, or end it") from None
@@ -100,7 +100,7 @@ def interruptions() -> list[int]:
 
 def open_study(content: dict, params: Params, mirror: Mirror) -> optuna.Study:
     """This search's study in sweep.db, made if it is missing, after closing what killed sweeps left running."""
-    storage = optuna.storages.RDBStorage(f"sqlite:///{tracking.root() / 'sweep.db'}")
+    storage = optuna.storages.RDBStorage(f"sqlite:///{project_root() / 'sweep.db'}")
     for other in optuna.get_all_study_names(storage):
         left = optuna.load_study(study_name=other, storage=storage)
         if close_dead_trials(left):

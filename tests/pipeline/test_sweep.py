@@ -19,7 +19,6 @@ from pipeline.cli import UserError
 from pipeline.config import params as parameters
 from pipeline.sweep import search as sweep
 from pipeline.sweep import space
-from pipeline.tracking import store as tracking
 from tests.helpers.project import SOURCE, copy_project
 
 COMMAND = ("python", "-m", "pipeline.sweep")
@@ -389,7 +388,7 @@ def alone(monkeypatch, tmp_path):
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     (tmp_path / "dataset.json").write_text("{}")
     monkeypatch.setattr(train, "PREPARED", tmp_path)
-    monkeypatch.setattr(tracking, "root", lambda: tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setattr(sweep.sweep_runs, "mirror", lambda study, status: None)
     yield
     for number, handler in handlers.items():

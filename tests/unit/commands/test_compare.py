@@ -16,7 +16,7 @@ TEST_IMAGES, VAL_IMAGES = 200, 100
 def reports(tmp_path, monkeypatch):
     """Three models: the champion cnn_fast, cnn_2m that is hardly worse, and dense_10 that is much worse."""
     models = "presets: [dense_10, cnn_2m, cnn_fast]"
-    given = next(line for line in PARAMS.splitlines() if line.startswith("compare:"))
+    given = next(line for line in PARAMS.splitlines() if line.startswith("presets:"))
     (tmp_path / "params.yaml").write_text(PARAMS.replace(given, models))
     monkeypatch.chdir(tmp_path)
     write_model("dense_10", parameters=7_960, val_wrong=range(30), test_wrong=range(20))

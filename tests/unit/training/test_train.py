@@ -7,7 +7,7 @@ import pytest
 from pipeline import train
 from pipeline.cli import UserError
 from pipeline.config.model import Augmentation, DenseModel, Named
-from pipeline.tracking import trained_model as content
+from pipeline.tracking import trained_model
 from pipeline.training import networks
 
 BLOCK = DenseModel.model_validate(
@@ -132,9 +132,9 @@ def test_repeats_add_seeds_and_change_nothing_else(prepared, monkeypatch, capsys
     assert json.loads(repeated["further_seeds/seeds.json"]) == {"further_seeds": [1, 2]}
     assert "tiny  again, with seed 2" in capsys.readouterr().out
 
-    receipt = content.checked_receipt(Path("models/tiny"))
+    receipt = trained_model.read_receipt(Path("models/tiny"))
     assert (receipt["seed"], receipt["seeds_per_model"], len(receipt["epochs"])) == (0, 3, 2)
     assert set(receipt["files_sha256"]) == set(repeated) - {"receipt.json"}
     Path("models/tiny/repeats/2.onnx").write_bytes(b"another")
     with pytest.raises(UserError, match=r"models/tiny/repeats/2.onnx is not the file that train@tiny wrote"):
-        content.checked_receipt(Path("models/tiny"))
+        trained_model.read_receipt(Path("models/tiny"))
