@@ -108,7 +108,7 @@ def check_workspace(receipt: Mapping[str, Any], workspace: Workspace = Workspace
     digest = sha256_of(network) if network.exists() else None
     # Its own receipt distinguishes another experiment's model from a damaged one.
     own_digest = read_description(own_receipt).get("files_sha256", {}).get("model.onnx")
-    if digest != recorded["model.onnx"] and digest == own_digest:
+    if digest and digest == own_digest != recorded["model.onnx"]:
         yield Check(
             ELSEWHERE,
             f"{folder} holds another experiment's model, onnx sha256 {digest}; {explain_restore(receipt)}",
