@@ -13,6 +13,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from pipeline.tracking.live import LiveRun
+from pipeline.tracking.processes import close_dead_runs, identify_process
+from pipeline.tracking.store import Store
 
 INPUTS = {
     "model": "some",
@@ -76,7 +78,7 @@ def test_epochs_appear_while_training_runs_and_the_run_finishes(store):
 
 
 @pytest.mark.parametrize(("raised", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")])
-def test_an_exception_and_an_interrupt_are_told_apart(store, raised, status):
+def test_an_exception_and_an_interrupt_end_the_run_differently(store, raised, status):
     def train() -> None:
         with LiveRun(INPUTS):
             eventually(lambda: runs(store))
@@ -101,9 +103,6 @@ def test_a_training_that_is_killed_leaves_no_run_running(store):
 def test_runs_that_a_dead_process_left_are_closed_by_the_next(store):
     client = MlflowClient(store)
     experiment = client.get_experiment_by_name("digits").experiment_id
-    from pipeline.tracking.processes import close_dead_runs, identify_process
-    from pipeline.tracking.store import Store
-
     host, _, _ = identify_process().partition(" ")
     dead = subprocess.Popen(["true"])
     dead.wait()

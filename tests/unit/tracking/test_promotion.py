@@ -5,8 +5,10 @@ import threading
 
 import pytest
 
+from pipeline.tracking import promotion
 from pipeline.tracking.journal import read_events
 from pipeline.tracking.store import lock_registry
+from tests.helpers.candidates import POLICY
 
 
 def test_worse_equal_and_better_stay_stay_and_move_each_with_its_reason(registry):
@@ -85,3 +87,59 @@ def test_two_promoters_at_once_take_turns(registry):
         thread.join(30)
     assert max(most) == 1
     assert registry.aliases == {"champion": "3", "previous": "1"}
+
+
+def test_of_equally_accurate_versions_the_older_is_promoted(registry):
+    registry.promote("equal", "bad")
+    assert registry.aliases == {"champion": "1"}
+
+
+def test_a_decision_is_recorded_with_version_champion_and_policy(registry):
+    record = registry.promote("bad")["1"]
+    assert record == {
+        "version": "1", "content_key": "bad", "against": None, "policy": POLICY.model_dump(), "promote": True,
+        "reasons": ["there is no champion; validation accuracy 0.9500"],
+    }  # fmt: skip
+    assert json.loads(registry.versions["1"].tags["promotion"]) == record
+    (event,) = read_events()
+    del event["time"]
+    assert event == {"event": "decided", "name": "digits", "model": "bad", **record}
+
+
+def test_another_policy_decides_again(registry):
+    registry.promote("bad")
+    registry.promote("good")
+    registry.store.set_alias("champion", "1")
+    stricter = POLICY.model_copy(update={"min_accuracy_gain": 0.5})
+    record = promotion.promote(registry.store, [registry.versions["3"]], stricter)["3"]
+    assert (record["promote"], record["policy"]["min_accuracy_gain"]) == (False, 0.5)
+
+
+def test_a_decision_under_the_policys_former_names_is_not_made_again(registry):
+    """Or the first run of a version with new names would promote again what was rolled back."""
+    registry.promote("bad")
+    registry.promote("good")
+    registry.store.set_alias("champion", "1")  # rolled back
+    tags = registry.versions["3"].tags
+    former = {"margin": 0.0, "alpha": 0.05, "max_size": None, "max_latency": None}
+    tags["promotion"] = json.dumps(json.loads(tags["promotion"]) | {"policy": former})
+    registry.promote("bad", "good")
+    assert registry.aliases["champion"] == "1"
+    tags["promotion"] = json.dumps(json.loads(tags["promotion"]) | {"policy": former | {"margin": 0.001}})
+    registry.promote("good")
+    assert registry.aliases["champion"] == "3"
+
+
+def test_an_older_version_of_the_champions_network_does_not_take_over(registry):
+    registry.promote("equal")
+    registry.versions["1"].tags["onnx_sha256"] = "equal"
+    assert not registry.promote("bad")["1"]["promote"]
+    assert registry.aliases == {"champion": "2"}
+
+
+def test_the_old_champion_is_the_previous_before_the_new_one_is_champion(registry):
+    registry.promote("bad")
+    registry.fuse = 1
+    with pytest.raises(KeyboardInterrupt):
+        registry.promote("good")
+    assert registry.aliases == {"champion": "1", "previous": "1"}
