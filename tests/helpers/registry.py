@@ -9,7 +9,7 @@ from tests.helpers.candidates import POLICY
 
 
 class Registry:
-    """An MLflow client's registry, in memory; after `fuse` more writes, the next one kills the process, as it were."""
+    """An MLflow client's registry, in memory; after `fuse` more writes, the next one raises, as a kill would end it."""
 
     def __init__(self, **candidates: Candidate):
         self.aliases: dict[str, str] = {}

@@ -75,6 +75,18 @@ def test_a_store_that_fails_is_not_taken_for_an_unknown_model():
         lineage.find_version(client, "models:/digits/1")
 
 
+def test_a_store_that_fails_is_reported(monkeypatch):
+    from mlflow.exceptions import MlflowException
+
+    def fail(*arguments) -> None:
+        raise MlflowException("down")
+
+    client = SimpleNamespace(get_model_version_by_alias=fail)
+    monkeypatch.setattr(lineage, "connect", lambda name: SimpleNamespace(client={"Default": client}[name]))
+    with pytest.raises(UserError, match=r"can't be used: down"):
+        lineage.main("models:/digits@champion")
+
+
 def test_a_lost_receipt_is_reported(store, tmp_path):
     run_id = store.client.create_run(store.experiment_id).info.run_id
     with pytest.raises(UserError, match=rf"run {run_id} has lost its training/receipt.json: restore"):

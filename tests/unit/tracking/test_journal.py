@@ -53,6 +53,13 @@ def test_a_decision_that_is_recorded_has_one_line_of_json(root):
     assert list(json.loads(line)) == ["time", "event", "version", "against", "promote", "reasons"]
 
 
+def test_an_event_is_on_the_disk_before_the_version_gets_its_tag(root, monkeypatch):
+    synced = []
+    monkeypatch.setattr("os.fsync", lambda number: synced.append((root / "promotions.jsonl").read_text()))
+    append_event(decided("1", None))
+    assert synced == [(root / "promotions.jsonl").read_text()]
+
+
 @pytest.mark.parametrize(
     ("events", "aliases"),
     [

@@ -20,7 +20,7 @@ def test_a_process_is_alive_until_its_number_is_free_or_used_again():
     assert not is_alive(f"{os.getpid()}@1.0")
     dead = subprocess.Popen(["true"])
     dead.wait()
-    assert not is_alive(f"{dead.pid}@1.0")
+    assert is_alive(f"{dead.pid}@1.0") is False
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,9 @@ def read(workspace: Workspace) -> trained_model.TrainedModel:
     return trained_model.read("tiny", workspace)
 
 
+REORDERED = {"optimizer": {"arguments": {"learning_rate": 0.01}, "name": "Adam"}, "epochs": 2}
+
+
 def rewrite(path, **changes) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
@@ -106,7 +109,14 @@ def test_the_key_depends_on_what_the_model_is_made_of_and_computes(workspace, fi
 
 
 @pytest.mark.parametrize(
-    "change", [{"training": "later"}, {"started": "2027-01-02T03:04:00+00:00"}, {"git": {}}, {"seeds_per_model": 2}]
+    "change",
+    [
+        {"training": "later"},
+        {"started": "2027-01-02T03:04:00+00:00"},
+        {"git": {}},
+        {"seeds_per_model": 2},
+        {"parameters": REORDERED},
+    ],
 )
 def test_the_key_does_not_depend_on_when_and_where_it_was_trained(workspace, change):
     before = read(workspace).key
