@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.servers import DEFAULT, GRAPH, NOTHING, OURS, Server, save_flavors, start_app, start_mlflow
 from pipeline.files import read_json
-from pipeline.tracking import store as tracking
+from pipeline.tracking.store import connect
 
 APP = "the app"
 JSON, RAW = "application/json", "application/octet-stream"
@@ -36,7 +36,7 @@ def main(rounds: str = "15") -> None:
     """Print both tables."""
     registry = read_json(Path("registry/registry.json"))
     name, champion = registry["champion"]["model"], f"models:/{registry['name']}@champion"
-    tracking.connect(registry["name"])
+    connect(registry["name"])
     images = np.rint(np.load("data/prepared/test/images.npy", mmap_mode="r")[:100, ..., 0] * 255)
     cores = len(os.sched_getaffinity(0))
     print(f"{name}, {cores} cores, {platform.machine()}, Python {platform.python_version()}, {date.today()}\n")

@@ -1,56 +1,55 @@
-"""Bring every compared model into MLflow: a run, a registered version, and the champion's alias if it earns it.
+"""Bring every preset's model into MLflow: a run, a registered version, and the champion's alias if it earns it.
 
 Each is keyed by content, so it is there once, however often this stage runs. Writes registry/.
 """
 
 from pathlib import Path
+from typing import Any
 
-from pipeline.cli import UserError, run
+from pipeline.cli import run
 from pipeline.config.params import load
 from pipeline.config.promotion import Promotion
 from pipeline.files import publish, write_json
-from pipeline.tracking import promotion
-from pipeline.tracking import store as tracking
-from pipeline.tracking import trained_model as content
-from pipeline.tracking.runs import upsert
-from pipeline.tracking.trained_model import Content
+from pipeline.paths import Workspace
+from pipeline.tracking import trained_model
+from pipeline.tracking.processes import close_dead_runs
+from pipeline.tracking.promotion import CHAMPION, promote
+from pipeline.tracking.runs import register_version
+from pipeline.tracking.store import Store, connect, lock_registry, store_error
+from pipeline.tracking.trained_model import TrainedModel
 
-REGISTRY = Path("registry")
 
-
-def main() -> None:
-    params = load()
-    contents = [content.read(name) for name in params.presets]
+def main(workspace: Workspace = Workspace()) -> None:
+    """Register the models of `presets` and write registry/."""
+    params = load(workspace.params)
+    models = [trained_model.read(name, workspace) for name in params.presets]
 
     from mlflow.exceptions import MlflowException
 
     try:
         # One at a time: two that look for a run before either makes it would both make it.
-        with promotion.lock():
-            registry = register(contents, params.promotion)
+        with lock_registry():
+            registry = register(connect(models[0].dataset["name"]), models, params.promotion)
     except MlflowException as error:
-        raise UserError(
-            f"MLflow's store {tracking.uri()} refuses: {error.message}. Training has lost nothing: start the store, or "
-            "unset MLFLOW_TRACKING_URI to use the file beside the project, and run `dvc repro` again"
-        ) from None
-    with publish(REGISTRY) as folder:
+        raise store_error(error) from None
+    with publish(workspace.registry) as folder:
         write_json(folder / "registry.json", registry)
-        comparison(contents, folder)
-    for item in contents:
-        entry, metrics = registry["models"][item.name], item.metrics
-        figures = f"val {metrics['val_accuracy']:.2%}  test {metrics['test_accuracy']:.2%}"
-        mark = "  champion" if entry["version"] == registry["champion"]["version"] else ""
-        print(f"{item.name:<16} {figures}  models:/{registry['name']}/{entry['version']}{mark}")
+        write_comparison(models, folder)
+    champion = registry["champion"] and registry["champion"]["version"]
+    for model in models:
+        version, metrics = registry["models"][model.name]["version"], model.metrics
+        print(
+            f"{model.name:<16} val {metrics['val_accuracy']:.2%}  test {metrics['test_accuracy']:.2%}  "
+            f"models:/{registry['name']}/{version}{'  champion' if version == champion else ''}"
+        )
 
 
-def register(contents: list[Content], policy: Promotion) -> dict:
-    """Upsert runs and versions, and decide on each; return what registry.json says."""
-    registered = contents[0].dataset["name"]
-    client, experiment_id = tracking.connect(registered)
-    tracking.close_dead_runs(client, experiment_id)
-    versions = {item.name: upsert(client, experiment_id, registered, item) for item in contents}
-    records = promotion.promote(client, registered, list(versions.values()), policy)
-    models = {
+def register(store: Store, models: list[TrainedModel], policy: Promotion) -> dict[str, Any]:
+    """Record runs and versions, and decide on each; return what registry.json says."""
+    close_dead_runs(store)
+    versions = {model.name: register_version(store, model) for model in models}
+    records = promote(store, list(versions.values()), policy)
+    entries = {
         name: {
             "version": int(version.version),
             "run_id": version.run_id,
@@ -61,21 +60,21 @@ def register(contents: list[Content], policy: Promotion) -> dict:
         for name, version in versions.items()
     }
     champion = None
-    if holder := promotion.current_aliases(client, registered).get(promotion.CHAMPION):
-        model = client.get_model_version(registered, holder).tags["model"]
-        champion = {"version": int(holder), "model": model}
-    return {"name": registered, "champion": champion, "models": models}
+    if number := store.aliases().get(CHAMPION):
+        champion = {"version": int(number), "model": store.version(number).tags["model"]}
+    return {"name": store.name, "champion": champion, "models": entries}
 
 
-def comparison(contents: list[Content], folder: Path) -> None:
+def write_comparison(models: list[TrainedModel], folder: Path) -> None:
     """Write the tables that `dvc plots` draws: all models' histories, and their answers on the test images."""
     import pandas as pd
 
-    from pipeline.evaluation.metrics import confusion
+    from pipeline.evaluation.confusion import count_confusion
 
-    curves = [pd.read_csv(item.model / "history.csv").assign(model=item.name) for item in contents]
+    curves = [pd.read_csv(model.folder / "history.csv").assign(model=model.name) for model in models]
     pd.concat(curves).to_csv(folder / "learning_curves.csv", index=False)
-    answers = [confusion(pd.read_csv(item.report / "predictions.csv")).assign(model=item.name) for item in contents]
+    predictions = {model.name: pd.read_csv(model.report / "predictions.csv") for model in models}
+    answers = [count_confusion(table).assign(model=name) for name, table in predictions.items()]
     pd.concat(answers).to_csv(folder / "confusion.csv", index=False)
 
 

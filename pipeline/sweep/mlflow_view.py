@@ -2,17 +2,25 @@
 
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import optuna
 from optuna.trial import FrozenTrial
 
-from pipeline.tracking import store as tracking
+from pipeline.cli import first_line
+from pipeline.tracking.processes import PROCESS_TAG, identify_process
+from pipeline.tracking.run_entries import to_milliseconds
+from pipeline.tracking.store import Store, connect
 
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+MAX_TRIALS = 50_000  # the most that MLflow returns at once
 Mirror = Callable[[optuna.Study, str], None]  # the second argument is the parent run's status
 
 
 def tolerant(call: Mirror) -> Mirror:
-    """`call` until it fails: then one warning, and no further call, for MLflow must not cost a search anything."""
+    """Return a `call` that stops at its first failure, with one warning: MLflow must not cost a search anything."""
     works = True
 
     def attempt(study: optuna.Study, status: str) -> None:
@@ -22,9 +30,11 @@ def tolerant(call: Mirror) -> Mirror:
                 call(study, status)
         except Exception as error:  # a store can fail in as many ways as it has layers
             works = False
-            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            told = f"MLflow doesn't take this sweep's runs ({reason})"
-            print(f"warning: {told}; it goes on, and the next `make sweep` brings them in", file=sys.stderr)
+            print(
+                f"warning: MLflow doesn't take this sweep's runs ({first_line(error)}); it goes on, and the next "
+                "`make sweep` brings them in",
+                file=sys.stderr,
+            )
 
     return attempt
 
@@ -34,42 +44,59 @@ def mirror(study: optuna.Study, status: str) -> None:
 
     What is there stays, and what is logged carries the trial's own times: it may be called at any time, and again.
     """
-    from mlflow.entities import RunTag
-
-    client, experiment = tracking.connect(study.user_attrs["dataset"])
-    alive = {"process": tracking.this_process()}  # so that runs that a killed sweep leaves are told from living ones
-    tags = {f"sweep.{key}": value for key, value in study.user_attrs.items()} | alive
-    found = client.search_runs([experiment], f"tags.`sweep.id` = '{tags['sweep.id']}'")
-    parent = (found or [client.create_run(experiment, tags=tags, run_name=f"sweep {tags['sweep.model']}")])[0].info
-    client.log_batch(parent.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-    if parent.status != status:
-        (client.update_run if status == "RUNNING" else client.set_terminated)(parent.run_id, status)
-    found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent.run_id}'", max_results=50000)
+    store = connect(study.user_attrs["dataset"])
+    parent = update_parent(store, study, status)
+    found = store.search_runs(f"tags.`mlflow.parentRunId` = '{parent}'", limit=MAX_TRIALS)
     children = {child.data.tags["mlflow.runName"]: child for child in found}
     for trial in study.get_trials(deepcopy=False):
         child = children.get(f"trial {trial.number}")
         if child is None or child.info.status == "RUNNING":
-            log_trial(client, experiment, parent.run_id, child, trial, status)
+            log_trial(store, parent, child, trial, status)
 
 
-def log_trial(client, experiment: str, parent: str, child, trial: FrozenTrial, status: str) -> None:
+def update_parent(store: Store, study: optuna.Study, status: str) -> str:
+    """Return the id of the sweep's run, which has the study's attributes and this status; make it if it is missing."""
+    from mlflow.entities import RunTag
+
+    tags = {f"sweep.{key}": str(value) for key, value in study.user_attrs.items()}
+    tags[PROCESS_TAG] = identify_process()  # so that runs that a killed sweep left can be recognised
+    parent = store.find_run(f"tags.`sweep.id` = '{tags['sweep.id']}'") or store.client.create_run(
+        store.experiment_id, tags=tags, run_name=f"sweep {tags['sweep.model']}"
+    )
+    run_id = str(parent.info.run_id)
+    store.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    if parent.info.status != status and status == "RUNNING":
+        store.client.update_run(run_id, status)
+    elif parent.info.status != status:
+        store.client.set_terminated(run_id, status)
+    return run_id
+
+
+def log_trial(store: Store, parent: str, child: "Run | None", trial: FrozenTrial, status: str) -> None:
     """Log one trial to its run, `child`, or to a new one; end that if the trial has ended."""
     from mlflow.entities import Metric, Param, RunTag
 
     if child is None:
-        started = round(trial.datetime_start.timestamp() * 1000)
-        tags = {"mlflow.parentRunId": parent, "process": tracking.this_process()}
-        child = client.create_run(experiment, started, tags, f"trial {trial.number}")
-    client.log_batch(
+        started = to_milliseconds(trial.datetime_start) if trial.datetime_start else None
+        tags = {"mlflow.parentRunId": parent, PROCESS_TAG: identify_process()}
+        child = store.client.create_run(store.experiment_id, started, tags, f"trial {trial.number}")
+    store.client.log_batch(
         child.info.run_id,
         [
-            Metric("val_accuracy", value, tracking.milliseconds(trial.user_attrs[f"epoch {epoch}"]), epoch)
+            Metric("val_accuracy", value, to_milliseconds(trial.user_attrs[f"epoch {epoch}"]), epoch)
             for epoch, value in trial.intermediate_values.items()
         ],
         [Param(key, str(value)) for key, value in trial.params.items()],
         [RunTag("sweep.state", trial.state.name)],
     )
     if trial.state.is_finished():
-        # A failed trial was killed, unless it is the error that is just ending this search.
-        how = "FINISHED" if trial.state.name in ("COMPLETE", "PRUNED") else "FAILED" if status == "FAILED" else "KILLED"
-        client.set_terminated(child.info.run_id, how, round(trial.datetime_complete.timestamp() * 1000))
+        ended = to_milliseconds(trial.datetime_complete) if trial.datetime_complete else None
+        store.client.set_terminated(child.info.run_id, child_status(trial, status), ended)
+
+
+def child_status(trial: FrozenTrial, status: str) -> str:
+    """Return how a finished trial's run ended, in a sweep of this status."""
+    if trial.state.name in ("COMPLETE", "PRUNED"):
+        return "FINISHED"
+    # A failed trial was killed, unless it is the error that is just ending this search.
+    return "FAILED" if status == "FAILED" else "KILLED"

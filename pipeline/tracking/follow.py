@@ -1,15 +1,19 @@
 """Show a training in MLflow while it runs: reads JSON lines from the training on stdin until it ends.
 
-The first line is what the training is made of, then one line an epoch, then its status. Where the lines end without
-a status, the training was killed.
+The first line holds the training's inputs, then one line per epoch, then its status. Where the lines end without a
+status, the training was killed.
 """
 
 import json
 import signal
 import sys
 from collections.abc import Iterator
+from typing import Any
 
-from pipeline.tracking import store as tracking
+from pipeline.cli import first_line
+from pipeline.tracking.processes import PROCESS_TAG, close_dead_runs, identify_process
+from pipeline.tracking.run_entries import epoch_points, hash_inputs, log_entries, run_params
+from pipeline.tracking.store import connect
 
 
 def main() -> None:
@@ -17,26 +21,24 @@ def main() -> None:
     try:
         follow(json.loads(line) for line in sys.stdin)
     except Exception as error:  # whatever a store raises: training goes on without it
-        reason = str(error).splitlines()[0][:200]
-        sys.exit(f"warning: epochs aren't shown live ({reason}); `register` completes the run")
+        sys.exit(f"warning: epochs aren't shown live ({first_line(error)}); `register` completes the run")
 
 
-def follow(messages: Iterator[dict]) -> None:
+def follow(messages: Iterator[dict[str, Any]]) -> None:
     """Make a run of the first message, log the epochs, and end the run with the status that comes last."""
-    made_of = next(messages)
-    client, experiment_id = tracking.connect(made_of["dataset"])
-    tracking.close_dead_runs(client, experiment_id)
-    tags = {"training": made_of["training"], "made_of": tracking.fingerprint(made_of)}
-    tags["process"] = tracking.this_process()
-    run_id = client.create_run(experiment_id, tags=tags, run_name=made_of["model"]).info.run_id
-    tracking.log_numbers(client, run_id, tracking.settings(made_of), [])
+    inputs = next(messages)
+    store = connect(inputs["dataset"])
+    close_dead_runs(store)
+    tags = {"training": inputs["training"], "inputs_sha256": hash_inputs(inputs), PROCESS_TAG: identify_process()}
+    run_id = store.client.create_run(store.experiment_id, tags=tags, run_name=inputs["model"]).info.run_id
+    log_entries(store.client, run_id, run_params(inputs), [])
     status = "KILLED"
     for message in messages:
         if "status" in message:
             status = message["status"]
         else:
-            client.log_batch(run_id, metrics=tracking.epoch_points(message))
-    client.set_terminated(run_id, status)
+            store.client.log_batch(run_id, metrics=epoch_points(message))
+    store.client.set_terminated(run_id, status)
 
 
 if __name__ == "__main__":

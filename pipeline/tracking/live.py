@@ -8,10 +8,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any, Self
 from uuid import uuid4
 
-PATIENCE = 5.0  # seconds that a training waits, at its end, for a slow store
+SHUTDOWN_TIMEOUT_S = 5.0  # how long a training waits, at its end, for a slow store
 
 
 class LiveRun:
@@ -20,29 +22,31 @@ class LiveRun:
     Best effort: what can't be sent is dropped, for the receipt has it all. `id` is the tag `training` of the run.
     """
 
-    def __init__(self, made_of: dict):
+    def __init__(self, inputs: Mapping[str, Any]):
         self.id = uuid4().hex
-        self._made_of = made_of
+        self._inputs = inputs
 
-    def __enter__(self) -> "LiveRun":
+    def __enter__(self) -> Self:
         command = (sys.executable, "-m", "pipeline.tracking.follow")
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        assert self._process.stdin is not None  # it is the pipe
+        self._pipe = self._process.stdin
         # A follower that doesn't read must not block the writer; what the pipe doesn't take is dropped.
-        os.set_blocking(self._process.stdin.fileno(), False)
-        self.send({"training": self.id, **self._made_of})
+        os.set_blocking(self._pipe.fileno(), False)
+        self.send({"training": self.id, **self._inputs})
         return self
 
-    def send(self, message: dict) -> None:
-        """Send an epoch's entry; returns at once."""
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send an epoch's entry and return at once."""
         with suppress(OSError):  # the follower has given up, and said why
-            os.write(self._process.stdin.fileno(), json.dumps(message).encode() + b"\n")
+            os.write(self._pipe.fileno(), json.dumps(message).encode() + b"\n")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        interrupted = kind is not None and not issubclass(kind, Exception)
-        self.send({"status": "KILLED" if interrupted else "FAILED" if kind else "FINISHED"})
-        self._process.stdin.close()
+        is_interrupted = kind is not None and not issubclass(kind, Exception)
+        self.send({"status": "KILLED" if is_interrupted else "FAILED" if kind else "FINISHED"})
+        self._pipe.close()
         try:
-            self._process.wait(PATIENCE)
+            self._process.wait(SHUTDOWN_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             print("warning: MLflow is slow; training doesn't wait for it, `register` completes the run", flush=True)

@@ -1,37 +1,69 @@
-"""MLflow's store as the pipeline uses it: where it is, and what every run in it has in common."""
+"""MLflow's store as the pipeline uses it: where it is, and one data set's part of it."""
 
-import json
 import logging
 import os
-import socket
-from datetime import datetime
-from hashlib import sha256
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import psutil
 from filelock import FileLock
 
-from pipeline.cli import UserError
-from pipeline.config.flatten import flatten
+from pipeline.cli import UserError, first_line
+from pipeline.paths import project_root
 
-RECEIPT = "training/receipt.json"
-DIFF = "training/uncommitted.diff"  # of a run whose code was not as committed
-MADE_OF = ("model", "dataset", "data_sha256", "seed", "seeds_per_model", "parameters")
-
-
-def root() -> Path:
-    """The project's root; inside DVC's temporary workspaces (`dvc exp run --temp`) still the real one."""
-    return Path(os.environ.get("DVC_ROOT") or Path(__file__).parent.parent.parent).resolve()
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Run
+    from mlflow.entities.model_registry import ModelVersion
 
 
-def uri() -> str:
-    """MLFLOW_TRACKING_URI, else one SQLite file at the project's root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root() / 'mlflow.db'}"
+@dataclass(frozen=True)
+class Store:
+    """One data set's part of MLflow: the experiment and the registered model that bear its name."""
+
+    client: "MlflowClient"
+    experiment_id: str
+    name: str
+
+    def search_runs(self, condition: str, limit: int = 1000) -> "list[Run]":
+        """Return the experiment's runs that match a condition in MLflow's filter language, newest first."""
+        return list(self.client.search_runs([self.experiment_id], condition, max_results=limit))
+
+    def find_run(self, condition: str) -> "Run | None":
+        """Return the newest run that matches the condition."""
+        return next(iter(self.search_runs(condition, limit=1)), None)
+
+    def ready_models(self, run_id: str) -> "list[LoggedModel]":
+        """Return the models that a run has logged completely."""
+        found = self.client.search_logged_models([self.experiment_id], f"source_run_id = '{run_id}'")
+        return [model for model in found if model.status == "READY"]
+
+    def search_versions(self, condition: str = "") -> "list[ModelVersion]":
+        """Return the versions of the registered model, all or those that match the condition."""
+        mine = f"name = '{self.name}'"
+        return list(self.client.search_model_versions(f"{mine} AND {condition}" if condition else mine))
+
+    def version(self, number: str) -> "ModelVersion":
+        return self.client.get_model_version(self.name, number)
+
+    def aliases(self) -> dict[str, str]:
+        """Return the version by alias; as text, because MLflow's stores differ in whether a version is a number."""
+        aliases = self.client.get_registered_model(self.name).aliases
+        return {alias: str(number) for alias, number in aliases.items()}
+
+    def set_alias(self, alias: str, number: str) -> None:
+        """Give the alias to a version; it leaves the one that had it."""
+        self.client.set_registered_model_alias(self.name, alias, number)
+
+    def tag_version(self, number: str, key: str, value: str) -> None:
+        """Set one tag of a version."""
+        self.client.set_model_version_tag(self.name, number, key, value)
 
 
-def connect(experiment: str):
-    """An MlflowClient of the store, and the experiment's id; store and experiment are made if they are missing."""
+def connect(name: str) -> Store:
+    """Return the store of one data set; make database and experiment if they are missing.
+
+    Raise UserError if the store can't be used.
+    """
     # Without these, MLflow asks a server that is down for four minutes, and reports its use to its makers.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
@@ -43,86 +75,45 @@ def connect(experiment: str):
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    mlflow.set_tracking_uri(uri())
+    mlflow.set_tracking_uri(store_uri())
     try:
         client = mlflow.MlflowClient()
         # One at a time: two first uses of a database would both try to make its tables.
-        with FileLock(root() / "mlflow.db.lock"):
-            return client, experiment_id(client, experiment)
+        with FileLock(project_root() / "mlflow.db.lock"):
+            return Store(client, open_experiment(client, name), name)
     except (MlflowException, SQLAlchemyError, ImportError) as error:
-        reason = str(error).splitlines()[0][:300]
-        raise UserError(
-            f"MLflow's store {uri()} can't be used: {reason}. Training has lost nothing: mend or start the store, or "
-            "unset MLFLOW_TRACKING_URI to use the file beside the project, and run the command again"
-        ) from None
+        raise store_error(error) from None
 
 
-def experiment_id(client, experiment: str) -> str:
-    """The id of the experiment, which is made if it is missing."""
-    if found := client.get_experiment_by_name(experiment):
+def store_uri() -> str:
+    """Return MLFLOW_TRACKING_URI, else one SQLite file at the project's root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+
+
+def open_experiment(client: "MlflowClient", name: str) -> str:
+    """Return the experiment's id; make the experiment if it is missing; raise UserError if it is deleted."""
+    if found := client.get_experiment_by_name(name):
         if found.lifecycle_stage == "deleted":
-            restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
-            raise UserError(f"MLflow's experiment {experiment} is deleted: `{restore}` brings it back")
-        return found.experiment_id
-    # A server knows where its artefacts belong; beside a database file we say it, or they land where we stand.
-    remote = uri().startswith(("http://", "https://", "databricks"))
-    location = None if remote else (root() / "mlruns" / experiment).as_uri()
-    return client.create_experiment(experiment, artifact_location=location)
+            raise UserError(
+                f"MLflow's experiment {name} is deleted: `mlflow experiments restore --experiment-id "
+                f"{found.experiment_id}` brings it back"
+            )
+        return str(found.experiment_id)
+    # A server knows where its artefacts belong; beside a database file we name the folder, or MLflow would take the
+    # current one.
+    is_remote = store_uri().startswith(("http://", "https://", "databricks"))
+    location = None if is_remote else (project_root() / "mlruns" / name).as_uri()
+    return str(client.create_experiment(name, artifact_location=location))
 
 
-def fingerprint(made_of: dict) -> str:
-    """The sha256 of what a training starts from, the code aside; of its receipt too, which begins with the same."""
-    return sha256(json.dumps({key: made_of[key] for key in MADE_OF}, sort_keys=True).encode()).hexdigest()
+def lock_registry() -> FileLock:
+    """Return the lock to hold while registering, promoting or rolling back; read the state again inside it."""
+    return FileLock(project_root() / "mlflow.db.register.lock")
 
 
-def settings(made_of: dict) -> dict[str, Any]:
-    """A run's parameters: data set, seed, number of seeds and the model's block, flat."""
-    return flatten({key: made_of[key] for key in ("dataset", "seed", "seeds_per_model")} | made_of["parameters"])
-
-
-def epoch_points(epoch: dict) -> list:
-    """An epoch's metrics as epoch/…, and the machine's under MLflow's names for them, at the epoch's own time."""
-    from mlflow.entities import Metric
-
-    moment = milliseconds(epoch["finished"])
-    values = {f"epoch/{name}": value for name, value in {**epoch["metrics"], "seconds": epoch["seconds"]}.items()}
-    values |= {f"system/{name}": value for name, value in epoch["system"].items()}
-    return [Metric(name, value, moment, epoch["epoch"]) for name, value in values.items()]
-
-
-def log_numbers(client, run_id: str, params: dict[str, Any], points: list) -> None:
-    """Log parameters and metrics in as few calls as MLflow allows: 100 parameters, 1,000 metrics at once."""
-    from mlflow.entities import Param
-
-    entries = [Param(key, str(value)) for key, value in params.items()]
-    for start in range(0, len(entries), 100):
-        client.log_batch(run_id, params=entries[start : start + 100])
-    for start in range(0, len(points), 1000):
-        client.log_batch(run_id, metrics=points[start : start + 1000])
-
-
-def close_dead_runs(client, experiment_id: str) -> None:
-    """End, as KILLED, the runs that a training on this machine left RUNNING when it was killed."""
-    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
-        host, _, process = run.data.tags.get("process", "").partition(" ")
-        if host == socket.gethostname() and not is_alive(process):
-            client.set_terminated(run.info.run_id, "KILLED")
-
-
-def this_process() -> str:
-    """Host, process id and start time: tells this process from a later one with the same id."""
-    return f"{socket.gethostname()} {os.getpid()}@{psutil.Process().create_time()}"
-
-
-def is_alive(process: str) -> bool:
-    """Whether the process `id@start` still runs on this machine."""
-    number, _, started = process.partition("@")
-    try:
-        return str(psutil.Process(int(number)).create_time()) == started
-    except psutil.NoSuchProcess:
-        return False
-
-
-def milliseconds(moment: str) -> int:
-    """An ISO 8601 time as MLflow counts: milliseconds since 1970."""
-    return round(datetime.fromisoformat(moment).timestamp() * 1000)
+def store_error(error: Exception) -> UserError:
+    """Return the error for a store that is down, refuses, or isn't one."""
+    return UserError(
+        f"MLflow's store {store_uri()} can't be used: {first_line(error)}. No training is lost: fix or start the "
+        "store, or unset MLFLOW_TRACKING_URI to use the file beside the project, and run the command again"
+    )

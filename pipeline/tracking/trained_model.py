@@ -1,62 +1,68 @@
-"""One trained and evaluated model as it lies on disk, and the key that its content has."""
+"""One trained and evaluated model as it lies on disk, and the key that identifies its content."""
 
 import json
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 
 from pipeline.cli import UserError
 from pipeline.files import missing_file_error, read_json, sha256_of
+from pipeline.paths import LOCK, SERVING_CODE, Workspace
 
-SERVING_CODE = Path("serving/model.py")
 SERVING_PACKAGES = ("mlflow", "numpy", "onnxruntime")
-LOCK = Path("requirements.lock")
 # The registered model's files, by the names under which MLflow keeps them: what train made, and what evaluate did.
 MODEL_FILES = {"onnx": "model.onnx", "tflite": "model.tflite", "tflite_int8": "model_int8.tflite"}
 REPORT_FILES = {"golden": "golden.json"}
+RENAMED_INPUTS = {"repeats": "seeds_per_model"}  # entries of receipts that older versions wrote
 
 
 @dataclass(frozen=True)
-class Content:
-    """What train and evaluate made of one preset: its folders and what their JSON files say."""
+class TrainedModel:
+    """What train and evaluate made of one preset: its two folders and what their JSON files say."""
 
-    model: Path
+    folder: Path
     report: Path
-    receipt: dict
-    metrics: dict
-    dataset: dict
+    receipt: dict[str, Any]
+    metrics: dict[str, float]
+    dataset: dict[str, Any]
 
     @property
     def name(self) -> str:
-        return self.receipt["model"]
+        return str(self.receipt["model"])
 
     @property
     def artifacts(self) -> dict[str, Path]:
         """The files of the registered model, by name."""
-        files = {name: self.model / file for name, file in MODEL_FILES.items()}
+        files = {name: self.folder / file for name, file in MODEL_FILES.items()}
         return files | {name: self.report / file for name, file in REPORT_FILES.items()}
 
     @cached_property
     def artifacts_sha256(self) -> dict[str, str]:
+        """The hash of each of these files, as <name>_sha256."""
         return {f"{name}_sha256": sha256_of(path) for name, path in self.artifacts.items()}
 
     @property
     def key(self) -> str:
-        """The sha256 of all that the model is made of, all that it gives, and all that serves it."""
-        content = {key: self.receipt[key] for key in ("model", "dataset", "data_sha256", "seed", "parameters")}
+        """The sha256 of everything the model was made of, everything it computes, and everything that serves it."""
+        content: dict[str, Any] = {
+            key: self.receipt[key] for key in ("model", "dataset", "data_sha256", "seed", "parameters")
+        }
         content |= {"files": self.artifacts_sha256, "metrics": self.metrics}
-        content |= {"serving": sha256_of(SERVING_CODE), "requirements": serving_requirements()}
+        content |= {"serving": sha256_of(SERVING_CODE), "requirements": pin_serving_packages()}
         return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
-    def metadata(self) -> dict[str, str | float | int]:
+    @property
+    def metadata(self) -> dict[str, str | float]:
         """What the registered model says of itself wherever it is copied, without a tracking store."""
         figures = {key: self.metrics[key] for key in ("val_accuracy", "test_accuracy", "parameters")}
         onnx = self.artifacts_sha256["onnx_sha256"]
         return {"model": self.name, "dataset": self.dataset["name"], "onnx_sha256": onnx, **figures}
 
+    @property
     def tags(self) -> dict[str, str]:
         """The tags of its run and of its registered version; what is unknown is left out."""
         receipt = self.receipt
@@ -69,7 +75,7 @@ class Content:
             "lock_sha256": receipt["lock_sha256"],
             "serving_code_sha256": sha256_of(SERVING_CODE),
             **self.artifacts_sha256,
-            "onnx_size": (self.model / "model.onnx").stat().st_size,
+            "onnx_size": (self.folder / "model.onnx").stat().st_size,
             "val_accuracy": self.metrics["val_accuracy"],
             "mlflow.source.git.commit": receipt["git"]["commit"],
             "git.dirty": receipt["git"]["dirty"],
@@ -79,32 +85,32 @@ class Content:
         return {key: str(value) for key, value in tags.items() if value is not None}
 
 
-def read(name: str, workspace: Path = Path()) -> Content:
-    """Read the content of one preset; UserError unless model, receipt and report belong together."""
-    model, report = workspace / "models" / name, workspace / "reports" / name
-    receipt = checked_receipt(model)
+def read(name: str, workspace: Workspace = Workspace()) -> TrainedModel:
+    """Read one preset's trained model; raise UserError unless model, receipt and report belong together."""
+    folder, report = workspace.model(name), workspace.report(name)
+    receipt = read_receipt(folder)
     metrics = read_json(report / "metrics.json")
     if (report / "model.sha256").read_text().strip() != receipt["files_sha256"]["model.onnx"]:
         raise UserError(f"{report} was made of another model: run `dvc repro evaluate@{name}`")
-    found = Content(model, report, receipt, metrics, read_json(workspace / "data" / "prepared" / "dataset.json"))
-    for path in found.artifacts.values():
+    model = TrainedModel(folder, report, receipt, metrics, read_json(workspace.dataset))
+    for path in model.artifacts.values():
         if not path.exists():
             raise missing_file_error(path)
-    return found
+    return model
 
 
-def checked_receipt(model: Path) -> dict:
-    """A model folder's receipt; UserError unless the files beside it are the ones that it was written for."""
-    receipt = read_json(model / "receipt.json")
+def read_receipt(folder: Path) -> dict[str, Any]:
+    """Read a model folder's receipt; raise UserError unless the files beside it are those it was written for."""
+    receipt = {RENAMED_INPUTS.get(key, key): value for key, value in read_json(folder / "receipt.json").items()}
     for file, expected in receipt["files_sha256"].items():
-        path = model / file
+        path = folder / file
         if not path.exists() or sha256_of(path) != expected:
-            raise UserError(f"{path} is not the file that train@{model.name} wrote: restore it with `dvc checkout`")
+            raise UserError(f"{path} is not the file that train@{folder.name} wrote: restore it with `dvc checkout`")
     return receipt
 
 
-def serving_requirements() -> list[str]:
-    """What the served model needs, pinned as in requirements.lock for this Python: no TensorFlow."""
+def pin_serving_packages() -> list[str]:
+    """Return what the served model needs, pinned as in requirements.lock for this Python: no TensorFlow."""
     lines = (line.removesuffix("\\").strip() for line in LOCK.read_text().splitlines() if line[:1].isalnum())
     locked = [Requirement(line) for line in lines]
     pinned = {r.name: f"{r.name}{r.specifier}" for r in locked if r.marker is None or r.marker.evaluate()}

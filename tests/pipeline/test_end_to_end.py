@@ -151,7 +151,7 @@ def test_a_model_file_that_was_changed_is_not_registered(project):
     assert done.stderr.startswith("error: models/dense_10/model.onnx is not the file that train@dense_10 wrote")
 
 
-def test_a_store_that_is_down_is_told(project):
+def test_a_store_that_is_down_is_reported(project):
     address = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     done = project.run("python", "-m", "pipeline.register", check=False, **address)
     assert done.returncode == 1

@@ -50,7 +50,7 @@ def digest(path: Path) -> str:
     return sha256(path.read_bytes()).hexdigest()
 
 
-def test_it_tells_all_that_made_the_champion(project, champion):
+def test_it_shows_all_that_made_the_champion(project, champion):
     done = lineage(project)
     receipt = json.loads(champion["receipt"].read_text())
     tags, raw = champion["version"].tags, project.folder / "data/raw"
@@ -132,7 +132,7 @@ def test_another_experiment_in_the_workspace_is_no_fault_and_its_diff_is_kept(pr
     assert "-    batch_size: 32\n+    batch_size: 64\n" in diff
 
 
-def test_an_unknown_model_is_told_with_those_that_there_are(project, champion):
+def test_an_unknown_model_is_reported_with_those_that_there_are(project, champion):
     done = lineage(project, "models:/digits/99", check=False)
     assert done.returncode == 1
     assert "no models:/digits/99; it has models:/digits@champion" in done.stderr
@@ -141,7 +141,7 @@ def test_an_unknown_model_is_told_with_those_that_there_are(project, champion):
     assert champion["client"].get_experiment_by_name("mnist") is None
 
 
-def test_a_lost_receipt_is_told(project, champion):
+def test_a_lost_receipt_is_reported(project, champion):
     away = champion["receipt"].with_name("away.json")
     champion["receipt"].rename(away)
     done = lineage(project, check=False)

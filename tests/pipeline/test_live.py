@@ -13,8 +13,10 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from pipeline.tracking.live import LiveRun
+from pipeline.tracking.processes import close_dead_runs, identify_process
+from pipeline.tracking.store import Store
 
-MADE_OF = {
+INPUTS = {
     "model": "some",
     "dataset": "digits",
     "data_sha256": "0",
@@ -60,7 +62,7 @@ def eventually(condition: Callable[[], object], seconds: float = 60) -> object:
 
 
 def test_epochs_appear_while_training_runs_and_the_run_finishes(store):
-    with LiveRun(MADE_OF) as live:
+    with LiveRun(INPUTS) as live:
         live.send(epoch(1))
         (run,) = eventually(lambda: [run for run in runs(store) if "epoch/loss" in run.data.metrics])
         assert (run.info.status, run.info.run_name) == ("RUNNING", "some")
@@ -76,9 +78,9 @@ def test_epochs_appear_while_training_runs_and_the_run_finishes(store):
 
 
 @pytest.mark.parametrize(("raised", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")])
-def test_an_exception_and_an_interrupt_are_told_apart(store, raised, status):
+def test_an_exception_and_an_interrupt_end_the_run_differently(store, raised, status):
     def train() -> None:
-        with LiveRun(MADE_OF):
+        with LiveRun(INPUTS):
             eventually(lambda: runs(store))
             raise raised
 
@@ -88,7 +90,7 @@ def test_an_exception_and_an_interrupt_are_told_apart(store, raised, status):
 
 
 def test_a_training_that_is_killed_leaves_no_run_running(store):
-    code = f"from pipeline.tracking.live import LiveRun\nimport time\nwith LiveRun({MADE_OF}) as live: time.sleep(600)"
+    code = f"from pipeline.tracking.live import LiveRun\nimport time\nwith LiveRun({INPUTS}) as live: time.sleep(600)"
     training = subprocess.Popen([sys.executable, "-c", code])
     try:
         eventually(lambda: runs(store))
@@ -101,17 +103,15 @@ def test_a_training_that_is_killed_leaves_no_run_running(store):
 def test_runs_that_a_dead_process_left_are_closed_by_the_next(store):
     client = MlflowClient(store)
     experiment = client.get_experiment_by_name("digits").experiment_id
-    from pipeline.tracking import store as tracking
-
-    host, _, _ = tracking.this_process().partition(" ")
+    host, _, _ = identify_process().partition(" ")
     dead = subprocess.Popen(["true"])
     dead.wait()
     left = client.create_run(experiment, tags={"process": f"{host} {dead.pid}@1.0"}).info.run_id
     reused = client.create_run(experiment, tags={"process": f"{host} {os.getpid()}@1.0"}).info.run_id
-    alive = client.create_run(experiment, tags={"process": tracking.this_process()}).info.run_id
+    alive = client.create_run(experiment, tags={"process": identify_process()}).info.run_id
     elsewhere = client.create_run(experiment, tags={"process": f"other-{host} 1@1.0"}).info.run_id
     foreign = client.create_run(experiment).info.run_id
-    tracking.close_dead_runs(client, experiment)
+    close_dead_runs(Store(client, experiment, "digits"))
     statuses = {run.info.run_id: run.info.status for run in runs(store)}
     assert {statuses[left], statuses[reused]} == {"KILLED"}
     assert {statuses[alive], statuses[elsewhere], statuses[foreign]} == {"RUNNING"}
@@ -149,7 +149,7 @@ def test_a_store_that_does_not_work_costs_a_bounded_wait(bad_server, tmp_path, m
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", bad_server)
     start = time.monotonic()
-    with LiveRun(MADE_OF) as live:
+    with LiveRun(INPUTS) as live:
         for number in range(1, 5000):  # more than a pipe holds
             live.send(epoch(1 + number % 9))
     assert time.monotonic() - start < 15

@@ -59,7 +59,7 @@ def test_further_seeds_add_files_and_change_nothing_else(tmp_path, monkeypatch, 
     assert [line.split(",")[0] for line in history[1:]] == ["1", "2"]
 
     folder = workspace.model("tiny")
-    receipt = trained_model.checked_receipt(folder)
+    receipt = trained_model.read_receipt(folder)
     assert (receipt["seed"], receipt["seeds_per_model"], len(receipt["epochs"])) == (0, 3, 2)
     assert (receipt["model"], receipt["dataset"]) == ("tiny", "digits")
     assert receipt["data_sha256"] == sha256_of(workspace.dataset)
@@ -68,7 +68,7 @@ def test_further_seeds_add_files_and_change_nothing_else(tmp_path, monkeypatch, 
     assert set(receipt["files_sha256"]) == set(repeated) - {"receipt.json"}
     (folder / "further_seeds/2.onnx").write_bytes(b"another")
     with pytest.raises(UserError, match=r"models/tiny/further_seeds/2.onnx is not the file that train@tiny wrote"):
-        trained_model.checked_receipt(folder)
+        trained_model.read_receipt(folder)
 
 
 def test_an_unknown_model_is_refused():

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.cli import UserError
 from pipeline.commands import compare
+from pipeline.paths import Workspace
 
 PARAMS = Path("params.yaml").read_text()
 TEST_IMAGES, VAL_IMAGES = 200, 100
@@ -16,7 +17,7 @@ TEST_IMAGES, VAL_IMAGES = 200, 100
 def reports(tmp_path, monkeypatch):
     """Three models: the champion cnn_fast, cnn_2m that is hardly worse, and dense_10 that is much worse."""
     models = "presets: [dense_10, cnn_2m, cnn_fast]"
-    given = next(line for line in PARAMS.splitlines() if line.startswith("compare:"))
+    given = next(line for line in PARAMS.splitlines() if line.startswith("presets:"))
     (tmp_path / "params.yaml").write_text(PARAMS.replace(given, models))
     monkeypatch.chdir(tmp_path)
     write_model("dense_10", parameters=7_960, val_wrong=range(30), test_wrong=range(20))
@@ -78,15 +79,15 @@ def test_the_difference_to_the_champion_is_tested_on_the_same_images(reports, ca
     assert small.endswith("s  -0.50 points, p 1, not significant")
     # 0 … 3 are wrong in both, 4 … 19 in dense_10 alone: 2 / 2^16.
     assert large.endswith("s  -8.00 points, p < 0.0001, significant")
-    told = " ".join(shown[5:])
+    summary = " ".join(shown[5:])
     for part in ("100 validation images", "cnn_fast (version 3)", "McNemar", "200 test images", "alpha 0.05"):
-        assert part in told
+        assert part in summary
 
 
-@pytest.mark.parametrize(("alone", "told"), [(5, "p 0.062, not significant"), (6, "p 0.031, significant")])
-def test_significant_is_below_alpha(reports, capsys, alone, told):
+@pytest.mark.parametrize(("alone", "verdict"), [(5, "p 0.062, not significant"), (6, "p 0.031, significant")])
+def test_significant_is_below_alpha(reports, capsys, alone, verdict):
     write_model("cnn_2m", 1, range(5), range(4 + alone))
-    assert lines(capsys)[2].endswith(told)
+    assert lines(capsys)[2].endswith(verdict)
 
 
 def test_images_are_matched_by_their_number_and_not_by_their_row(reports, capsys):
@@ -106,6 +107,34 @@ def test_reports_of_different_images_are_not_compared(reports):
     table.to_csv(path, index=False)
     with pytest.raises(UserError, match="different test images"):
         compare.main()
+
+
+def test_without_a_champion_nothing_is_tested(reports, capsys):
+    content = {"champion": None, "models": {"cnn_fast": {"version": 3}}}
+    Path("registry/registry.json").write_text(json.dumps(content))
+    shown = lines(capsys)
+    assert [row.split()[0] for row in shown[1:4]] == ["cnn_fast", "cnn_2m", "dense_10"]
+    assert not [line for line in shown[:4] if "champion" in line or "significant" in line]
+    assert shown[-1] == "Nothing was tested: there is no champion; registry/registry.json has the reasons."
+
+
+def test_another_workspace_gives_the_same_table(reports, capsys, monkeypatch, tmp_path_factory):
+    expected = lines(capsys)
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    compare.main(Workspace(reports))
+    assert capsys.readouterr().out.splitlines() == expected
+
+
+def test_a_table_aligns_text_to_the_left_and_figures_to_the_right():
+    rows = [{"model": "a", "n": "100"}, {"model": "long", "n": "1", "x": "22"}]
+    assert compare.format_table(rows).splitlines() == ["model    n   x", "a      100   –", "long     1  22"]
+
+
+@pytest.mark.parametrize(("p", "text"), [(1e-4, "p 0.0001"), (0.99e-4, "p < 0.0001"), (0.0012, "p 0.0012")])
+def test_small_p_values_are_all_shown_alike(reports, monkeypatch, p, text):
+    monkeypatch.setattr("pipeline.evaluation.significance.mcnemar", lambda one, other: p)
+    answers = {name: compare.read_answers(name) for name in ("cnn_2m", "cnn_fast")}
+    assert compare.format_difference(answers, "cnn_2m", "cnn_fast") == f"-0.50 points, {text}, significant"
 
 
 def test_a_champion_that_is_not_compared_is_shown_too(reports, capsys):
@@ -132,7 +161,7 @@ def test_nothing_is_tested_against_a_champion_of_another_run(reports, capsys):
         "models/cnn_2m/model.onnx",
     ],
 )
-def test_a_missing_file_is_told_with_what_makes_it(reports, path):
+def test_a_missing_file_is_reported_with_what_makes_it(reports, path):
     Path(path).unlink()
     with pytest.raises(UserError, match=f"{path} is missing: run `dvc repro`"):
         compare.main()

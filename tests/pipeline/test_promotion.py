@@ -1,0 +1,70 @@
+"""A promotion on a real store that is killed at each of its writes."""
+
+import itertools
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+
+import mlflow
+import numpy as np
+
+from pipeline.tracking import promotion
+from pipeline.tracking.store import Store, connect, lock_registry
+from tests.helpers.candidates import POLICY
+
+
+def promote_and_die(uri: str, root: str, numbers: list[int], step: int | None) -> None:
+    """In a process of its own: promote versions of a real store, and be killed before write number `step`."""
+    os.environ["DVC_ROOT"], os.environ["MLFLOW_TRACKING_URI"] = root, uri
+    store = connect("digits")
+    writes = itertools.count()
+
+    def watched(write):
+        def attempt(*arguments):
+            if next(writes) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return write(*arguments)
+
+        return attempt
+
+    for name in ("set_registered_model_alias", "set_model_version_tag"):
+        setattr(store.client, name, watched(getattr(store.client, name)))
+    promotion.append_event = watched(promotion.append_event)
+    with lock_registry():
+        versions = [store.version(number) for number in numbers]
+        promotion.promote(store, versions, POLICY)
+
+
+def test_a_promoter_killed_by_the_system_leaves_a_champion_that_loads(project, tmp_path):
+    project.repro()
+    models = json.loads((project.folder / "registry/registry.json").read_text())["models"]
+    worse, better = (models[name]["version"] for name in ("dense_10", "tiny_cnn"))
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    shutil.copy(project.folder / "mlflow.db", tmp_path)  # the models stay where they are, and are only read
+    mlflow.set_tracking_uri(uri)
+    client = mlflow.MlflowClient(uri)
+    journal = tmp_path / "promotions.jsonl"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mlflow.pyfunc", "pandas", "scipy.stats"])
+
+    def promote(step: int | None) -> int:
+        promoter = context.Process(target=promote_and_die, args=(uri, str(tmp_path), [worse, better], step))
+        promoter.start()
+        promoter.join(120)
+        assert mlflow.pyfunc.load_model("models:/digits@champion").predict(np.zeros((1, 28, 28), np.float32))
+        return promoter.exitcode
+
+    # Two aliases, then journal and tag of the one that wins; journal and tag of the one that doesn't.
+    for step in range(6):
+        for number in (worse, better):
+            client.delete_model_version_tag("digits", number, "promotion")
+        client.delete_registered_model_alias("digits", "previous")
+        client.set_registered_model_alias("digits", "champion", worse)
+        journal.unlink(missing_ok=True)
+        assert promote(step) == -signal.SIGKILL
+        assert promote(None) == 0
+        assert Store(client, "1", "digits").aliases() == {"champion": str(better), "previous": str(worse)}
+        decided = [json.loads(line)["version"] for line in journal.read_text().splitlines()]
+        assert sorted(decided) == sorted([str(worse), str(better)])

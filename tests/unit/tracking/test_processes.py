@@ -1,0 +1,46 @@
+import os
+import socket
+import subprocess
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from pipeline.tracking.processes import close_dead_runs, identify_process, is_alive
+
+
+def test_a_process_is_identified_by_host_number_and_start():
+    started = psutil.Process().create_time()
+    assert identify_process() == f"{socket.gethostname()} {os.getpid()}@{started}"
+
+
+def test_a_process_is_alive_until_its_number_is_free_or_used_again():
+    own = identify_process().split()[1]
+    assert is_alive(own)
+    assert not is_alive(f"{os.getpid()}@1.0")
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    assert is_alive(f"{dead.pid}@1.0") is False
+
+
+@pytest.mark.parametrize(
+    ("process", "is_closed"),
+    [
+        (identify_process(), False),
+        (f"{socket.gethostname()} {os.getpid()}@1.0", True),
+        (f"other-{socket.gethostname()} {os.getpid()}@1.0", False),
+        (None, False),
+    ],
+)
+def test_only_dead_processes_of_this_machine_are_closed(process, is_closed):
+    closed, asked = [], []
+    run = SimpleNamespace(
+        info=SimpleNamespace(run_id="some"), data=SimpleNamespace(tags={"process": process} if process else {})
+    )
+    store = SimpleNamespace(
+        search_runs=lambda condition: asked.append(condition) or [run],
+        client=SimpleNamespace(set_terminated=lambda *arguments: closed.append(arguments)),
+    )
+    close_dead_runs(store)
+    assert asked == ["attributes.status = 'RUNNING'"]
+    assert closed == ([("some", "KILLED")] if is_closed else [])

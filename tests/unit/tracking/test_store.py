@@ -1,0 +1,125 @@
+import os
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from pipeline.cli import UserError
+from pipeline.tracking.store import connect, lock_registry, open_experiment, store_error, store_uri
+
+
+def test_the_store_is_a_file_at_the_projects_root_unless_it_is_named(root, monkeypatch):
+    assert store_uri() == f"sqlite:///{root}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://example.org")
+    assert store_uri() == "http://example.org"
+
+
+def test_the_registrys_lock_is_beside_the_store(root):
+    with lock_registry() as lock:
+        assert lock.lock_file == str(root / "mlflow.db.register.lock")
+
+
+def test_a_data_sets_experiment_is_made_once_with_its_artefacts_beside_the_store(store, root):
+    again = connect("digits")
+    assert (store.name, again.experiment_id) == ("digits", store.experiment_id)
+    assert connect("mnist").experiment_id != store.experiment_id
+    experiment = store.client.get_experiment(store.experiment_id)
+    assert (experiment.name, experiment.artifact_location) == ("digits", (root / "mlruns/digits").as_uri())
+
+
+def test_mlflow_neither_waits_long_nor_reports(root, monkeypatch):
+    settings = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    }
+    for name in settings:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
+    connect("digits")
+    assert {name: os.environ[name] for name in settings} == settings | {"MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}
+
+
+def test_a_deleted_experiment_is_reported_with_the_command_that_restores_it(store):
+    store.client.delete_experiment(store.experiment_id)
+    with pytest.raises(UserError, match=rf"digits is deleted.*restore --experiment-id {store.experiment_id}`"):
+        connect("digits")
+
+
+def test_a_server_that_is_down_is_reported_in_one_line(root, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(
+        UserError, match=r"store http://127.0.0.1:9 can't be used: .*unset MLFLOW_TRACKING_URI"
+    ) as error:
+        connect("digits")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("uri", ["nonsense://here", "postgresql://127.0.0.1:9/here"])
+def test_an_address_that_is_no_store_and_a_missing_driver_are_reported(root, monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UserError, match=rf"MLflow's store {uri} can't be used"):
+        connect("digits")
+
+
+def test_a_database_that_fails_is_reported(root, monkeypatch):
+    def fail(client, name) -> None:
+        raise OperationalError("select", {}, Exception("disk I/O error"))
+
+    monkeypatch.setattr("pipeline.tracking.store.open_experiment", fail)
+    with pytest.raises(UserError, match=r"mlflow.db can't be used: .*disk I/O error"):
+        connect("digits")
+
+
+@pytest.mark.parametrize("uri", ["http://example.org", "https://example.org", "databricks"])
+def test_a_server_decides_itself_where_artefacts_belong(root, monkeypatch, uri):
+    made = []
+    client = SimpleNamespace(
+        get_experiment_by_name=lambda name: None,
+        create_experiment=lambda name, artifact_location: made.append((name, artifact_location)) or 7,
+    )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert (open_experiment(client, "digits"), made) == ("7", [("digits", None)])
+
+
+def test_an_error_without_a_text_is_reported_by_its_kind(root):
+    assert "can't be used: KeyError. " in str(store_error(KeyError()))
+    assert "can't be used: first. " in str(store_error(ValueError("first\nsecond")))
+
+
+def test_runs_are_searched_in_this_experiment_alone_newest_first(store):
+    def make_run(experiment_id: str, start: int, kind: str) -> str:
+        return store.client.create_run(experiment_id, start, {"kind": kind}).info.run_id
+
+    first, second = make_run(store.experiment_id, 1, "a"), make_run(store.experiment_id, 2, "a")
+    make_run(store.experiment_id, 3, "b")
+    make_run(connect("mnist").experiment_id, 4, "a")
+    assert [run.info.run_id for run in store.search_runs("tags.kind = 'a'")] == [second, first]
+    assert [run.info.run_id for run in store.search_runs("tags.kind = 'a'", limit=1)] == [second]
+    assert store.find_run("tags.kind = 'a'").info.run_id == second
+    assert store.find_run("tags.kind = 'c'") is None
+
+
+def test_versions_and_aliases_are_those_of_the_registered_model(store):
+    for name in ("digits", "mnist"):
+        store.client.create_registered_model(name)
+        store.client.create_model_version(name, source="file:///nowhere", tags={"kind": "a"})
+    store.client.create_model_version("digits", source="file:///nowhere", tags={"kind": "b"})
+    assert sorted(int(version.version) for version in store.search_versions()) == [1, 2]
+    assert [int(version.version) for version in store.search_versions("tags.kind = 'b'")] == [2]
+    store.set_alias("champion", "2")
+    assert store.aliases() == {"champion": "2"}
+    store.tag_version("1", "key", "value")
+    assert (store.version("1").tags["key"], "key" in store.version("2").tags) == ("value", False)
+
+
+def test_only_models_that_are_logged_completely_are_ready(store):
+    run, other = (store.client.create_run(store.experiment_id).info.run_id for _ in range(2))
+    pending, ready = (store.client.create_logged_model(store.experiment_id, source_run_id=run) for _ in range(2))
+    store.client.create_logged_model(store.experiment_id, source_run_id=other)
+    store.client.finalize_logged_model(ready.model_id, "READY")
+    assert pending.status == "PENDING"
+    assert [model.model_id for model in store.ready_models(run)] == [ready.model_id]
+    assert store.ready_models(other) == []
