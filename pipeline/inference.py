@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipeline.data.arrays import FloatArray
 from pipeline.files import missing_file_error
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ def open_onnx(path: Path) -> "InferenceSession":
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-def predict_onnx(session: "InferenceSession", pixels: FloatArray) -> FloatArray:
+def predict_onnx(session: "InferenceSession", pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return probabilities, float32 [n, classes], for raw pixels, float32 [n, 28, 28] in 0…255."""
     return np.concatenate([session.run([OUTPUT], {INPUT: batch})[0] for batch in _batches(pixels)])
 
 
-def predict_litert(path: Path, pixels: FloatArray) -> FloatArray:
+def predict_litert(path: Path, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return probabilities, float32 [n, classes], for raw pixels, whole numbers 0…255 [n, 28, 28], of any type.
 
     Raise UserError if the file is missing.
@@ -56,5 +56,5 @@ def predict_litert(path: Path, pixels: FloatArray) -> FloatArray:
     return np.concatenate(answers)
 
 
-def _batches(pixels: FloatArray) -> Iterator[FloatArray]:
+def _batches(pixels: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
     return (pixels[start : start + BATCH_IMAGES] for start in range(0, len(pixels), BATCH_IMAGES))

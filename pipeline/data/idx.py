@@ -47,7 +47,7 @@ def read_idx(folder: Path, name: str, chunk: int = CHUNK) -> Iterator[UInt8Array
             if file.read(1):
                 raise _format_error(path, f"the header announces {count} items, but more follow")
     except (EOFError, gzip.BadGzipFile, zlib.error, struct.error) as error:
-        raise UserError(f"{path} is damaged ({error}): delete {folder} and run `dvc repro`") from None
+        raise UserError(f"{path} is damaged ({error}): delete data/raw and run `dvc repro`") from None
 
 
 def read_labels(folder: Path, name: str) -> UInt8Array:
