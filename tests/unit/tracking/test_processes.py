@@ -31,6 +31,7 @@ def test_a_process_is_alive_until_its_number_is_free_or_used_again():
         (f"other-{socket.gethostname()} {os.getpid()}@1.0", False),
         (None, False),
     ],
+    ids=["alive", "dead", "elsewhere", "unknown"],
 )
 def test_only_dead_processes_of_this_machine_are_closed(process, is_closed):
     closed, asked = [], []
