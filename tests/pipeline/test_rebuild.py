@@ -20,7 +20,7 @@ def project(tmp_path_factory):
 
 def described(project) -> dict:
     """All that a user sees in the store, without the ids that the store invents."""
-    # A copy of its own: MLflow keeps a database open, also one that was deleted and made anew.
+    # A copy of its own: MLflow keeps a database open, also one that was deleted and made again.
     copy = project.folder / f"mlflow.db.{uuid4().hex}"
     shutil.copy(project.folder / "mlflow.db", copy)
     client = MlflowClient(f"sqlite:///{copy}")
