@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test test-presets docs compare sweep ui serve app rollback rebuild-tracking lineage bench lock
+.PHONY: help run check test test-presets coverage docs compare sweep ui serve app rollback rebuild-tracking lineage bench lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -39,6 +39,12 @@ test: $(READY) ## everything: format, lint, types and the whole test suite
 
 test-presets: $(READY) ## train every preset on MNIST and compare it with the accuracy in params.yaml: 10 minutes
 	python -m pytest -m presets tests/pipeline/test_mnist.py
+
+coverage: $(READY) ## the whole test suite, and which lines and branches it ran
+	coverage erase
+	COVERAGE_FILE=$(CURDIR)/.coverage coverage run -m pytest -n $(JOBS) --dist loadfile
+	coverage combine --quiet
+	coverage report --skip-covered --precision=1
 
 docs: $(READY) ## write docs/parameters.md from the schema of params.yaml
 	python -m pipeline.commands.document_params
