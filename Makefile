@@ -1,6 +1,6 @@
 # `make run` on a fresh clone does it all; `make help` lists the rest. PORT=… overrides a server's port.
 SHELL := /bin/sh
-VENV ?= $(CURDIR)/.venv
+VENV := $(CURDIR)/.venv
 # Test processes side by side.
 JOBS ?= 2
 # MLflow and DVC look up their helpers (uvicorn, python) on PATH.

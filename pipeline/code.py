@@ -5,6 +5,7 @@ out, so editing them runs nothing again; a line that computes runs exactly the s
 """
 
 import ast
+import builtins
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -32,9 +33,12 @@ NOT_COMPUTING = {
 }
 # Likewise packages: they parse, lock, measure or transfer what is checked against a sha256.
 NOT_COMPUTING_PACKAGES = {"filelock", "pooch", "psutil", "pydantic", "requests", "ruamel", "sqlalchemy"}
-# Packages by the names of their modules, where those differ; and what Keras exports and saves with, unseen.
+# What `download` writes is checked against pinned sha256, whatever fetches it; only digits comes out of a package. So
+# a new version of another one fetches nothing again, which would fail without a network.
+DOWNLOADED_FROM = {"scikit-learn"}
+# Packages by the names of their modules, where those differ; and those that others export and draw with, unseen.
 PACKAGES = {"PIL": "pillow", "sklearn": "scikit-learn"}
-IMPLIED = {"keras": ("tensorflow", "tf2onnx", "onnx", "h5py")}
+IMPLIED = {"keras": ("tensorflow", "tf2onnx", "onnx", "h5py"), "matplotlib": ("pillow",)}
 
 
 def main(workspace: Workspace = Workspace()) -> None:
@@ -58,7 +62,8 @@ def describe(stage: str, root: Path, locked: dict[str, list[str]]) -> Iterator[s
     for package in sorted(packages):
         if package not in locked:
             raise UserError(f"{stage} imports {package}, which {LOCK} lacks: declare it in pyproject.toml, `make lock`")
-        yield from locked[package]
+        if stage != "download" or package in DOWNLOADED_FROM:
+            yield from locked[package]
 
 
 @cache
@@ -78,7 +83,8 @@ def imported_modules(name: str, root: Path) -> list[Path]:
         if path is None or module in found or module in NOT_COMPUTING:
             continue
         found[module] = path
-        waiting += _imports(path.read_text())
+        # To import a module is to run the packages around it, too.
+        waiting += [*_imports(path.read_text()), module.rpartition(".")[0]]
     return sorted(path for path in found.values() if path.stat().st_size)
 
 
@@ -101,6 +107,8 @@ def locked_versions(lock: Path) -> dict[str, list[str]]:
 
 
 def _file_of(module: str, root: Path) -> Path | None:
+    if not module:
+        return None
     place = root.joinpath(*module.split("."))
     return next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.exists()), None)
 
@@ -112,7 +120,9 @@ def _imports(source: str) -> list[str]:
     for node in ast.walk(_WithoutTypes().visit(ast.parse(source))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            if node.level or not node.module:
+                raise UserError(f"line {node.lineno} of a module imports relatively: write the module's whole name")
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return names
 
@@ -125,34 +135,49 @@ class _WithoutTypes(ast.NodeTransformer):
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
-        return node.orelse if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else node
-
-    def visit_arg(self, node: ast.arg) -> ast.AST:
-        node.annotation = None
-        return node
+        name = node.test.attr if isinstance(node.test, ast.Attribute) else getattr(node.test, "id", None)
+        return node.orelse if name == "TYPE_CHECKING" else node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        outside, self._in_function = self._in_function, True
-        node.returns = None
-        self.generic_visit(node)
-        self._in_function = outside
-        return node
+        if not node.decorator_list:  # a decorator may read annotations
+            arguments = node.args
+            for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
+                argument.annotation = None
+            for rest in (arguments.vararg, arguments.kwarg):
+                if rest:
+                    rest.annotation = None
+            node.returns = None
+        return self._visit_inside(node, in_function=True)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        return self._visit_inside(node, in_function=False)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         if not self._in_function:  # of a dataclass or a section, where annotations are fields
             return self.generic_visit(node)
         return self.generic_visit(ast.Assign([node.target], node.value)) if node.value else None
 
+    def _visit_inside(self, node: ast.AST, in_function: bool) -> ast.AST:
+        outside, self._in_function = self._in_function, in_function
+        self.generic_visit(node)
+        self._in_function = outside
+        return node
+
 
 class _Computing(_WithoutTypes):
-    """Remove what only people read, too: docstrings, and the messages in `print`, in `raise` and in made errors."""
+    """Remove what only people read, too: docstrings, what is printed, and the messages of errors and assertions."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         value = node.value
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
             return None
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "print":
-            return None
+            to_a_file = any(keyword.arg == "file" for keyword in value.keywords)
+            return self.generic_visit(node) if to_a_file else None
+        return self.generic_visit(node)
+
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        node.msg = None
         return self.generic_visit(node)
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
@@ -160,10 +185,18 @@ class _Computing(_WithoutTypes):
         return ast.Raise(error, None)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        returned = node.returns
-        if isinstance(returned, ast.Name) and returned.id.endswith("Error"):
-            node.body = []
+        if _makes_an_error(node.returns):
+            for statement in node.body:
+                if isinstance(statement, ast.Return) and isinstance(statement.value, ast.Call):
+                    statement.value.args = []
         return super().visit_FunctionDef(node)
+
+
+def _makes_an_error(returned: ast.expr | None) -> bool:
+    """Return whether a function is annotated to return UserError or one of Python's own exceptions."""
+    name = returned.id if isinstance(returned, ast.Name) else ""
+    own = getattr(builtins, name, None)
+    return name == "UserError" or (isinstance(own, type) and issubclass(own, BaseException))
 
 
 def _dump(node: object) -> str:

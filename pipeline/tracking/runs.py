@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 RECEIPT = "training/receipt.json"
 DIFF = "training/uncommitted.diff"  # of a run whose code was not as committed
-LIVE_TAGS = {"training", "inputs_sha256", "process"}  # identify a live run until `register` completes it
+# What identifies a live run until `register` completes it; made_of is what older versions called inputs_sha256.
+LIVE_TAGS = {"training", "inputs_sha256", "made_of", "process"}
 KEPT_FILES = ("model.keras", "history.csv", "receipt.json")  # the others are the registered model's
 
 

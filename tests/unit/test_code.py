@@ -108,6 +108,8 @@ def test_a_line_that_computes_runs_exactly_the_stages_that_use_it(workspace, fil
         ("onnxruntime", {"train", "evaluate", "register"}),
         ("scikit-learn", {"download", "preprocess", "evaluate"}),
         ("mlflow", {"register"}),
+        ("numpy", {"preprocess", "train", "evaluate", "register"}),
+        ("pillow", {"evaluate"}),
         ("pytest", set()),
         ("pooch", set()),
     ],
@@ -126,6 +128,19 @@ def test_a_new_version_of_a_package_runs_the_stages_that_compute_with_it(workspa
 def test_an_import_that_is_not_locked_is_an_error(workspace):
     replace_in(workspace, "pipeline/data/pixels.py", "import numpy as np", "import numpy as np\nimport torch")
     with pytest.raises(UserError, match="imports torch, which"):
+        code.main(workspace)
+
+
+def test_code_of_a_package_itself_counts(workspace):
+    def edit() -> None:
+        (workspace.root / "pipeline/training/__init__.py").write_text("import os\n")
+
+    assert changed_stages(workspace, edit) == {"train"}
+
+
+def test_a_relative_import_is_an_error(workspace):
+    replace_in(workspace, "pipeline/data/pixels.py", "import numpy as np", "import numpy as np\nfrom . import idx")
+    with pytest.raises(UserError, match="imports relatively"):
         code.main(workspace)
 
 
@@ -151,6 +166,24 @@ def test_only_train_computes_with_tensorflow(workspace):
         ("import a", "import b", False),
         ("from t import TYPE_CHECKING", "from t import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a", True),
         ("x = 'a'", "x = 'b'", False),
+        # What looks like a message or an annotation, but computes.
+        (
+            "def f() -> MeanSquaredError:\n    return E('sum')",
+            "def f() -> MeanSquaredError:\n    return E('mean')",
+            False,
+        ),
+        (
+            "def f() -> KeyError:\n    x = 1\n    return KeyError()",
+            "def f() -> KeyError:\n    return KeyError()",
+            False,
+        ),
+        ("print(x, file=out)", "print(y, file=out)", False),
+        ("@check\ndef f(x: int): pass", "@check\ndef f(x: float): pass", False),
+        ("def f():\n    class A:\n        x: int", "def f():\n    class A:\n        x: float", False),
+        ("def f(*x, **y): pass", "def f(*x: int, **y: int): pass", True),
+        ("assert x, 'old'", "assert x, 'new'", True),
+        ("assert x", "assert y", False),
+        ("import t\nif t.TYPE_CHECKING:\n    import a", "import t", True),
     ],
 )
 def test_the_digest_of_what_a_module_computes(old, new, same):
