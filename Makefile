@@ -6,6 +6,8 @@ JOBS ?= 2
 # MLflow and DVC look up their helpers (uvicorn, python) on PATH.
 export PATH := $(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
+# MLflow's UI would start eight processes for jobs that nothing here uses.
+export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 # Without compiled bytecode TensorFlow takes ten seconds to import instead of five.
 unexport PYTHONDONTWRITEBYTECODE
 

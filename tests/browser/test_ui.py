@@ -20,7 +20,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: a
 @pytest.fixture(scope="module")
 def browse(project, tmp_path_factory) -> Iterator[Callable[[str], str]]:
     """`mlflow ui` on the shrunken pipeline's store; a function that gives a page as its scripts have built it."""
-    environment = project.environment | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # as the Makefile does
+    environment = project.environment | quiet
     with launched(("mlflow", "ui", "--workers", "1"), project.folder, environment, ready="/health") as server:
         yield lambda page: rendered(f"{server.address}/{page}", tmp_path_factory.mktemp("chromium"))
 
