@@ -41,7 +41,6 @@ def row(page: str, label: str) -> list[str]:
 
 
 def test_two_runs_compared_show_names_parameters_and_learning_curves(project, browse):
-    project.repro()
     registry = json.loads((project.folder / "registry/registry.json").read_text())
     runs = [registry["models"][name]["run_id"] for name in ("dense_10", "tiny_cnn")]
     mlflow.set_tracking_uri(f"sqlite:///{project.folder}/mlflow.db")

@@ -37,12 +37,11 @@ def promote_and_die(uri: str, root: str, numbers: list[int], step: int | None) -
         promotion.promote(store, versions, POLICY)
 
 
-def test_a_promoter_killed_by_the_system_leaves_a_champion_that_loads(project, tmp_path):
-    project.repro()
-    models = json.loads((project.folder / "registry/registry.json").read_text())["models"]
+def test_a_promoter_killed_by_the_system_leaves_a_champion_that_loads(trained, tmp_path):
+    models = json.loads((trained.folder / "registry/registry.json").read_text())["models"]
     worse, better = (models[name]["version"] for name in ("dense_10", "tiny_cnn"))
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    shutil.copy(project.folder / "mlflow.db", tmp_path)  # the models stay where they are, and are only read
+    shutil.copy(trained.folder / "mlflow.db", tmp_path)  # the models stay where they are, and are only read
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)
     journal = tmp_path / "promotions.jsonl"

@@ -4,18 +4,7 @@ import json
 import shutil
 from uuid import uuid4
 
-import pytest
 from mlflow.tracking import MlflowClient
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A project of its own: what other tests train and never register, a rebuild would bring in."""
-    from tests.helpers.project import copy_project, shrink
-
-    project = copy_project(tmp_path_factory.mktemp("rebuilt"), shrink)
-    project.repro()
-    return project
 
 
 def described(project) -> dict:
