@@ -10,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.config import params
+from tests.helpers.params import PARAMS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / ".github").rglob("*.md")])
@@ -70,7 +71,7 @@ def test_the_readme_is_short():
 def test_the_example_of_a_model_is_valid():
     (example,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     yaml = YAML(typ="safe")
-    content = yaml.load(ROOT / "params.yaml")
+    content = yaml.load(PARAMS)
     added = yaml.load(textwrap.dedent(example))
     content["models"] |= added
     content["presets"] += list(added)

@@ -11,12 +11,13 @@ from pipeline.commands import offline
 from pipeline.config.params import load
 from pipeline.data.catalogue import CATALOGUE, TEST_IMAGES, TEST_LABELS, Publication
 from pipeline.paths import Workspace
+from tests.helpers.params import PARAMS
 
 
 @pytest.fixture
 def workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workspace:
     """A project with params.yaml alone, MNIST without a mirror, and nothing in DVC's cache."""
-    (tmp_path / "params.yaml").write_text(Path("params.yaml").read_text())
+    (tmp_path / "params.yaml").write_text(PARAMS)
     monkeypatch.setitem(CATALOGUE, "mnist", replace(CATALOGUE["mnist"], mirrors=()))
     monkeypatch.setattr(offline, "restore_from_cache", lambda: False)
     monkeypatch.delenv("DATASET_MIRROR", raising=False)

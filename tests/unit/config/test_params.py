@@ -7,8 +7,7 @@ from pydantic import ValidationError
 
 from pipeline.cli import UserError
 from pipeline.config.params import load
-
-PARAMS = Path("params.yaml").read_text()
+from tests.helpers.params import PARAMS
 
 
 def load_text(folder: Path, text: str):
