@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pipeline.cli import UserError
 from pipeline.config.params import load
 from tests.helpers.params import PARAMS
+from tests.helpers.stated import FORM, read_stated_accuracies
 
 DESIGNED_PRESETS = {"perceptron", "dense_10", "dense_512", "dense_784_800", "cnn_2m", "cnn_fast"}
 
@@ -26,6 +27,12 @@ def test_the_presets_of_the_design_are_there():
     params = load()
     assert params.models.keys() >= DESIGNED_PRESETS | {"cnn_best"}
     assert set(params.presets) >= DESIGNED_PRESETS
+
+
+def test_each_preset_states_the_accuracy_that_make_test_presets_compares():
+    stated = read_stated_accuracies(Path("params.yaml").read_text())
+    missing = sorted(set(load().presets) - stated.keys())
+    assert not missing, f"params.yaml: among the comments right above each of {missing}, write `{FORM}`"
 
 
 def test_parameters_cannot_be_changed_after_loading():
