@@ -8,6 +8,11 @@ from pipeline.data.prepared import Split
 from pipeline.evaluation.report import Answers
 
 LABELS = np.array([0, 1, 2, 1])
+METRICS = (
+    "parameters", "val_accuracy", "val_loss", "int8_val_accuracy", "test_accuracy", "test_loss", "int8_test_accuracy",
+    "litert_differing_labels",
+)  # fmt: skip
+"""The keys of metrics.json with one seed, in order. `score` may give more."""
 
 
 def make_answers(by_seed: Sequence[Sequence[int]], litert: Sequence[int], int8: Sequence[int]) -> Answers:
