@@ -9,11 +9,11 @@ import pytest
 
 from pipeline import download
 from pipeline.cli import UserError
-from pipeline.data.catalogue import CATALOGUE, Publication
+from pipeline.data.catalogue import CATALOGUE, FILES, TEST_LABELS, Publication
 from pipeline.paths import Workspace
 from tests.helpers.params import PARAMS
 
-CONTENT = {"images.gz": b"images" * 1000, "labels.gz": b"labels" * 100}
+CONTENT = {name: name.encode() * 100 for name in FILES}
 SHA256 = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
 
 
@@ -49,7 +49,7 @@ def test_every_file_of_the_data_set_is_brought(mirror, project, capsys):
     set_mirrors(mirror)
     download.main(workspace)
     assert read_raw(workspace) == CONTENT
-    assert capsys.readouterr().out == f"tiny: 2 files in {workspace.raw}, as published\n"
+    assert capsys.readouterr().out == f"tiny: 4 files in {workspace.raw}, as published\n"
 
 
 def test_what_is_there_stays_when_a_download_fails(mirror, project, monkeypatch):
@@ -57,7 +57,7 @@ def test_what_is_there_stays_when_a_download_fails(mirror, project, monkeypatch)
     workspace, set_mirrors = project
     set_mirrors(mirror)
     download.main(workspace)
-    (Path(mirror.removeprefix("file://")) / "labels.gz").write_bytes(b"wrong")
+    (Path(mirror.removeprefix("file://")) / TEST_LABELS).write_bytes(b"wrong")
     with pytest.raises(UserError):
         download.main(workspace)
     assert read_raw(workspace) == CONTENT
