@@ -14,10 +14,11 @@ def main(workspace: Workspace = Workspace()) -> None:
     name = load(workspace.params).dataset
     require_catalogued(name)
     with publish(workspace.raw) as folder:
-        if name == "digits":
+        publication = CATALOGUE[name]
+        if publication is None:
             write_digits(folder)
         else:
-            fetch(name, CATALOGUE[name], tuple(CATALOGUE[name].sha256), folder)
+            fetch(name, publication, tuple(publication.sha256), folder)
     print(f"{name}: {len(list(workspace.raw.iterdir()))} files in {workspace.raw}, as published")
 
 

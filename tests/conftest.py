@@ -11,10 +11,14 @@ from tests.helpers.server import Server, running
 @pytest.fixture(scope="session")
 def mnist(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Two published presets, trained on real MNIST where a mirror answers; skips, with the reason, where none does."""
-    from pipeline.commands.offline import mirror_responds
+    from pipeline.cli import UserError
+    from pipeline.commands.offline import probe_mirrors
+    from pipeline.data.catalogue import CATALOGUE
 
-    if not mirror_responds("mnist"):
-        pytest.skip("no mirror of MNIST answers; point DATASET_MIRROR at one")
+    try:
+        probe_mirrors("mnist", CATALOGUE["mnist"])
+    except UserError as error:
+        pytest.skip(f"no mirror of MNIST answers; point DATASET_MIRROR at one: {error}")
     return train_once(tmp_path_factory, "mnist", lambda content: content.update(presets=["dense_512", "cnn_fast"]))
 
 

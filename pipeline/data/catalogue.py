@@ -8,18 +8,32 @@ from pipeline.config.section import require_known
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
+FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
 
 
 @dataclass(frozen=True)
 class Publication:
-    """A published data set: its mirrors, in the order in which they are tried, and the sha256 of each of its files."""
+    """A published data set: its mirrors, in the order in which they are tried, and the sha256 of each of its files.
+
+    Raise ValueError if the files aren't the four of FILES.
+    """
 
     mirrors: tuple[str, ...]
     sha256: Mapping[str, str]
 
+    def __post_init__(self) -> None:
+        if self.sha256.keys() != set(FILES):
+            raise ValueError(
+                "a publication has the sha256 of MNIST's four files; "
+                f"missing: {', '.join(file for file in FILES if file not in self.sha256) or 'none'}; "
+                f"unknown: {', '.join(sorted(self.sha256.keys() - set(FILES))) or 'none'}"
+            )
 
-# The sums are the publishers' own, as TensorFlow Datasets and torchvision list them.
-CATALOGUE = {
+
+# A data set's mirrors have https addresses; a public one has two, for the day when one is gone. A private one has none,
+# `mirrors=()`, and is fetched from DATASET_MIRROR alone. A sum is what `sha256sum` prints of a file; those below are
+# the publishers' own, as TensorFlow Datasets and torchvision list them.
+CATALOGUE: dict[str, Publication | None] = {
     "mnist": Publication(
         mirrors=(
             "https://ossci-datasets.s3.amazonaws.com/mnist",
@@ -57,8 +71,8 @@ CATALOGUE = {
             TEST_LABELS: "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
         },
     ),
-    # Made from a file inside scikit-learn, so it needs no mirror.
-    "digits": Publication(mirrors=(), sha256={}),
+    # Made from a file inside scikit-learn, not fetched.
+    "digits": None,
 }
 
 

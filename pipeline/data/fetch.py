@@ -15,6 +15,10 @@ from pipeline.data.catalogue import Publication
 TIMEOUT_S = (5.0, 10.0)  # to connect, and between two pieces of a file
 
 
+class UnreachableError(UserError):
+    """No mirror could be reached, as without a network; one that lacks a file, or has another, was reached."""
+
+
 def fetch(
     name: str,
     publication: Publication,
@@ -26,13 +30,18 @@ def fetch(
     """Write `files` of the data set `name` into `folder`, each checked before it gets its name.
 
     Try each mirror in turn, each of them 1 + `retries` times. Raise UserError, with what the user can do, if none has
-    a file as published.
+    a file as published; UnreachableError if none could even be reached.
     """
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
     registry = {file: f"sha256:{publication.sha256[file]}" for file in files}
-    addresses = list_mirrors(name, publication)
+    addresses, is_reached = list_mirrors(name, publication), False
+    if not addresses:
+        raise UserError(
+            f"{name} has no public mirror: set DATASET_MIRROR to a file:///… or https://… address below which "
+            f"{name}/{files[0]} lies"
+        )
     for file in files:
         for address in list(addresses):
             mirror = pooch.create(folder, base_url=f"{address}/", registry=registry, retry_if_failed=retries)
@@ -41,11 +50,12 @@ def fetch(
                 (folder / file).chmod(0o644)  # pooch's temporary file is readable by its owner only
                 break
             except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong hash is a ValueError
-                _report_failure(f"{address}/{file}", error)
+                _report_failure(f"{address}/{file}", publication.sha256[file], error)
+                is_reached = is_reached or not _is_unreachable(error)
                 # A mirror that has failed once is tried last for the next file.
                 addresses.append(addresses.pop(addresses.index(address)))
         else:
-            raise _no_mirror_error(name, file)
+            raise _no_mirror_error(name, file, is_reached)
 
 
 def list_mirrors(name: str, publication: Publication) -> list[str]:
@@ -57,7 +67,7 @@ def list_mirrors(name: str, publication: Publication) -> list[str]:
     own = os.environ.get("DATASET_MIRROR")
     if own:
         if not re.match(r"(file:///|https?://[^/])", own):
-            raise UserError(f"DATASET_MIRROR is {own!r}; write an address that begins with file:// or https://")
+            raise UserError(f"DATASET_MIRROR is {own!r}; write file:///absolute/folder (three slashes) or https://…")
         addresses.insert(0, f"{own.rstrip('/')}/{name}")
     return addresses
 
@@ -73,8 +83,14 @@ def _choose_downloader(address: str, timeout_s: tuple[float, float]) -> Callable
     return downloader
 
 
-def _report_failure(url: str, error: Exception) -> None:
-    """Print why a mirror didn't give a file; raise the error again if the fault is this machine's own."""
+def _is_unreachable(error: Exception) -> bool:
+    import requests
+
+    return isinstance(error, requests.RequestException) and error.response is None
+
+
+def _report_failure(url: str, expected: str, error: Exception) -> None:
+    """Print why a mirror didn't give the file with the sha256 `expected`; raise an error of this machine's."""
     import requests
 
     response = getattr(error, "response", None)
@@ -87,13 +103,19 @@ def _report_failure(url: str, error: Exception) -> None:
     elif isinstance(error, OSError):
         raise error  # this machine's disk, not the mirror
     else:
-        print(f"{url}: not the published file (its sha256 differs)", flush=True)
+        # pooch's message has the sum that it found after `but got`.
+        print(
+            f"{url}: not the published file (its sha256 differs: expected {expected[:12]}…, "
+            f"found {str(error).rpartition('but got ')[2][:12]}…)",
+            flush=True,
+        )
 
 
-def _no_mirror_error(name: str, file: str) -> UserError:
-    return UserError(
+def _no_mirror_error(name: str, file: str, is_reached: bool) -> UserError:
+    kind = UserError if is_reached else UnreachableError
+    return kind(
         f"no mirror gave {name}'s {file} as published. Three ways out:\n"
         "  1. when the network is back, run `dvc repro` again;\n"
-        f"  2. set DATASET_MIRROR to a file:// or https:// address below which {name}/{file} lies;\n"
+        f"  2. set DATASET_MIRROR to a file:///… or https://… address below which {name}/{file} lies;\n"
         "  3. use the data set that needs no network: `dataset: digits` in params.yaml."
     )

@@ -31,12 +31,12 @@ def build_app(source: ModelSource, limits: Limits, allowed_hosts: Set[str]) -> A
         yield
 
     metrics = Metrics()
-    routes = Routes(source, Workers(limits.threads, limits.queue), metrics, limits.files)
-    app: ASGIApp = Starlette(routes=routes.table(), lifespan=lifespan, exception_handlers=EXCEPTION_HANDLERS)
+    routes = Routes(source, Workers(limits.threads, limits.queue), metrics, limits.files).table()
+    app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=EXCEPTION_HANDLERS)
     # Inside out: what is wrapped last sees a request first. Not by Starlette's own list of middleware, because that
     # stands within its answer to a fault, which needs the headers and has to be counted, too.
     app = BoundedBody(app, limits)
     app = TrustedClients(app, allowed_hosts)
     app = Refusals(app)
     app = SecurityHeaders(app)
-    return RequestMetrics(app, metrics)
+    return RequestMetrics(app, metrics, routes)

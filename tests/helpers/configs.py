@@ -38,6 +38,17 @@ def random_pixels(count: int = 20) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 28, 28)).astype(np.float32)
 
 
+PUBLISHED_PARAMETERS = {
+    "perceptron": 7_850,
+    "dense_10": 7_960,
+    "dense_512": 407_050,
+    "dense_784_800": 1_251_450,
+    "cnn_2m": 2_174_442,
+    "cnn_fast": 81_578,
+    "cnn_best": 136_106,
+}
+"""The number of weights of each preset, with ten classes."""
+
 ACTIVATION_ARGUMENTS = {
     "alpha": 0.5,
     "approximate": True,

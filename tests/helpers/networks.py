@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.paths import Workspace
 from tests.helpers.datasets import write_split
+from tests.helpers.params import PARAMS
 
 
 def bright_pixel_weights(wrong: int) -> np.ndarray:
@@ -46,7 +47,7 @@ def write_bright_pixels(workspace: Workspace, val: int, test: int) -> None:
 
     The model is right at each.
     """
-    workspace.params.write_text(Path("params.yaml").read_text())
+    workspace.params.write_text(PARAMS)
     for split, count in (("val", val), ("test", test)):
         labels = np.arange(count) % 10
         images = np.zeros((count, 28, 28, 1), np.float32)

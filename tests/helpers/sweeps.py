@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.config import params as parameters
+from ruamel.yaml import YAML
+
 from pipeline.sweep.space import SearchDefinition, define_search
+from tests.helpers.params import PARAMS
 
 
 def small(content: dict[str, Any]) -> None:
@@ -31,7 +33,7 @@ def small(content: dict[str, Any]) -> None:
 
 def define(change: Callable[[dict[str, Any]], object] = lambda content: None) -> SearchDefinition:
     """Return the definition of the small sweep, with a change."""
-    content = parameters.read()
+    content = YAML(typ="safe").load(PARAMS)
     small(content)
     change(content)
     return define_search(content)

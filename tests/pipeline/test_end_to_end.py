@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
+from tests.helpers.answers import METRICS
+
 
 @pytest.fixture
 def client(project) -> MlflowClient:
@@ -163,10 +165,7 @@ def test_metrics_and_plots_are_declared_to_dvc(project):
     project.repro()
     shown = json.loads(project.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
     assert set(shown) == {"reports/dense_10/metrics.json", "reports/tiny_cnn/metrics.json"}
-    assert set(shown["reports/tiny_cnn/metrics.json"]["data"]) == {
-        "parameters", "val_accuracy", "val_loss", "test_accuracy", "test_loss", "int8_val_accuracy",
-        "int8_test_accuracy", "litert_differing_labels",
-    }  # fmt: skip
+    assert shown["reports/tiny_cnn/metrics.json"]["data"].keys() >= set(METRICS)
     page = project.run("dvc", "plots", "show").stdout.strip().removeprefix("file://")
     with open(page) as file:
         html = file.read()

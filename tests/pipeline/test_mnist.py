@@ -1,23 +1,17 @@
 """The presets on real MNIST, where a mirror answers, against the accuracy that params.yaml states for each."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.helpers.project import Project, train_once
+from tests.helpers.stated import read_stated_accuracies
 
-MEASURED = re.compile(r"# measured: test ([\d.]+) %, tolerance ([\d.]+)\n(?:  #.*\n)*  (\w+):\n")
-STATED = {
-    model: (float(test), float(tolerance))
-    for test, tolerance, model in MEASURED.findall(Path("params.yaml").read_text())
-}
+STATED = read_stated_accuracies(Path("params.yaml").read_text())  # of each preset: tests/unit/config/test_params.py
 QUICK = ("dense_512", "cnn_fast")  # what the fixture `mnist` trains
-
-
-def test_each_preset_that_runs_states_its_accuracy(mnist):
-    assert set(mnist.parameters()["models"]) - {"cnn_best"} <= STATED.keys()
+OTHERS = [model for model in YAML(typ="safe").load(Path("params.yaml"))["presets"] if model not in QUICK]
 
 
 @pytest.mark.parametrize("model", QUICK)
@@ -26,10 +20,9 @@ def test_a_preset_reaches_the_stated_accuracy(mnist, model):
 
 
 @pytest.mark.presets
-@pytest.mark.parametrize("model", [model for model in STATED if model not in QUICK])
+@pytest.mark.parametrize("model", OTHERS)
 def test_every_other_preset_does_so_too(mnist, tmp_path_factory, model):
-    others = [name for name in STATED if name not in QUICK]
-    check(train_once(tmp_path_factory, "others", lambda content: content.update(presets=others)), model)
+    check(train_once(tmp_path_factory, "others", lambda content: content.update(presets=OTHERS)), model)
 
 
 def check(project: Project, model: str) -> None:

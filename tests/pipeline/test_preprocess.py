@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.data.idx import write_idx
+from tests.helpers.params import PARAMS
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads a process's own peak from Linux' /proc")
@@ -21,7 +22,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     def measure_peak(images: int) -> int:
         folder = tmp_path / str(images)
         (folder / "data" / "raw").mkdir(parents=True)
-        (folder / "params.yaml").write_text(Path("params.yaml").read_text())
+        (folder / "params.yaml").write_text(PARAMS)
         for name, count in (("train", images), ("t10k", 1000)):
             pixels = np.random.default_rng(0).integers(0, 256, (count, 28, 28), np.uint8)
             write_idx(folder / "data" / "raw" / f"{name}-images-idx3-ubyte", pixels)

@@ -9,10 +9,11 @@ import pytest
 from pipeline import train
 from pipeline.cli import UserError
 from pipeline.config import keras_names
+from pipeline.config.params import load
 from pipeline.files import sha256_of
 from pipeline.paths import Workspace
 from pipeline.tracking import trained_model
-from tests.helpers.configs import ACTIVATION_ARGUMENTS, compile_dense
+from tests.helpers.configs import ACTIVATION_ARGUMENTS, PUBLISHED_PARAMETERS, compile_dense
 from tests.helpers.datasets import write_numbered_data
 
 # All that a seed decides plays a part in it.
@@ -103,3 +104,11 @@ def fit_once(section: dict) -> None:
     network, images, labels = compile_dense(section)
     history = network.fit(images, labels, batch_size=8, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
+
+
+@pytest.mark.parametrize(("preset", "parameters"), PUBLISHED_PARAMETERS.items())
+def test_the_presets_have_the_published_number_of_parameters(preset, parameters):
+    """Those of params.yaml; tests/unit/ builds the same networks, whatever params.yaml holds."""
+    from pipeline.training import networks
+
+    assert networks.build_network(load().models[preset], 10).count_params() == parameters

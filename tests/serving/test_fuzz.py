@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.helpers.client import JSON, PNG, RAW, multipart
 from tests.helpers.pictures import bar, encode
+from tests.helpers.routes import list_paths
 
 CASES = int(os.environ.get("FUZZ_CASES", "50"))
 # The app, which is the fixture, has no state that one case could leave to the next.
@@ -21,8 +22,7 @@ fuzz = settings(max_examples=CASES, deadline=None, suppress_health_check=list(He
 FORMS = ("inputs", "instances", "dataframe_split", "dataframe_records")
 KINDS = (RAW, JSON, PNG, "image/jpeg", "multipart/form-data; boundary=frontier", "multipart/form-data", "text/csv",
          "application/json; charset=x", "application/vnd.apache.parquet", "", ";", "image/png; x=\"")  # fmt: skip
-PATHS = ("/", "/page/style.css", "/page", "/page/", "/predict", "/invocations", "/ping", "/health", "/version",
-         "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")  # fmt: skip
+PATHS = (*list_paths(), "/page/style.css", "/page/", "/docs", "/openapi.json")
 METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")
 
 numbers = st.integers(-1, 256) | st.integers() | st.floats()

@@ -10,6 +10,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.config import params
+from pipeline.evaluation.report import compute_metrics
+from tests.helpers.answers import make_answers
+from tests.helpers.params import PARAMS
+from tests.helpers.routes import list_paths
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / ".github").rglob("*.md")])
@@ -70,11 +74,34 @@ def test_the_readme_is_short():
 def test_the_example_of_a_model_is_valid():
     (example,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     yaml = YAML(typ="safe")
-    content = yaml.load(ROOT / "params.yaml")
+    content = yaml.load(PARAMS)
     added = yaml.load(textwrap.dedent(example))
     content["models"] |= added
     content["presets"] += list(added)
     assert set(added) < set(params.check(content, "README.md").models)
+
+
+def test_each_metric_has_a_row():
+    answers = make_answers([[0, 1, 2, 1]] * 2, litert=[0, 1, 2, 1], int8=[0, 1, 2, 1])
+    keys = compute_metrics(7, {"val": answers, "test": answers}).keys()
+    page = (ROOT / "docs/metrics-and-artefacts.md").read_text()
+    section = page.partition("## metrics.json\n")[2].partition("\n## ")[0]
+    missing = sorted(keys - names_in_first_column(section))
+    assert not missing, f"docs/metrics-and-artefacts.md, the table of metrics.json: add a row for {missing}"
+
+
+def test_each_route_of_the_app_has_a_row():
+    page = (ROOT / "docs/serving.md").read_text()
+    section = page.partition("## Routes of the app\n")[2].partition("\n## ")[0]
+    named = {name.split()[-1].removesuffix("/…") for name in names_in_first_column(section)}
+    missing = sorted(set(list_paths()) - named)
+    assert not missing, f"docs/serving.md, the table of routes: add a row for {missing}"
+
+
+def names_in_first_column(section: str) -> set[str]:
+    """Return what the first column of a table has in backticks."""
+    cells = re.findall(r"^\| ([^|]+) \|", section, re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
 
 
 def messages() -> list[str]:

@@ -9,10 +9,11 @@ import pytest
 
 from pipeline import download
 from pipeline.cli import UserError
-from pipeline.data.catalogue import CATALOGUE, Publication
+from pipeline.data.catalogue import CATALOGUE, FILES, TEST_LABELS, Publication
 from pipeline.paths import Workspace
+from tests.helpers.params import PARAMS
 
-CONTENT = {"images.gz": b"images" * 1000, "labels.gz": b"labels" * 100}
+CONTENT = {name: name.encode() * 100 for name in FILES}
 SHA256 = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
 
 
@@ -30,7 +31,7 @@ def mirror(tmp_path: Path) -> str:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, Callable[..., None]]:
     """A project whose data set is the small one, and a function that sets its mirrors."""
     monkeypatch.delenv("DATASET_MIRROR", raising=False)
-    parameters = Path("params.yaml").read_text().replace("dataset: mnist", "dataset: tiny")
+    parameters = PARAMS.replace("dataset: mnist", "dataset: tiny")
     (tmp_path / "params.yaml").write_text(parameters)
 
     def set_mirrors(*addresses: str) -> None:
@@ -48,7 +49,7 @@ def test_every_file_of_the_data_set_is_brought(mirror, project, capsys):
     set_mirrors(mirror)
     download.main(workspace)
     assert read_raw(workspace) == CONTENT
-    assert capsys.readouterr().out == f"tiny: 2 files in {workspace.raw}, as published\n"
+    assert capsys.readouterr().out == f"tiny: 4 files in {workspace.raw}, as published\n"
 
 
 def test_what_is_there_stays_when_a_download_fails(mirror, project, monkeypatch):
@@ -56,7 +57,7 @@ def test_what_is_there_stays_when_a_download_fails(mirror, project, monkeypatch)
     workspace, set_mirrors = project
     set_mirrors(mirror)
     download.main(workspace)
-    (Path(mirror.removeprefix("file://")) / "labels.gz").write_bytes(b"wrong")
+    (Path(mirror.removeprefix("file://")) / TEST_LABELS).write_bytes(b"wrong")
     with pytest.raises(UserError):
         download.main(workspace)
     assert read_raw(workspace) == CONTENT
@@ -64,14 +65,14 @@ def test_what_is_there_stays_when_a_download_fails(mirror, project, monkeypatch)
 
 
 def test_an_unknown_data_set_is_refused(tmp_path):
-    parameters = Path("params.yaml").read_text().replace("dataset: mnist", "dataset: mnits")
+    parameters = PARAMS.replace("dataset: mnist", "dataset: mnits")
     (tmp_path / "params.yaml").write_text(parameters)
     with pytest.raises(UserError, match="'mnits'"):
         download.main(Workspace(tmp_path))
 
 
 def test_digits_are_written_without_a_mirror(tmp_path):
-    parameters = Path("params.yaml").read_text().replace("dataset: mnist", "dataset: digits")
+    parameters = PARAMS.replace("dataset: mnist", "dataset: digits")
     (tmp_path / "params.yaml").write_text(parameters)
     download.main(Workspace(tmp_path))
     assert len(read_raw(Workspace(tmp_path))) == 4

@@ -11,6 +11,7 @@ from pipeline import preprocess
 from pipeline.cli import UserError
 from pipeline.paths import Workspace
 from tests.helpers.datasets import random_raw_files, write_raw_files
+from tests.helpers.params import PARAMS
 
 
 @pytest.fixture
@@ -18,12 +19,13 @@ def workspace(tmp_path: Path) -> Workspace:
     """A project with a raw data set of 600 + 100 random images, of which 60 validate."""
     workspace = Workspace(tmp_path)
     write_raw_files(workspace.raw, random_raw_files())
-    set_parameter(workspace, "validation_images: 5000", "validation_images: 60", Path("params.yaml"))
+    workspace.params.write_text(PARAMS)
+    set_parameter(workspace, "validation_images: 5000", "validation_images: 60")
     return workspace
 
 
-def set_parameter(workspace: Workspace, old: str, new: str, source: Path | None = None) -> None:
-    text = (source or workspace.params).read_text()
+def set_parameter(workspace: Workspace, old: str, new: str) -> None:
+    text = workspace.params.read_text()
     assert old in text
     workspace.params.write_text(text.replace(old, new))
 

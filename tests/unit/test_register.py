@@ -6,9 +6,10 @@ import pytest
 from pipeline import register
 from pipeline.cli import UserError
 from pipeline.config.promotion import Promotion
-from pipeline.paths import PARAMS, Workspace
+from pipeline.paths import Workspace
 from pipeline.tracking import runs, trained_model
 from pipeline.tracking.processes import identify_process
+from tests.helpers.params import PARAMS
 from tests.helpers.trained import write_trained_model
 
 NAMES = ("dense_10", "cnn_fast")
@@ -20,7 +21,7 @@ def workspace(root, monkeypatch) -> Workspace:
     workspace = Workspace(root)
     for wrong, name in enumerate(reversed(NAMES)):
         write_trained_model(workspace, name, 2 * wrong)
-    lines = PARAMS.read_text().splitlines()
+    lines = PARAMS.splitlines()
     presets = next(number for number, line in enumerate(lines) if line.startswith("presets:"))
     lines[presets] = f"presets: [{', '.join(NAMES)}]"
     workspace.params.write_text("\n".join(lines))

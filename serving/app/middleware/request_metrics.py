@@ -1,7 +1,9 @@
 """Counts and times requests."""
 
+from collections.abc import Sequence
 from time import perf_counter
 
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.app.errors import ClientDisconnectedError
@@ -13,8 +15,16 @@ CLIENT_CLOSED_REQUEST = 499  # nginx's status for it: no answer was sent
 class RequestMetrics:
     """Observe each request's status and seconds, from its first byte to the last of its answer."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics):
+    def __init__(self, app: ASGIApp, metrics: Metrics, routes: Sequence[BaseRoute]):
         self.app, self.metrics = app, metrics
+        self.paths = {route.path for route in routes if isinstance(route, Route | Mount)}
+        self.folders = [route.path for route in routes if isinstance(route, Mount)]
+
+    def name_route(self, path: str) -> str:
+        """Return the path of the route that a request belongs to, or "other": clients can't invent labels."""
+        if path in self.paths:
+            return path
+        return next((folder for folder in self.folders if path.startswith(f"{folder}/")), "other")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -34,4 +44,4 @@ class RequestMetrics:
             status = CLIENT_CLOSED_REQUEST
         finally:
             self.metrics.in_flight.dec()
-            self.metrics.observe(scope["path"], status, perf_counter() - start)
+            self.metrics.observe(self.name_route(scope["path"]), status, perf_counter() - start)

@@ -8,8 +8,8 @@ import pytest
 from pipeline.cli import UserError
 from pipeline.commands import compare
 from pipeline.paths import Workspace
+from tests.helpers.params import PARAMS
 
-PARAMS = Path("params.yaml").read_text()
 TEST_IMAGES, VAL_IMAGES = 200, 100
 
 

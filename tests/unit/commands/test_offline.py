@@ -1,7 +1,6 @@
 """Where no mirror responds, `make run` turns to digits; otherwise it changes nothing."""
 
-import hashlib
-from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -9,22 +8,32 @@ import pytest
 from pipeline.cli import UserError
 from pipeline.commands import offline
 from pipeline.config.params import load
-from pipeline.data.catalogue import CATALOGUE, TEST_IMAGES, TEST_LABELS, Publication
+from pipeline.data.catalogue import CATALOGUE, FILES, TEST_IMAGES, TEST_LABELS, Publication
+from pipeline.data.fetch import UnreachableError
 from pipeline.paths import Workspace
+from tests.helpers.params import PARAMS
+
+SHA256 = {file: sha256(file.encode()).hexdigest() for file in FILES}
+
+
+def write_files(folder: Path) -> None:
+    """Write the data set's files, as published."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in FILES:
+        (folder / file).write_bytes(file.encode())
 
 
 @pytest.fixture
 def workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workspace:
-    """A project with params.yaml alone, MNIST without a mirror, and nothing in DVC's cache."""
-    (tmp_path / "params.yaml").write_text(Path("params.yaml").read_text())
-    monkeypatch.setitem(CATALOGUE, "mnist", replace(CATALOGUE["mnist"], mirrors=()))
+    """A project with params.yaml alone, MNIST without a mirror that can be reached, and nothing in DVC's cache."""
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    monkeypatch.setitem(CATALOGUE, "mnist", Publication(("http://127.0.0.1:9",), SHA256))
     monkeypatch.setattr(offline, "restore_from_cache", lambda: False)
     monkeypatch.delenv("DATASET_MIRROR", raising=False)
     return Workspace(tmp_path)
 
 
-def test_without_a_mirror_make_run_turns_to_digits_and_changes_nothing_else(workspace, monkeypatch, capsys):
-    monkeypatch.setitem(CATALOGUE, "mnist", replace(CATALOGUE["mnist"], mirrors=("http://127.0.0.1:9",)))
+def test_without_a_mirror_make_run_turns_to_digits_and_changes_nothing_else(workspace, capsys):
     before = workspace.params.read_text()
     offline.main(workspace)
     assert workspace.params.read_text() == before.replace("dataset: mnist", "dataset: digits")
@@ -65,12 +74,9 @@ def test_an_unknown_data_set_is_refused(workspace):
 
 @pytest.mark.parametrize("source", ["mirror", "disk", "cache"])
 def test_with_the_data_at_hand_make_run_stays(workspace, monkeypatch, source):
-    files = {TEST_LABELS: hashlib.sha256(b"labels").hexdigest()}
-    monkeypatch.setitem(CATALOGUE, "mnist", Publication((), files))
     mirror = workspace.root / "mirror"
     folder = {"mirror": mirror / "mnist", "disk": workspace.raw, "cache": mirror}[source]
-    folder.mkdir(parents=True)
-    (folder / TEST_LABELS).write_bytes(b"labels")
+    write_files(folder)
     if source == "mirror":
         monkeypatch.setenv("DATASET_MIRROR", mirror.as_uri())
     if source == "cache":
@@ -80,18 +86,50 @@ def test_with_the_data_at_hand_make_run_stays(workspace, monkeypatch, source):
     assert workspace.params.read_text() == before
 
 
-def test_data_are_downloaded_only_if_every_file_is_there_as_published(tmp_path, monkeypatch):
-    contents = {TEST_LABELS: b"labels", TEST_IMAGES: b"images"}
-    sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    monkeypatch.setitem(CATALOGUE, "mnist", Publication((), sums))
-    (tmp_path / TEST_LABELS).write_bytes(b"labels")
-    assert not offline.is_downloaded("mnist", tmp_path)
+def test_digits_need_nothing(workspace, capsys):
+    workspace.params.write_text(workspace.params.read_text().replace("dataset: mnist", "dataset: digits"))
+    offline.main(workspace)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"other", "its sha256 differs"), (None, "no such file")])
+def test_a_mirror_without_the_published_file_is_an_error_and_no_missing_network(
+    workspace, monkeypatch, content, reason
+):
+    mirror = workspace.root / "mirror"
+    write_files(mirror / "mnist")
+    monkeypatch.setenv("DATASET_MIRROR", mirror.as_uri())
+    file = mirror / "mnist" / TEST_LABELS
+    file.unlink() if content is None else file.write_bytes(content)
+    before = workspace.params.read_text()
+    with pytest.raises(UserError, match=rf"{file.as_uri()}: .*{reason}(.|\n)*Three ways out"):
+        offline.main(workspace)
+    assert workspace.params.read_text() == before
+    monkeypatch.setattr(offline, "restore_from_cache", lambda: True)
+    offline.main(workspace)
+    assert workspace.params.read_text() == before
+
+
+def test_a_private_data_set_without_its_mirror_is_an_error(workspace, monkeypatch):
+    monkeypatch.setitem(CATALOGUE, "mnist", Publication((), SHA256))
+    before = workspace.params.read_text()
+    with pytest.raises(UserError, match="mnist has no public mirror: set DATASET_MIRROR"):
+        offline.main(workspace)
+    assert workspace.params.read_text() == before
+
+
+def test_data_are_downloaded_only_if_every_file_is_there_as_published(tmp_path):
+    publication = Publication((), SHA256)
+    write_files(tmp_path)
+    (tmp_path / TEST_IMAGES).unlink()
+    assert not offline.is_downloaded(publication, tmp_path)
     (tmp_path / TEST_IMAGES).write_bytes(b"other images")
-    assert not offline.is_downloaded("mnist", tmp_path)
-    (tmp_path / TEST_IMAGES).write_bytes(b"images")
-    assert offline.is_downloaded("mnist", tmp_path)
+    assert not offline.is_downloaded(publication, tmp_path)
+    write_files(tmp_path)
+    assert offline.is_downloaded(publication, tmp_path)
 
 
 def test_a_mirror_that_is_probed_prints_nothing(workspace, capsys):
-    assert not offline.mirror_responds("mnist")
+    with pytest.raises(UnreachableError):
+        offline.probe_mirrors("mnist", CATALOGUE["mnist"])
     assert capsys.readouterr().out == ""

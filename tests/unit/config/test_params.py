@@ -7,8 +7,10 @@ from pydantic import ValidationError
 
 from pipeline.cli import UserError
 from pipeline.config.params import load
+from tests.helpers.params import PARAMS
+from tests.helpers.stated import FORM, read_stated_accuracies
 
-PARAMS = Path("params.yaml").read_text()
+DESIGNED_PRESETS = {"perceptron", "dense_10", "dense_512", "dense_784_800", "cnn_2m", "cnn_fast"}
 
 
 def load_text(folder: Path, text: str):
@@ -17,12 +19,20 @@ def load_text(folder: Path, text: str):
     return load(path)
 
 
+def test_the_projects_own_parameters_are_valid():
+    assert load(Path("params.yaml")).presets
+
+
 def test_the_presets_of_the_design_are_there():
     params = load()
-    assert list(params.models) == [
-        "perceptron", "dense_10", "dense_512", "dense_784_800", "cnn_2m", "cnn_fast", "cnn_best",
-    ]  # fmt: skip
-    assert params.presets == tuple(params.models)[:-1]
+    assert params.models.keys() >= DESIGNED_PRESETS | {"cnn_best"}
+    assert set(params.presets) >= DESIGNED_PRESETS
+
+
+def test_each_preset_states_the_accuracy_that_make_test_presets_compares():
+    stated = read_stated_accuracies(Path("params.yaml").read_text())
+    missing = sorted(set(load().presets) - stated.keys())
+    assert not missing, f"params.yaml: among the comments right above each of {missing}, write `{FORM}`"
 
 
 def test_parameters_cannot_be_changed_after_loading():

@@ -1,20 +1,21 @@
 """Mirrors that misbehave, as servers on loopback."""
 
-import hashlib
 import threading
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 
 from pipeline.cli import UserError
-from pipeline.data.catalogue import Publication
-from pipeline.data.fetch import fetch, list_mirrors
+from pipeline.data.catalogue import FILES, TEST_IMAGES, TEST_LABELS, Publication
+from pipeline.data.fetch import UnreachableError, fetch, list_mirrors
 
-CONTENT = {"images.gz": b"images" * 1000, "labels.gz": b"labels" * 100}
-SHA256 = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
+CONTENT = {TEST_IMAGES: b"images" * 1000, TEST_LABELS: b"labels" * 100}
+SHA256 = dict.fromkeys(FILES, "0" * 64) | {name: sha256(content).hexdigest() for name, content in CONTENT.items()}
 BAD = ["missing", "html", "wrong", "truncated", "hanging"]
 
 
@@ -88,9 +89,39 @@ def test_a_mirror_that_fails_is_reported_with_the_reason_and_is_tried_last_for_t
     requests.clear()
     fetch_tiny(tmp_path, f"{server}/{behaviour}", f"{server}/good")
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith(f"{server}/{behaviour}/images.gz: ")
+    assert line.startswith(f"{server}/{behaviour}/{TEST_IMAGES}: ")
     assert reason in line
-    assert requests == [f"/{behaviour}/images.gz", "/good/images.gz", "/good/labels.gz"]
+    assert requests == [f"/{behaviour}/{TEST_IMAGES}", f"/good/{TEST_IMAGES}", f"/good/{TEST_LABELS}"]
+
+
+def test_a_wrong_file_is_reported_with_the_start_of_both_sums(server, tmp_path, capsys):
+    fetch_tiny(tmp_path, f"{server}/wrong", f"{server}/good")
+    found = sha256(CONTENT[TEST_IMAGES][::-1]).hexdigest()
+    assert f"expected {SHA256[TEST_IMAGES][:12]}…, found {found[:12]}…" in capsys.readouterr().out
+
+
+def test_a_data_set_without_a_public_mirror_needs_one_of_ours(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=rf"tiny has no public mirror: set DATASET_MIRROR .*tiny/{TEST_IMAGES} lies"):
+        fetch_tiny(tmp_path)
+    monkeypatch.setenv("DATASET_MIRROR", tmp_path.as_uri())
+    (tmp_path / "tiny").mkdir()
+    for name, content in CONTENT.items():
+        (tmp_path / "tiny" / name).write_bytes(content)
+    assert fetch_tiny(tmp_path / "raw") == CONTENT
+
+
+@pytest.mark.parametrize("behaviour", ["hanging", "truncated", "refusing"])
+def test_that_no_mirror_can_be_reached_is_an_error_of_its_own(server, tmp_path, behaviour):
+    with pytest.raises(UnreachableError):
+        fetch_tiny(tmp_path, "http://127.0.0.1:9" if behaviour == "refusing" else f"{server}/{behaviour}")
+
+
+@pytest.mark.parametrize("behaviour", ["missing", "html", "wrong"])
+def test_a_mirror_that_answers_otherwise_was_reached(server, tmp_path, behaviour):
+    for mirrors in permutations(["http://127.0.0.1:9", f"{server}/{behaviour}"]):
+        with pytest.raises(UserError) as error:
+            fetch_tiny(tmp_path, *mirrors)
+        assert not isinstance(error.value, UnreachableError)
 
 
 def test_a_mirror_is_tried_again_as_often_as_asked(server, requests, tmp_path, monkeypatch):
@@ -98,14 +129,14 @@ def test_a_mirror_is_tried_again_as_often_as_asked(server, requests, tmp_path, m
     requests.clear()
     with pytest.raises(UserError):
         fetch_tiny(tmp_path, f"{server}/wrong", retries=1)
-    assert requests == ["/wrong/images.gz"] * 2
+    assert requests == [f"/wrong/{TEST_IMAGES}"] * 2
 
 
 @pytest.mark.parametrize("behaviour", [*BAD, "refusing"])
 def test_if_no_mirror_serves_nothing_is_left_and_the_message_names_the_ways_out(server, tmp_path, behaviour):
     with pytest.raises(UserError) as error:
         fetch_tiny(tmp_path, "http://127.0.0.1:9" if behaviour == "refusing" else f"{server}/{behaviour}")
-    for way in ("tiny's images.gz", "dvc repro", "DATASET_MIRROR", "tiny/images.gz", "dataset: digits"):
+    for way in (f"tiny's {TEST_IMAGES}", "dvc repro", "DATASET_MIRROR", f"tiny/{TEST_IMAGES}", "dataset: digits"):
         assert way in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -133,17 +164,17 @@ def test_dataset_mirror_comes_first_and_may_be_a_folder(server, requests, tmp_pa
     requests.clear()
     assert fetch_tiny(tmp_path / "raw", f"{server}/missing") == CONTENT
     assert not requests
-    assert (own / "tiny" / "images.gz").exists()
+    assert (own / "tiny" / TEST_IMAGES).exists()
 
 
 def test_a_folder_without_the_file_is_one_more_mirror_that_fails(server, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("DATASET_MIRROR", tmp_path.as_uri())
     assert fetch_tiny(tmp_path / "raw", f"{server}/good") == CONTENT
-    assert "images.gz: no such file" in capsys.readouterr().out
+    assert f"{TEST_IMAGES}: no such file" in capsys.readouterr().out
 
 
 def test_the_mirrors_are_ours_and_then_the_published_ones(monkeypatch):
-    publication = Publication(("https://a", "https://b"), {})
+    publication = Publication(("https://a", "https://b"), SHA256)
     assert list_mirrors("tiny", publication) == ["https://a", "https://b"]
     monkeypatch.setenv("DATASET_MIRROR", "https://host/mirror/")
     assert list_mirrors("tiny", publication) == ["https://host/mirror/tiny", "https://a", "https://b"]
@@ -152,5 +183,5 @@ def test_the_mirrors_are_ours_and_then_the_published_ones(monkeypatch):
 @pytest.mark.parametrize("address", ["/data/mirror", "https://", "ftp://host/mirror", "file://data"])
 def test_a_mirror_must_be_an_address(monkeypatch, address):
     monkeypatch.setenv("DATASET_MIRROR", address)
-    with pytest.raises(UserError, match=rf"'{address}'.*file://"):
-        list_mirrors("tiny", Publication((), {}))
+    with pytest.raises(UserError, match=rf"'{address}'.*file:///absolute/folder \(three slashes\) or https://…"):
+        list_mirrors("tiny", Publication((), SHA256))

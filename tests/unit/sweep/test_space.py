@@ -1,11 +1,10 @@
-from pathlib import Path
-
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from pipeline.cli import UserError
 from pipeline.config.sweep import Dimension
 from pipeline.sweep import space
+from tests.helpers.params import PARAMS
 from tests.helpers.sweeps import define
 
 RATE = {"low": 1e-3, "high": 1e-1}
@@ -105,10 +104,9 @@ def test_parameters_without_a_sweep_are_reported_with_what_to_write():
 
 
 def test_a_file_is_read_and_its_space_checked(tmp_path):
-    parameters = Path("params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(parameters)
+    (tmp_path / "params.yaml").write_text(PARAMS)
     assert space.read_definition(tmp_path / "params.yaml").sweep.model == "dense_512"
-    (tmp_path / "params.yaml").write_text(parameters.replace("low: 128", "low: 0"))
+    (tmp_path / "params.yaml").write_text(PARAMS.replace("low: 128", "low: 0"))
     with pytest.raises(UserError):
         space.read_definition(tmp_path / "params.yaml")
 

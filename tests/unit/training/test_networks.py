@@ -1,29 +1,21 @@
 import keras
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
 from pipeline.cli import UserError
 from pipeline.config import keras_names
 from pipeline.config.model import CNNModel, DenseModel, KerasObject, PerceptronModel
-from pipeline.config.params import load
+from pipeline.config.params import check
 from pipeline.training import networks
-from tests.helpers.configs import ACTIVATION_ARGUMENTS, DENSE, compile_dense
+from tests.helpers.configs import ACTIVATION_ARGUMENTS, DENSE, PUBLISHED_PARAMETERS, compile_dense
+from tests.helpers.params import PARAMS
 
 
-@pytest.mark.parametrize(
-    ("preset", "parameters"),
-    [
-        ("perceptron", 7_850),
-        ("dense_10", 7_960),
-        ("dense_512", 407_050),
-        ("dense_784_800", 1_251_450),
-        ("cnn_2m", 2_174_442),
-        ("cnn_fast", 81_578),
-        ("cnn_best", 136_106),
-    ],
-)
-def test_presets_have_the_published_number_of_parameters(preset, parameters):
-    assert networks.build_network(load().models[preset], 10).count_params() == parameters
+@pytest.mark.parametrize(("preset", "parameters"), PUBLISHED_PARAMETERS.items())
+def test_networks_have_the_published_number_of_parameters(preset, parameters):
+    config = check(YAML(typ="safe").load(PARAMS), "tests/helpers/params.yaml").models[preset]
+    assert networks.build_network(config, 10).count_params() == parameters
 
 
 def test_layers_are_data():

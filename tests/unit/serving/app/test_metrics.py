@@ -7,13 +7,10 @@ from serving.app.metrics import Metrics
 MODEL = {"name": "digits", "version": "3"}
 
 
-@pytest.mark.parametrize(
-    ("path", "route"),
-    [("/predict", "/predict"), ("/", "/"), ("/page/style.css", "/page"), ("/made-up", "other"), ("/pages", "other")],
-)
-def test_a_request_is_counted_by_a_route_that_exists(path, route):
+@pytest.mark.parametrize("route", ["/predict", "/", "/page", "other"])
+def test_a_request_is_counted_by_its_route(route):
     metrics = Metrics()
-    metrics.observe(path, 200, 0.004)
+    metrics.observe(route, 200, 0.004)
     text = metrics.render(MODEL).decode()
     assert f'digits_requests_total{{route="{route}",status="200"}} 1.0' in text
     assert f'digits_request_seconds_bucket{{le="0.005",route="{route}"}} 1.0' in text

@@ -1,0 +1,22 @@
+"""Answers of a model's exported files, as evaluate computes metrics of them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.data.prepared import Split
+from pipeline.evaluation.report import Answers
+
+LABELS = np.array([0, 1, 2, 1])
+METRICS = (
+    "parameters", "val_accuracy", "val_loss", "int8_val_accuracy", "test_accuracy", "test_loss", "int8_test_accuracy",
+    "litert_differing_labels",
+)  # fmt: skip
+"""The keys of metrics.json with one seed, in order. `score` may give more."""
+
+
+def make_answers(by_seed: Sequence[Sequence[int]], litert: Sequence[int], int8: Sequence[int]) -> Answers:
+    """Return the answers, to four images with LABELS, of files that are sure of these digits."""
+    split = Split(np.zeros((4, 28, 28, 1), np.float32), np.eye(3, dtype=np.float32)[LABELS], np.arange(4))
+    given = [np.eye(3, dtype=np.float32)[list(digits)] for digits in (*by_seed, litert, int8)]
+    return Answers(split, given[: len(by_seed)], given[-2], given[-1])
