@@ -121,7 +121,8 @@ def test_the_run_that_was_shown_live_is_completed(store, root, logged):
     )  # fmt: skip
     assert live.data.metrics["epoch/loss"] == 0.25
     assert live.data.params["optimizer"] == "Adam"
-    assert live.data.tags.keys() >= runs.LIVE_TAGS
+    assert live.data.tags.keys() >= {"training", "inputs_sha256", "process"}
+    store.client.set_tag(live.info.run_id, "made_of", "of an older version")
     run_id = runs.record_run(store, model)
     (run,) = all_runs(store)
     assert run.info.run_id == run_id == live.info.run_id
