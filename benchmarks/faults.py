@@ -21,14 +21,19 @@ SWAPPED = {
 }  # fmt: skip
 # The slower tests that run a part of the code, by the beginning of its path; the first that fits.
 SLOW_TESTS = {
-    "serving/app": ["tests/serving"],
     "serving/batch": ["tests/serving/test_batch.py"],
     "serving": ["tests/serving"],
+    "pipeline/config": ["tests/pipeline/test_train.py"],
+    "pipeline/data": ["tests/pipeline/test_preprocess.py"],
+    "pipeline/training": ["tests/pipeline/test_train.py", "tests/pipeline/test_export.py"],
+    "pipeline/evaluation": ["tests/pipeline/test_evaluate.py", "tests/pipeline/test_promotion.py"],
+    "pipeline/inference": ["tests/pipeline/test_evaluate.py"],
     "pipeline/sweep": ["tests/pipeline/test_sweep.py"],
     "pipeline/commands/lineage": ["tests/pipeline/test_lineage.py"],
     "pipeline/commands/rebuild": ["tests/pipeline/test_rebuild.py"],
     "pipeline/tracking/integrity": ["tests/pipeline/test_lineage.py"],
-    "pipeline": ["tests/pipeline", "--ignore=tests/pipeline/test_mnist.py", "--ignore=tests/pipeline/test_sweep.py"],
+    "pipeline/tracking": [f"tests/pipeline/test_{name}.py" for name in ("live", "promotion", "end_to_end")],
+    "pipeline": ["tests/pipeline/test_end_to_end.py"],
 }
 TIMEOUT_S = 900
 
