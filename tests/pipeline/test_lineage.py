@@ -76,6 +76,7 @@ def test_it_shows_all_that_made_the_champion(project, champion):
     assert [fact for fact in facts if fact not in done.stdout] == []
     assert not [outcome for outcome in (*integrity.FAULTS, "unknown", "elsewhere") if f"\n{outcome} " in done.stdout]
     assert "changed since" not in done.stdout
+    assert done.stdout.splitlines()[-1] == f"as recorded: {done.stdout.count('same         ')} files"
     assert tags["lock_sha256"] == receipt["lock_sha256"]
 
 
