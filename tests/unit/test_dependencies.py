@@ -1,0 +1,57 @@
+"""pyproject.toml against the code: what is imported is declared, and what is declared is needed."""
+
+import ast
+import sys
+import tomllib
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+# Packages by the names of their modules, where those differ.
+PACKAGES = {"PIL": "pillow", "ai_edge_litert": "ai-edge-litert", "prometheus_client": "prometheus-client",
+            "ruamel": "ruamel-yaml", "sklearn": "scikit-learn"}  # fmt: skip
+# Declared, but imported by others only, or run as a program.
+NEEDED_UNSEEN = {
+    "dvc": "runs the pipeline",
+    "fastapi": "MLflow's scoring routes are made with it",
+    "python-multipart": "Starlette reads forms with it",
+    "tf2onnx": "Keras exports ONNX with it",
+    "coverage": "make coverage",
+    "mypy": "make check",
+    "pandas-stubs": "mypy",
+    "pytest-xdist": "make check",
+    "ruff": "make check",
+    "types-psutil": "mypy",
+    "types-requests": "mypy",
+    "types-tqdm": "mypy",
+}
+
+
+def imported(folders: tuple[str, ...]) -> set[str]:
+    """The third-party packages that the code of these folders imports."""
+    names = set()
+    for path in (path for folder in folders for path in Path(folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.partition(".")[0])
+    names -= sys.stdlib_module_names | {"pipeline", "serving", "benchmarks", "tests"}
+    return {PACKAGES.get(name, name) for name in names}
+
+
+def declared(*groups: str) -> set[str]:
+    """The packages that pyproject.toml declares: the project's own, or those of dependency groups."""
+    content = tomllib.loads(Path("pyproject.toml").read_text())
+    lists = [content["dependency-groups"][group] for group in groups] or [content["project"]["dependencies"]]
+    return {Requirement(line).name for lines in lists for line in lines}
+
+
+def test_what_is_imported_is_declared():
+    assert imported(("pipeline", "serving", "benchmarks")) - declared() == set()
+    assert imported(("tests",)) - declared() - declared("dev") == set()
+
+
+def test_what_is_declared_is_needed():
+    assert declared() - imported(("pipeline", "serving", "benchmarks")) - NEEDED_UNSEEN.keys() == set()
+    assert declared("dev") - imported(("tests",)) - NEEDED_UNSEEN.keys() == set()
