@@ -171,7 +171,6 @@ def select_strokes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     labels = label_parts(cells > 0)
     areas = np.bincount(labels.ravel(), cells.ravel())
     large = areas >= MIN_PART_SHARE * areas[1:].max()
-    large[0] = False  # what is in no part
     kept = large[labels]
     near = join_neighbours(kept, np.logical_or)
     kept, near = (each.repeat(CELL, 0).repeat(CELL, 1)[:height, :width] for each in (kept, near))

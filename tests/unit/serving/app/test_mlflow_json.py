@@ -125,3 +125,13 @@ def test_the_darkest_and_the_lightest_pixel_are_taken():
 def test_params_are_no_form_of_their_own():
     with pytest.raises(mlflow_json.FormError, match="one of inputs, instances"):
         parse(b'{"params": {}}')
+
+
+@pytest.mark.parametrize(
+    ("sign", "most"), [(b",", mlflow_json.MAX_COMMAS), (b"[", mlflow_json.MAX_BRACKETS)], ids=["commas", "brackets"]
+)
+def test_a_body_may_have_just_as_many_values_as_are_allowed(sign, most):
+    with pytest.raises(mlflow_json.FormError, match="is not JSON"):
+        parse(sign * most)
+    with pytest.raises(mlflow_json.FormError, match="too many values"):
+        parse(sign * (most + 1))

@@ -78,3 +78,11 @@ def test_a_file_that_was_cut_short_is_an_error(form, tmp_path):
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(SourceError, match=r"can't be read|cut short"):
         list(open_source(file).chunks(0))
+
+
+@pytest.mark.parametrize("shape", [(27, 28), (28, 27)])
+def test_an_idx_file_of_images_of_another_size_is_refused(shape, tmp_path):
+    header = np.array([0x803, 1, *shape], ">u4").tobytes()
+    (tmp_path / "images").write_bytes(header + bytes(shape[0] * shape[1]))
+    with pytest.raises(SourceError, match="is no IDX file of unsigned bytes"):
+        open_source(tmp_path / "images")
