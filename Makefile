@@ -37,14 +37,14 @@ test: $(READY) ## everything: format, lint, types and the whole test suite
 	ruff format --check .
 	ruff check .
 	mypy
-	python -m pytest -n $(JOBS) --dist loadfile
+	python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-presets: $(READY) ## train every preset on MNIST and compare it with the accuracy in params.yaml: 10 minutes
 	python -m pytest -m presets tests/pipeline/test_mnist.py
 
 coverage: $(READY) ## the whole test suite, and which lines and branches it ran
 	coverage erase
-	COVERAGE_FILE=$(CURDIR)/.coverage coverage run -m pytest -n $(JOBS) --dist loadfile
+	COVERAGE_FILE=$(CURDIR)/.coverage coverage run -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 	coverage combine --quiet
 	coverage report --skip-covered --precision=1
 
