@@ -1,7 +1,8 @@
 # `make run` on a fresh clone does it all; `make help` lists the rest. PORT=… overrides a server's port.
 SHELL := /bin/sh
 VENV := $(CURDIR)/.venv
-# Test processes side by side.
+# Test processes side by side. They take whole files, in order: those of browser/ and pipeline/, which take minutes,
+# come before the many short ones.
 JOBS ?= 2
 # MLflow and DVC look up their helpers (uvicorn, python) on PATH.
 export PATH := $(VENV)/bin:$(PATH)
