@@ -34,6 +34,8 @@ def main(workspace: Workspace = Workspace()) -> None:
         raise UserError(f"{workspace.prepared} isn't of params.yaml's dataset and seed: run `dvc repro preprocess`")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of networks that are built in a loop
+    # An interrupt in the middle of a query makes it log a stack trace while it closes the cursor; nothing is lost.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     root = project_root()
     try:
         # One sweep at a time, so any trial still marked RUNNING at start-up is left over from a killed sweep.
