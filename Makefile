@@ -1,9 +1,10 @@
 # `make run` on a fresh clone does it all; `make help` lists the rest. PORT=… overrides a server's port.
 SHELL := /bin/sh
 VENV := $(CURDIR)/.venv
-# Test processes side by side. They take whole files, in order: those of browser/ and pipeline/, which take minutes,
-# come before the many short ones.
+# Test processes side by side. They take whole files, in this order: those that take minutes come before the short ones,
+# and the first two don't wait for the same training.
 JOBS ?= 2
+ALL_TESTS := --dist loadfile --no-loadscope-reorder tests/pipeline tests/browser tests/serving tests/unit
 # MLflow and DVC look up their helpers (uvicorn, python) on PATH.
 export PATH := $(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -38,14 +39,14 @@ test: $(READY) ## everything: format, lint, types and the whole test suite
 	ruff format --check .
 	ruff check .
 	mypy
-	python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	python -m pytest -n $(JOBS) $(ALL_TESTS)
 
 test-presets: $(READY) ## train every preset on MNIST and compare it with the accuracy in params.yaml: 10 minutes
 	python -m pytest -m presets tests/pipeline/test_mnist.py
 
 coverage: $(READY) ## the whole test suite, and which lines and branches it ran
 	coverage erase
-	COVERAGE_FILE=$(CURDIR)/.coverage coverage run -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	COVERAGE_FILE=$(CURDIR)/.coverage coverage run -m pytest -n $(JOBS) $(ALL_TESTS)
 	coverage combine --quiet
 	coverage report --skip-covered --precision=1
 
