@@ -18,7 +18,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test test-presets coverage docs compare sweep ui serve app rollback rebuild-tracking lineage bench lock
+.PHONY: help run lint check test test-presets coverage docs compare sweep ui serve app rollback rebuild-tracking lineage bench lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -29,16 +29,15 @@ run: $(READY) ## the whole pipeline: download, preprocess, train, evaluate, regi
 	@python -m pipeline.commands.offline
 	dvc repro
 
-check: $(READY) ## format, lint, types and unit tests, in a minute: run it on every save
+lint: $(READY) ## format, lint and types
 	ruff format --check .
 	ruff check .
 	mypy
+
+check: lint ## format, lint, types and unit tests, in a minute: run it on every save
 	python -m pytest -q -n $(JOBS) tests/unit
 
-test: $(READY) ## everything: format, lint, types and the whole test suite
-	ruff format --check .
-	ruff check .
-	mypy
+test: lint ## everything: format, lint, types and the whole test suite
 	python -m pytest -n $(JOBS) $(ALL_TESTS)
 
 test-presets: $(READY) ## train every preset on MNIST and compare it with the accuracy in params.yaml: 10 minutes
