@@ -12,16 +12,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from serving.batch.formats import open_source
-from serving.batch.scoring import score
 from tests.helpers.batch_inputs import FORMS, as_folder, as_npy, many
+from tests.helpers.batch_runs import check_going_on, scored
 from tests.helpers.batch_stub import Stub
 from tests.helpers.project import SOURCE
-
-
-def scored(source: Path, output: Path, model: Stub | None = None) -> pd.DataFrame:
-    score(open_source(source), model or Stub(), output, shard_images=1000)
-    return pd.read_parquet(output)
 
 
 def in_a_process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -42,16 +36,7 @@ def killed(source: Path, output: Path) -> None:
 
 @pytest.mark.parametrize("form", ["npy", "idx, zipped", "parquet, bytes"])
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(form, tmp_path, capsys):
-    source = FORMS[form](tmp_path, many(4500))
-    scored(source, tmp_path / "whole.parquet")
-    output = tmp_path / "out.parquet"
-    killed(source, output)
-    model = Stub()
-    scored(source, output, model)
-    assert model.asked == 2500  # what was finished isn't asked again
-    assert "going on: 2,000 of 4,500" in capsys.readouterr().err
-    assert output.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
-    assert not (tmp_path / "out.parquet.part").exists()
+    check_going_on(FORMS[form](tmp_path, many(4500)), tmp_path, killed, capsys)
 
 
 def test_a_killed_run_over_a_folder_goes_on(tmp_path):

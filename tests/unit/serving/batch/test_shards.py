@@ -8,15 +8,10 @@ import pytest
 from filelock import FileLock
 
 from serving.batch import shards
-from serving.batch.formats import open_source
-from serving.batch.scoring import BatchError, score
+from serving.batch.scoring import BatchError
 from tests.helpers.batch_inputs import FORMS, as_folder, as_npy, many
+from tests.helpers.batch_runs import check_going_on, scored
 from tests.helpers.batch_stub import Failing, Stub
-
-
-def scored(source: Path, output: Path, model: Stub | None = None, shard_images: int = 1000) -> pd.DataFrame:
-    score(open_source(source), model or Stub(), output, shard_images)
-    return pd.read_parquet(output)
 
 
 def interrupted(source: Path, output: Path) -> None:
@@ -28,16 +23,7 @@ def interrupted(source: Path, output: Path) -> None:
 
 @pytest.mark.parametrize("form", ["npy", "idx, zipped", "parquet, bytes"])
 def test_a_run_goes_on_and_ends_as_if_it_had_not_been_interrupted(form, tmp_path, capsys):
-    source = FORMS[form](tmp_path, many(4500))
-    scored(source, tmp_path / "whole.parquet")
-    output = tmp_path / "out.parquet"
-    interrupted(source, output)
-    model = Stub()
-    scored(source, output, model)
-    assert model.asked == 2500  # what was finished isn't asked again
-    assert "going on: 2,000 of 4,500" in capsys.readouterr().err
-    assert output.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
-    assert not (tmp_path / "out.parquet.part").exists()
+    check_going_on(FORMS[form](tmp_path, many(4500)), tmp_path, interrupted, capsys)
 
 
 def test_another_model_input_or_size_of_shards_starts_again_and_says_so(tmp_path, capsys):
