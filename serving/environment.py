@@ -1,10 +1,13 @@
 """The environment that MLflow runs in here: settings that the app and the batch tool share."""
 
+import json
 import os
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
 # The same file that the pipeline registers its models in.
-TRACKING_STORE = Path(__file__).resolve().parent.parent / "mlflow.db"
+TRACKING_STORE = ROOT / "mlflow.db"
+REGISTRATION = ROOT / "registry/registry.json"  # what it registered last
 
 # For all of MLflow: ask a registry that is down for seconds, not for minutes; report nothing to its makers; show no
 # progress bars; run no pickle; and use the project's own store unless another one is set.
@@ -22,3 +25,12 @@ def set_mlflow_defaults() -> None:
     """Set each variable that the caller's environment leaves open; to be called before MLflow is imported."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def default_model() -> str:
+    """Return the URI of the champion of the data set that was registered last; of mnist's if none was."""
+    try:
+        name = json.loads(REGISTRATION.read_text())["name"]
+    except (OSError, ValueError, TypeError, KeyError):
+        name = "mnist"
+    return f"models:/{name}@champion"

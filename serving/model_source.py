@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 MAX_RETRY_DELAY_S = 300.0
+MAX_LISTED = 10  # models, where the one that was asked for isn't there
 REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
 log = logging.getLogger("uvicorn.error")
@@ -42,7 +43,7 @@ class ModelSource:
         self._registered = REGISTERED.fullmatch(uri)
         self.alias: str | None = self._registered["alias"] if self._registered else None
         if self._registered:
-            self.loaded = fetch_version(self._find_version(), self.alias)
+            self.loaded = fetch_version(self._find_version(True), self.alias)
         elif uri.startswith("models:"):
             raise ModelLoadError(f"{uri} names no registered version; write models:/mnist@champion or models:/mnist/3")
         else:
@@ -98,8 +99,11 @@ class ModelSource:
             log.warning("%s", problem)
         self.problem = problem
 
-    def _find_version(self) -> "ModelVersion":
-        """Return the registered version that the URI means now; ModelLoadError if the registry doesn't have it."""
+    def _find_version(self, list_others: bool = False) -> "ModelVersion":
+        """Return the registered version that the URI means now; ModelLoadError if the registry doesn't have it.
+
+        The error lists what there is only on request, at the start: /readyz shows later errors to anyone.
+        """
         import mlflow
 
         assert self._registered is not None  # a folder has no versions to look for
@@ -114,5 +118,17 @@ class ModelSource:
             client = mlflow.MlflowClient()
             return client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
         except Exception as error:  # a store may be a file, a database or a server, and each has its own
-            cause = first_line(error)
+            cause = first_line(error) + (list_registered() if list_others else "")
             raise ModelLoadError(f"the registry {without_password(registry)} has no {self.uri}: {cause}") from None
+
+
+def list_registered() -> str:
+    """Return the end of an error: the models that the registry has, by their aliases; nothing if it doesn't answer."""
+    import mlflow
+
+    try:
+        models = mlflow.MlflowClient().search_registered_models(max_results=MAX_LISTED)
+    except Exception:  # the error says why
+        return ""
+    uris = [f"models:/{model.name}@{alias}" for model in models for alias in sorted(model.aliases)]
+    return f"; it has {', '.join(uris) or 'no model with an alias'}"

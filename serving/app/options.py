@@ -4,6 +4,7 @@ import argparse
 from dataclasses import dataclass, fields
 
 from serving.app.limits import Limits
+from serving.environment import default_model
 
 DESCRIPTION = "MODEL is models:/mnist@champion (followed when the alias moves), models:/mnist/3, or a model's folder."
 MAY_BE_ZERO = ("queue", "port")
@@ -24,7 +25,7 @@ class Options:
 def parse_options(arguments: list[str] | None = None) -> Options:
     """Return the options in `arguments` (sys.argv); exit with 2 and a message if one is wrong."""
     parser = argparse.ArgumentParser("python -m serving.app", description=DESCRIPTION)
-    parser.add_argument("model", nargs="?", default="models:/mnist@champion", metavar="MODEL")
+    parser.add_argument("model", nargs="?", default=default_model(), metavar="MODEL", help="(%(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="(%(default)s)")
     parser.add_argument(

@@ -2,7 +2,10 @@
 
 import os
 
-from serving.environment import DEFAULTS, set_mlflow_defaults
+import pytest
+
+from serving import environment
+from serving.environment import DEFAULTS, default_model, set_mlflow_defaults
 from tests.helpers.project import SOURCE
 
 
@@ -19,3 +22,20 @@ def test_defaults_fill_what_the_environment_leaves_open(monkeypatch):
 
 def test_the_default_store_is_the_projects_wherever_it_is_run_from():
     assert DEFAULTS["MLFLOW_TRACKING_URI"] == f"sqlite:///{SOURCE.resolve()}/mlflow.db"
+
+
+@pytest.mark.parametrize(
+    ("registration", "model"),
+    [
+        ('{"name": "digits", "champion": null}', "models:/digits@champion"),
+        (None, "models:/mnist@champion"),
+        ('{"name": ', "models:/mnist@champion"),
+        ("[]", "models:/mnist@champion"),
+    ],
+    ids=["digits was registered", "nothing was", "cut short", "something else"],
+)
+def test_the_default_model_is_the_champion_of_what_was_registered_last(registration, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "REGISTRATION", tmp_path / "registry.json")
+    if registration is not None:
+        (tmp_path / "registry.json").write_text(registration)
+    assert default_model() == model

@@ -1,5 +1,7 @@
 """What a model's URI means, and how often a version that fails is tried again."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from serving import model_source
@@ -104,3 +106,52 @@ def test_only_an_alias_is_followed(registry, uri):
 def test_a_uri_that_names_no_version_is_an_error_that_says_how_to_write_one(uri):
     with pytest.raises(ModelLoadError, match="names no registered version; write models:/mnist@champion"):
         ModelSource(uri)
+
+
+class Elsewhere:
+    """A registry that has another model, or none, or that doesn't answer."""
+
+    def __init__(self, *models: SimpleNamespace | Exception):
+        self.models = models
+
+    def get_model_version_by_alias(self, *_):
+        raise LookupError("not found")
+
+    get_model_version = get_model_version_by_alias
+
+    def search_registered_models(self, max_results: int):
+        for model in self.models:
+            if isinstance(model, Exception):
+                raise model
+        return self.models[:max_results]
+
+
+DIGITS = SimpleNamespace(name="digits", aliases={"previous": "1", "champion": "2"})
+
+
+@pytest.mark.parametrize(
+    ("there", "end"),
+    [
+        ((DIGITS,), "not found; it has models:/digits@champion, models:/digits@previous"),
+        ((SimpleNamespace(name="digits", aliases={}),), "not found; it has no model with an alias"),
+        ((OSError("the registry is down"),), "not found"),
+    ],
+    ids=["another", "none", "no answer"],
+)
+def test_a_model_that_isnt_registered_is_an_error_that_lists_those_that_are(there, end, monkeypatch):
+    monkeypatch.setattr("mlflow.MlflowClient", lambda: Elsewhere(*there))
+    monkeypatch.setattr("mlflow.get_registry_uri", lambda: "http://registry")
+    for uri in ("models:/mnist@champion", "models:/mnist/3"):
+        with pytest.raises(ModelLoadError) as refused:
+            ModelSource(uri)
+        assert str(refused.value) == f"the registry http://registry has no {uri}: {end}"
+
+
+def test_what_else_is_registered_is_not_shown_while_serving(registry, source, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr("mlflow.MlflowClient", lambda: Elsewhere(DIGITS))
+    monkeypatch.setattr("mlflow.get_registry_uri", lambda: "http://registry")
+    source.update()
+    assert source.problem == (
+        "the registry http://registry has no models:/digits@champion: not found; version 1 serves on"
+    )
