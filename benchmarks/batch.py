@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def main(uri: str = "models:/mnist@champion", images: str = "50000", rounds: str = "7") -> None:
     """Print a line for each round, and the ratios of the tool's speed to each of the others."""
-    model = load_model(uri)
+    model = load_model(uri).model
     stock = stock_session(uri)
     from serving.model import SLICE  # it imports MLflow, which load_model sets up first
 

@@ -1,6 +1,8 @@
 """A folder of image files, as a source of the batch tool."""
 
 import os
+import stat
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -8,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.batch.source import CHUNK_IMAGES, SIDE, Chunk, Source, SourceError
+from serving.batch.source import CHUNK_IMAGES, SIDE, Chunk, Identity, Source, SourceError, stamp
 from serving.images import ImageError, decode, to_mnist
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MAX_FILE_BYTES = 100_000_000  # a larger file isn't read, because it would fill the memory
+MAX_THREADS = 4  # each may hold a file of that size and its pixels, so more processors don't take more memory
+SHOWN_ENDINGS = 5  # of files that are passed over
 
 
 class Folder(Source):
@@ -21,19 +25,13 @@ class Folder(Source):
     name_column, can_fail, shard_images = "path", True, 1_000
 
     def __init__(self, folder: Path):
-        self.folder = folder
-        found = []
-        for parent, _, names in os.walk(folder):
-            found += [os.path.join(parent, name) for name in names if name.lower().endswith(SUFFIXES)]
-        self.files = sorted(os.path.relpath(file, folder) for file in found)
+        self.path = folder
+        self.files, others = list_images(folder)
         self.count = len(self.files)
         if not self.count:
             raise SourceError(f"{folder} holds no image: no file in it or below it ends in {', '.join(SUFFIXES)}")
-        digest = sha256()
-        for file in self.files:
-            status = os.lstat(folder / file)
-            digest.update(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\0".encode(errors="surrogateescape"))
-        self.identity = {"path": str(folder.resolve()), "files": self.count, "sha256": digest.hexdigest()}
+        self.passed_over = describe_endings(others)
+        self.identity = self._identity_of(self.files)
 
     def names(self, start: int, stop: int) -> list[str]:
         """Return the files' paths in the folder; a path that is no UTF-8 gets question marks."""
@@ -41,17 +39,91 @@ class Folder(Source):
 
     def chunks(self, start: int) -> Iterator[Chunk]:
         """Yield the images from `start` on; one that can't be read is zeros, and its fault says why."""
-        with ThreadPoolExecutor() as pool:  # Pillow and NumPy let other threads run
+        with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:  # Pillow and NumPy let others run
             for first in range(start, self.count, CHUNK_IMAGES):
                 images, faults = zip(*pool.map(self._read, self.files[first : first + CHUNK_IMAGES]), strict=True)
                 yield np.stack(images), list(faults)
 
+    def read_identity(self) -> Identity:
+        """Return the identity of the files that are there now."""
+        return self._identity_of(list_images(self.path)[0])
+
+    def _identity_of(self, files: list[str]) -> Identity:
+        digest = sha256()
+        for file in files:
+            try:
+                known = stamp(os.stat(self.path / file))  # of a link: of what it leads to
+            except OSError:
+                known = []
+            digest.update(f"{file}\0{known}\0".encode(errors="surrogateescape"))
+        return {"path": str(self.path.resolve()), "files": len(files), "sha256": digest.hexdigest()}
+
     def _read(self, file: str) -> tuple[np.ndarray, str | None]:
+        path = self.path / file
         try:
-            if (self.folder / file).stat().st_size > MAX_FILE_BYTES:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):  # to open a pipe would be to wait for its writer
+                raise ImageError("it is a pipe, a socket or a device: an image file is expected")
+            if status.st_size > MAX_FILE_BYTES:
                 raise ImageError(f"the file is too large: at most {MAX_FILE_BYTES // 1_000_000} MB are allowed")
-            return to_mnist(decode((self.folder / file).read_bytes())), None
+            return to_mnist(decode(path.read_bytes())), None
         except ImageError as error:
             return np.zeros((SIDE, SIDE), np.uint8), str(error)
         except OSError as error:
             return np.zeros((SIDE, SIDE), np.uint8), f"the file can't be read: {error.strerror}"
+
+
+def list_images(folder: Path) -> tuple[list[str], Counter[str]]:
+    """Return the paths of the images in the folder, sorted, and how many other files have each ending."""
+    images, others = [], Counter[str]()
+    for file in find_files(str(folder), frozenset()):
+        if file.lower().endswith(SUFFIXES):
+            images.append(os.path.relpath(file, folder))
+        else:
+            others[Path(file).suffix.lower()] += 1
+    return sorted(images), others
+
+
+def find_files(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
+    """Yield the files in a folder and all below it, those behind links too; `above` are the folders that it lies in.
+
+    Raises SourceError for a folder that can't be read, because the images in it would be left out in silence.
+    """
+    try:
+        status = os.stat(folder)
+        this = (status.st_dev, status.st_ino)
+        if this in above:
+            raise SourceError(f"{folder} is a link to a folder that it lies in: remove the link")
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if is_folder(entry):
+                    yield from find_files(entry.path, above | {this})
+                else:
+                    yield entry.path
+    except OSError as error:
+        raise SourceError(
+            f"{error.filename} can't be read ({error.strerror}), and may hold images: make it readable, or move it away"
+        ) from None
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether it is a folder, or a link to one; OSError if a link may lead to one, but not now."""
+    if not entry.is_symlink():
+        return entry.is_dir()
+    try:
+        return stat.S_ISDIR(os.stat(entry.path).st_mode)
+    except OSError:
+        if entry.name.lower().endswith(SUFFIXES):
+            return False  # an image that can't be read, as others are
+        raise
+
+
+def describe_endings(others: Counter[str]) -> str:
+    """Return in words how many files have endings that aren't those of images; nothing if there are none."""
+    if not others:
+        return ""
+    shown = [f"{count:,} {ending or 'without an ending'}" for ending, count in others.most_common(SHOWN_ENDINGS)]
+    rest = ["…"] if len(others) > SHOWN_ENDINGS else []
+    count = others.total()
+    files = "1 file that isn't" if count == 1 else f"{count:,} files that aren't"
+    return f"{files} .png, .jpg or .jpeg: {', '.join(shown + rest)}"

@@ -13,6 +13,8 @@ def open_source(path: Path) -> Source:
         return Folder(path)
     if not path.exists():
         raise SourceError(f"{path} doesn't exist")
+    if not path.is_file():  # to open a pipe would be to wait for its writer, and it can't be read twice
+        raise SourceError(f"{path} is a pipe, a socket or a device: write its content to a file first")
     with path.open("rb") as file:
         start = file.read(6)
     from serving.batch.parquet import Parquet

@@ -1,15 +1,17 @@
 """Files of equal rows, as sources of the batch tool: what they have in common, .npy and IDX."""
 
 import gzip
+import os
 import zlib
 from abc import abstractmethod
 from collections.abc import Iterator
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, cast
 
 import numpy as np
 
-from serving.batch.source import CHUNK_IMAGES, PIXELS, SIDE, Chunk, Source, SourceError
+from serving.batch.source import CHUNK_IMAGES, PIXELS, SIDE, Chunk, Identity, Source, SourceError, stamp
 
 # What NumPy, gzip and pyarrow raise on bytes that aren't what they expect.
 DAMAGED = (ValueError, OSError, EOFError, NotImplementedError, zlib.error)
@@ -21,7 +23,11 @@ class Rows(Source):
     name_column, can_fail, shard_images = "row", False, 50_000
 
     def __init__(self, path: Path):
-        self.path, self.identity = path, file_identity(path)
+        self.path = path
+        # Held open to the end: a file that takes the name meanwhile isn't read.
+        self.file = path.open("rb")
+        status = os.fstat(self.file.fileno())
+        self.bytes, self.identity = status.st_size, self._identity_of(status)
         try:
             self.count = self._open()
         except SourceError:
@@ -30,6 +36,7 @@ class Rows(Source):
             raise SourceError(f"{path} can't be read: {error}") from None
         if not self.count:
             raise SourceError(f"{path} holds no image")
+        self._check_scale()
 
     @abstractmethod
     def _open(self) -> int:
@@ -44,20 +51,39 @@ class Rows(Source):
         return np.arange(start, stop)
 
     def chunks(self, start: int) -> Iterator[Chunk]:
-        """Yield the images from `start` on; SourceError, with the row, if the file is damaged."""
+        """Yield the images from `start` on; SourceError, with the row, if the file is damaged, or if it changed."""
         done = start
         try:
             for pixels in self._read(start):
+                self.check_unchanged()  # as soon as can be: all of the run is lost with it
                 yield pixels.reshape(-1, SIDE, SIDE), [None] * len(pixels)
                 done += len(pixels)
+        except SourceError:
+            raise
         except DAMAGED as error:
+            self.check_unchanged()
             raise SourceError(f"{self.path} is damaged or cut short after row {done}: {error}") from None
 
+    def read_identity(self) -> Identity:
+        """Return the identity of the file that has the path now."""
+        return self._identity_of(self.path.stat())
 
-def file_identity(path: Path) -> dict[str, str | int]:
-    """Return what changes when a file changes; its content isn't read, which may take minutes."""
-    status = path.stat()
-    return {"path": str(path.resolve()), "bytes": status.st_size, "modified": status.st_mtime_ns}
+    def _identity_of(self, status: os.stat_result) -> Identity:
+        size, modified, inode = stamp(status)
+        return {"path": str(self.path.resolve()), "bytes": size, "modified": modified, "inode": inode}
+
+    def _check_scale(self) -> None:
+        """Raise SourceError if no pixel of all exceeds 1: to the network, pixels of 0…1 are blank images.
+
+        Reads as far as the first larger one, which is in the first chunk of nearly every input.
+        """
+        for pixels, _ in self.chunks(0):
+            if not pixels.max() <= 1:  # a NaN, too, is no such pixel: it is reported with its rows
+                return
+        raise SourceError(
+            f"no pixel of {self.path} exceeds 1: expected are numbers from 0 (background) to 255 (ink); multiply those "
+            "that are scaled to 0…1 by 255"
+        )
 
 
 class Npy(Rows):
@@ -65,39 +91,59 @@ class Npy(Rows):
 
     def _open(self) -> int:
         array = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        self.check_unchanged()  # NumPy has opened the path, not our file
         if array.shape[1:] not in ((SIDE, SIDE), (PIXELS,)) or array.dtype.kind not in "uif":
             raise SourceError(
                 f"{self.path} holds {array.dtype} {list(array.shape)}; expected numbers 0…255, [n, 28, 28] or [n, 784]"
             )
+        if array.offset + array.nbytes != self.bytes:
+            raise SourceError(f"{self.path} holds more than one array: more bytes follow; save each to its own file")
+        self.shape, self.dtype, self.offset = array.shape, array.dtype, array.offset
+        self.order: Literal["C", "F"] = "C" if array.flags.c_contiguous else "F"
         return len(array)
 
     def _read(self, start: int) -> Iterator[np.ndarray]:
         for first in range(start, self.count, CHUNK_IMAGES):
             # Mapped again each time: what has been read no longer counts as this process's memory.
-            yield np.array(np.load(self.path, mmap_mode="r")[first : first + CHUNK_IMAGES])
+            content = mmap(self.file.fileno(), self.bytes, access=ACCESS_READ)
+            array = np.ndarray(self.shape, self.dtype, content, self.offset, order=self.order)
+            yield array[first : first + CHUNK_IMAGES].copy()
 
 
 class Idx(Rows):
     """MNIST's own format, unsigned bytes [n, 28, 28], as it is or compressed with gzip."""
 
-    def _file(self) -> BinaryIO:
-        with self.path.open("rb") as file:
-            is_zipped = file.read(2) == b"\x1f\x8b"
-        return cast(BinaryIO, gzip.open(self.path)) if is_zipped else self.path.open("rb")
-
     def _open(self) -> int:
-        with self._file() as file:
-            header = np.frombuffer(file.read(16), ">u4")
-        if header.size < 4 or header[0] != 0x803 or (header[2:] != SIDE).any():
+        self.is_zipped = self.file.read(2) == b"\x1f\x8b"
+        content = self._rewound().read(16)
+        header = np.frombuffer(content, ">u4") if len(content) == 16 else np.zeros(4)
+        if header[0] != 0x803 or (header[2:] != SIDE).any():
             raise SourceError(f"{self.path} is no IDX file of unsigned bytes [n, 28, 28]")
-        return int(header[1])
+        count = int(header[1])
+        expected = 16 + count * PIXELS
+        if not self.is_zipped and self.bytes != expected:
+            raise SourceError(
+                f"{self.path} is damaged: its header announces {count:,} images, which are {expected:,} "
+                f"bytes, but it has {self.bytes:,}"
+            )
+        return count
+
+    def _rewound(self) -> BinaryIO:
+        """Return the content from its beginning."""
+        self.file.seek(0)
+        return cast(BinaryIO, gzip.GzipFile(fileobj=self.file)) if self.is_zipped else self.file
 
     def _read(self, start: int) -> Iterator[np.ndarray]:
-        with self._file() as file:
-            file.seek(16 + start * PIXELS)
-            for first in range(start, self.count, CHUNK_IMAGES):
-                wanted = min(CHUNK_IMAGES, self.count - first) * PIXELS
-                content = file.read(wanted)
-                if len(content) < wanted:
-                    raise EOFError(f"the header says {self.count} images")
-                yield np.frombuffer(content, np.uint8).reshape(-1, PIXELS)
+        file = self._rewound()
+        file.seek(16 + start * PIXELS)
+        for first in range(start, self.count, CHUNK_IMAGES):
+            wanted = min(CHUNK_IMAGES, self.count - first) * PIXELS
+            content = file.read(wanted)
+            if len(content) < wanted:
+                raise EOFError(f"its header announces {self.count:,} images")
+            # Before the last chunk is given away; gzip compares its checksum here.
+            if first + CHUNK_IMAGES >= self.count and file.read(1):
+                raise SourceError(
+                    f"{self.path} is damaged: its header announces {self.count:,} images, but more follow"
+                )
+            yield np.frombuffer(content, np.uint8).reshape(-1, PIXELS)

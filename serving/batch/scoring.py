@@ -11,6 +11,7 @@ from serving.batch.source import Source
 if TYPE_CHECKING:
     import pyarrow
 
+    from serving.loading import LoadedModel
     from serving.model import DigitModel
 
 
@@ -18,8 +19,8 @@ class BatchError(Exception):
     """A fault that the user can fix; the text names the cause and the next step."""
 
 
-def load_model(uri: str) -> "DigitModel":
-    """Return the model, loaded and verified as the server does it; BatchError if that fails."""
+def load_model(uri: str) -> "LoadedModel":
+    """Return the model that `uri` names, loaded and verified as the server does it; BatchError if that fails."""
     from serving.environment import set_mlflow_defaults
 
     set_mlflow_defaults()
@@ -27,9 +28,9 @@ def load_model(uri: str) -> "DigitModel":
     from serving.model_source import ModelSource
 
     try:
-        return ModelSource(uri).loaded.model
+        return ModelSource(uri).loaded
     except ModelLoadError as error:
-        raise BatchError(error) from None
+        raise BatchError(f"{error}; --model names another one") from None
 
 
 def score(source: Source, model: "DigitModel", output: Path, shard_images: int | None = None) -> int:
@@ -45,6 +46,7 @@ def score(source: Source, model: "DigitModel", output: Path, shard_images: int |
             finished = shards.resume()
             for number, table in enumerate(score_shards(source, model, shards.shard_images, finished), finished):
                 shards.write(number, table)
+            source.check_unchanged()
             return shards.join()
     except OutputLockedError as error:
         raise BatchError(error) from None

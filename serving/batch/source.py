@@ -1,7 +1,9 @@
 """What the batch tool reads its images from, a thousand at a time."""
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +15,8 @@ CHUNK_IMAGES = 1000  # as many as the model takes in a call
 SIDE = 28
 PIXELS = SIDE * SIDE
 
+# What is equal in a later run if the input is unchanged.
+Identity = dict[str, str | int]
 # The pixels of some images, [n, 28, 28], and for each image None or why it can't be read.
 Chunk = tuple[np.ndarray, list[str | None]]
 
@@ -22,13 +26,15 @@ class SourceError(ValueError):
 
 
 class Source(ABC):
-    """An input of `count` images; `identity` is equal in a later run if the input is unchanged."""
+    """An input of `count` images at `path`; `passed_over` says in words what of it isn't scored."""
 
     name_column: str  # of the output, for `names`
     can_fail: bool  # whether single images may be unreadable
     shard_images: int  # between two points from which a killed run can go on
+    path: Path
     count: int
-    identity: Mapping[str, str | int]
+    identity: Identity  # as it was opened
+    passed_over = ""
 
     @abstractmethod
     def names(self, start: int, stop: int) -> "Sequence[str] | np.ndarray":
@@ -36,4 +42,28 @@ class Source(ABC):
 
     @abstractmethod
     def chunks(self, start: int) -> Iterator[Chunk]:
-        """Yield the images from `start` on, at most CHUNK_IMAGES at a time; SourceError if the input is damaged."""
+        """Yield the images from `start` on, at most CHUNK_IMAGES at a time; SourceError if the input is damaged.
+
+        One caller at a time: all share one open file.
+        """
+
+    @abstractmethod
+    def read_identity(self) -> Identity:
+        """Return the identity of what is at the path now; OSError if nothing is."""
+
+    def check_unchanged(self) -> None:
+        """Raise SourceError unless the input is what it was when it was opened."""
+        try:
+            is_same = self.read_identity() == self.identity
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise SourceError(
+                f"{self.path} changed while it was scored, so nothing was written: run the command again, which starts "
+                "from the first image"
+            )
+
+
+def stamp(status: os.stat_result) -> list[int]:
+    """Return what changes when a file changes or another takes its place; content isn't read, which may take hours."""
+    return [status.st_size, status.st_mtime_ns, status.st_ino]

@@ -25,8 +25,11 @@ def as_folder(folder: Path, images: np.ndarray) -> Path:
     return folder
 
 
-def as_idx(file: Path, images: np.ndarray) -> Path:
-    content = np.array([0x803, len(images), 28, 28], ">u4").tobytes() + images.tobytes()
+def as_idx(file: Path, images: np.ndarray, announced: int | None = None) -> Path:
+    """Write images under a header that announces as many of them, or another number."""
+    content = (
+        np.array([0x803, len(images) if announced is None else announced, 28, 28], ">u4").tobytes() + images.tobytes()
+    )
     file.write_bytes(gzip.compress(content) if file.suffix == ".gz" else content)
     return file
 

@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,20 @@ class Stopped(Stub):
         return super().probabilities(pixels)
 
 
+class Meddling(Stub):
+    """Does something to its surroundings when it has answered `after` images."""
+
+    def __init__(self, meddle: Callable[[], object], after: int = 2000):
+        super().__init__()
+        self.meddle, self.after = meddle, after
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        answers = super().probabilities(pixels)
+        if self.asked == self.after:
+            self.meddle()
+        return answers
+
+
 class Failing(Stub):
     """Fails when it is asked for more than 2,000 images."""
 
@@ -58,7 +73,7 @@ def stopped(name: str, source: str, output: str) -> None:
 
 def memory(file: str, count: str) -> None:
     """Score an .npy of so many images, and print the most memory that it took, in KiB."""
-    np.lib.format.open_memmap(file, "w+", np.uint8, (int(count), 28, 28))
+    np.lib.format.open_memmap(file, "w+", np.uint8, (int(count), 28, 28))[0] = 255
     score(open_source(Path(file)), Stub(), Path(f"{file}.parquet"))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 

@@ -1,5 +1,8 @@
 """Each form of input is read from any image on, and a wrong one is an error that says what is allowed."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -29,33 +32,52 @@ def test_a_file_that_changed_is_another_input(tmp_path):
     assert open_source(file).identity != before
 
 
-def test_a_folder_in_which_a_file_changed_is_another_input(tmp_path):
-    folder = as_folder(tmp_path / "in", many(3))
-    before = open_source(folder).identity
-    assert open_source(folder).identity == before
-    (folder / "0000.png").write_bytes(b"")
-    assert open_source(folder).identity != before
+def test_a_file_of_the_same_size_and_time_is_another_input(tmp_path):
+    file, other = as_npy(tmp_path / "a.npy", many(5)), as_npy(tmp_path / "b.npy", many(5) + np.uint8(1))
+    before = open_source(file).identity
+    os.utime(other, ns=(0, file.stat().st_mtime_ns))
+    other.replace(file)
+    assert open_source(file).identity != before
 
 
 WRONG = {
     "nothing there": (lambda folder: folder / "nowhere", "doesn't exist"),
+    "a pipe": (lambda folder: (os.mkfifo(folder / "a.npy"), folder / "a.npy")[1], "is a pipe"),
     "an empty folder": (lambda folder: as_folder(folder / "in", many(0)), "no image"),
     "text": (lambda folder: (folder / "a.npy", (folder / "a.npy").write_text("hello"))[0], "can't be scored"),
     "no images": (lambda folder: as_npy(folder / "a.npy", many(0)), "no image"),
     "another shape": (lambda folder: as_npy(folder / "a.npy", np.zeros((5, 32, 32))), r"expected .* \[n, 28, 28\]"),
     "objects": (lambda folder: as_npy(folder / "a.npy", np.array([{}, {}])), "can't be read"),
-    "too few columns": (lambda folder: as_parquet(folder / "a.parquet", {"a": [1], "b": [2]}), "784"),
+    "two arrays in one": (lambda folder: longer(as_npy(folder / "a.npy", many(9))), "holds more than one array"),
     "another IDX": (lambda folder: as_idx(folder / "a.gz", many(0).astype(np.float32)), "no image"),
     "a short IDX": (lambda folder: (folder / "a", (folder / "a").write_bytes(b"\0\0\x08\x03"))[0], "no IDX file"),
-}
+    "half a header": (lambda folder: cut(as_idx(folder / "a", many(9)), 8), "is no IDX file of unsigned bytes"),
+    "a longer IDX": (lambda folder: longer(as_idx(folder / "a", many(9))), "announces 9 images.*but it has 14,144"),
+    "a longer IDX, zipped": (
+        lambda folder: as_idx(folder / "a.gz", many(9), announced=8), "header announces 8 images, but more follow"
+    ),
+    "too few columns": (lambda folder: as_parquet(folder / "a.parquet", {"a": [1], "b": [2]}), "784"),
+    "words": (lambda folder: as_parquet(folder / "a.parquet", {"a": [["x"] * 784]}), "0 columns of lists"),
+    "short rows": (lambda folder: as_parquet(folder / "a.parquet", {"a": [[1, 2, 3]]}), "hasn't 784 numbers"),
+    "short bytes": (lambda folder: as_parquet(folder / "a.parquet", {"a": [b"123"]}), "row 0 .* hasn't 784 bytes"),
+    "a null in a row": (
+        lambda folder: as_parquet(folder / "a.parquet", {"a": [[2] * 784, [2] * 783 + [None]]}), "row 1 .* has a null"
+    ),
+    "null in a column": (
+        lambda folder: as_parquet(folder / "a.parquet", {f"p{i}": [2, 3, None] for i in range(784)}), "row 2 .* is null"
+    ),
+}  # fmt: skip
 
-WRONG_ROWS = {
-    "short rows": ({"a": [[1, 2, 3]]}, "hasn't 784 numbers"),
-    "short bytes": ({"a": [b"123"]}, "hasn't 784 bytes"),
-    "null": ({"a": [bytes(784), None]}, "null"),
-    "words": ({"a": [["x"] * 784]}, "else than numbers"),
-    "a null in a row": ({"a": [[None] * 784]}, "else than numbers"),
-}
+
+def longer(file: Path) -> Path:
+    """Append what the file holds once more."""
+    file.write_bytes(file.read_bytes() * 2)
+    return file
+
+
+def cut(file: Path, size: int) -> Path:
+    file.write_bytes(file.read_bytes()[:size])
+    return file
 
 
 @pytest.mark.parametrize(("make", "message"), WRONG.values(), ids=WRONG)
@@ -65,18 +87,89 @@ def test_a_wrong_input_is_an_error_that_says_why(make, message, tmp_path):
         open_source(path)
 
 
-@pytest.mark.parametrize(("columns", "message"), WRONG_ROWS.values(), ids=WRONG_ROWS)
-def test_a_wrong_row_is_an_error_that_says_why(columns, message, tmp_path):
-    source = open_source(as_parquet(tmp_path / "a.parquet", columns))
-    with pytest.raises(SourceError, match=message):
-        list(source.chunks(0))
+@pytest.mark.parametrize("row", [30, 699, 700, 1534])
+def test_a_null_is_an_error_with_its_row(row, tmp_path):
+    pixels = [image.tobytes() for image in many(2000)]
+    pixels[row] = None
+    with pytest.raises(SourceError, match=f"row {row} of the input is null"):
+        list(open_source(as_parquet(tmp_path / "a.parquet", {"pixels": pixels})).chunks(0))
+
+
+SCALED = {
+    "npy, float32": lambda folder, images: as_npy(folder / "a.npy", images.astype(np.float32) / 255),
+    "npy, zeros and ones": lambda folder, images: as_npy(folder / "a.npy", np.minimum(images, 1)),
+    "npy, blank": lambda folder, images: as_npy(folder / "a.npy", 0 * images),
+    "idx, zipped": lambda folder, images: as_idx(folder / "a.gz", np.minimum(images, 1)),
+    "parquet, float16": lambda folder, images: as_parquet(
+        folder / "a.parquet", {"pixels": list((images / 255).astype(np.float16).reshape(-1, 784))}
+    ),
+}
+
+
+@pytest.mark.parametrize("make", SCALED.values(), ids=SCALED)
+def test_pixels_of_0_to_1_are_refused(make, tmp_path):
+    with pytest.raises(SourceError, match=r"no pixel of .* exceeds 1: .* by 255"):
+        open_source(make(tmp_path, many(1500)))
+
+
+def test_blank_images_among_others_are_images(tmp_path):
+    images = np.zeros((2500, 28, 28), np.uint8)
+    images[2400] = 255
+    source = open_source(as_npy(tmp_path / "a.npy", images))
+    assert [len(pixels) for pixels, _ in source.chunks(0)] == [1000, 1000, 500]
+
+
+def pixel_columns(names: list[str], **others: list[int]) -> dict[str, list[int]]:
+    """Two images whose pixels are their numbers, modulo 251, in columns of these names; then other columns."""
+    return {name: [i % 251, (i + 1) % 251] for i, name in enumerate(names)} | others
+
+
+ROW_AND_COLUMN = [f"{row}x{column}" for row in range(1, 29) for column in range(1, 29)]
+BY_NUMBER = {
+    "from 0": [f"pixel{i}" for i in range(784)],
+    "from 1": [f"pixel{i}" for i in range(1, 785)],
+    "numbers alone": [str(i) for i in range(784)],
+    "of a fixed width, with another number": [f"mnist784_{i:03}" for i in range(784)],
+}
+
+
+@pytest.mark.parametrize("names", BY_NUMBER.values(), ids=BY_NUMBER)
+@pytest.mark.parametrize("order", [sorted, reversed, list])
+def test_pixel_columns_are_put_in_the_order_of_their_numbers(names, order, tmp_path):
+    columns = pixel_columns(names, label=[1, 2], id=[300, 400], __index_level_0__=[5, 6])
+    file = as_parquet(tmp_path / "a.parquet", {name: columns[name] for name in order(columns)})
+    (pixels, _), *_ = open_source(file).chunks(0)
+    assert pixels[1].ravel().tolist() == [(i + 1) % 251 for i in range(784)]
+
+
+def test_columns_of_rows_and_columns_are_taken_as_they_come(tmp_path):
+    file = as_parquet(tmp_path / "a.parquet", pixel_columns(ROW_AND_COLUMN, label=[1, 2]))
+    (pixels, _), *_ = open_source(file).chunks(0)
+    assert pixels[1].ravel().tolist() == [(i + 1) % 251 for i in range(784)]
+
+
+UNKNOWN_ORDER = {
+    "sorted rows and columns": sorted(ROW_AND_COLUMN),
+    "columns before rows": [f"{row}x{column}" for column in range(28) for row in range(28)],
+    "no numbers": [chr(0x4E00 + i) for i in range(784)],
+    "a gap": [f"pixel{i}" for i in range(783)] + ["pixel784"],
+    "a number twice": [f"pixel{i}" for i in range(783)] + ["pixel01"],
+    "an intruder": [f"pixel{i}" for i in range(783)] + ["id1"],
+    "images twice": [f"{name}{i}" for name in "ab" for i in range(784)],
+}
+
+
+@pytest.mark.parametrize("names", UNKNOWN_ORDER.values(), ids=UNKNOWN_ORDER)
+def test_columns_whose_order_cant_be_known_are_refused(names, tmp_path):
+    with pytest.raises(SourceError, match="of numbers whose names differ in their number alone"):
+        open_source(as_parquet(tmp_path / "a.parquet", pixel_columns(names)))
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_file_that_was_cut_short_is_an_error(form, tmp_path):
     file = form(tmp_path, many(2345))
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(SourceError, match=r"can't be read|cut short"):
+    with pytest.raises(SourceError, match=r"can't be read|cut short|but it has"):
         list(open_source(file).chunks(0))
 
 

@@ -1,17 +1,22 @@
 """A run that ends early goes on from its finished shards, and ends as if it had not been interrupted."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from filelock import FileLock
+from PIL import Image
 
 from serving.batch import shards
+from serving.batch.formats import open_source
 from serving.batch.scoring import BatchError
+from serving.batch.source import SourceError
 from tests.helpers.batch_inputs import FORMS, as_folder, as_npy, many
 from tests.helpers.batch_runs import check_going_on, scored
-from tests.helpers.batch_stub import Failing, Stub
+from tests.helpers.batch_stub import Failing, Meddling, Stub
 
 
 def interrupted(source: Path, output: Path) -> None:
@@ -70,6 +75,68 @@ def test_the_code_is_all_that_the_answers_may_depend_on(tmp_path, monkeypatch):
     assert len(set(hashes)) == 4
     (tmp_path / "app" / "routes.py").write_text("# not of the batch tool")
     assert shards.code_sha256() == hashes[-1]
+
+
+def overwrite(source: Path, other: Path) -> None:
+    """Write another file's content into the source, as a script that is run again does."""
+    source.write_bytes(other.read_bytes())
+
+
+CHANGES: dict[str, tuple[str, Callable[[Path, Path], object], int]] = {
+    "npy, replaced": ("npy", lambda source, other: other.replace(source), 2000),
+    "npy, changed": ("npy", overwrite, 2000),
+    "npy, changed when all is scored": ("npy", overwrite, 4500),
+    "npy, Fortran's order, changed": ("npy, Fortran's order", overwrite, 2000),
+    "idx, changed": ("idx", overwrite, 2000),
+    "idx, zipped, replaced": ("idx, zipped", lambda source, other: other.replace(source), 2000),
+    "idx, zipped, changed": ("idx, zipped", overwrite, 2000),
+    "parquet, replaced": ("parquet, bytes", lambda source, other: other.replace(source), 2000),
+    "parquet, changed": ("parquet, bytes", overwrite, 2000),
+    "parquet, cut short": ("parquet, bytes", lambda source, _: os.truncate(source, 9), 2000),
+}
+
+
+@pytest.mark.parametrize(("form", "change", "after"), CHANGES.values(), ids=CHANGES)
+def test_an_input_that_changes_during_the_run_gives_no_answers(form, change, after, tmp_path, capsys):
+    for folder in ("in", "other"):
+        (tmp_path / folder).mkdir()
+    source = FORMS[form](tmp_path / "in", many(4500))
+    other = FORMS[form](tmp_path / "other", many(4500) + np.uint8(1))
+    output = tmp_path / "out.parquet"
+    with pytest.raises(SourceError, match="changed while it was scored, so nothing was written"):
+        scored(source, output, Meddling(lambda: change(source, other), after))
+    assert not output.exists()
+    FORMS[form](tmp_path / "in", many(4500) + np.uint8(1))
+    table = scored(source, output)
+    assert "starting again" in capsys.readouterr().err
+    assert table["digit"].tolist() == [(number % 250 + 1) % 10 for number in range(4500)]
+
+
+def test_a_file_that_is_replaced_before_it_is_read_in_full_is_not_read_in_part(tmp_path):
+    source = as_npy(tmp_path / "a.npy", many(3000))
+    opened = open_source(source)
+    as_npy(tmp_path / "b.npy", many(3000) + np.uint8(1)).replace(source)
+    with pytest.raises(SourceError, match="changed while it was scored"):
+        list(opened.chunks(0))
+
+
+@pytest.mark.parametrize("change", [lambda file: file.write_bytes(b""), Path.unlink], ids=["changed", "removed"])
+def test_an_image_that_changes_during_the_run_gives_no_answers(change, tmp_path):
+    source = as_folder(tmp_path / "in", many(3) + np.uint8(1))
+    with pytest.raises(SourceError, match="changed while it was scored, so nothing was written"):
+        scored(source, tmp_path / "out.parquet", Meddling(lambda: change(source / "0000.png"), after=3))
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_links_to_other_images_start_again(tmp_path):
+    source = as_folder(tmp_path / "in", many(3) + np.uint8(1))
+    target = (source / "0000.png").rename(tmp_path / "target.png")
+    (source / "0000.png").symlink_to(target)
+    output = tmp_path / "out.parquet"
+    with pytest.raises(ZeroDivisionError):
+        scored(source, output, Meddling(lambda: 1 / 0, after=3))
+    Image.fromarray(many(6)[5] + np.uint8(1)).save(target)
+    assert scored(source, output)["digit"][0] == 6
 
 
 def test_a_shard_that_was_cut_short_is_scored_again(tmp_path):
