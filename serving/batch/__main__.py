@@ -2,7 +2,10 @@
 
 INPUT is a folder of PNG and JPEG images, those in folders below it too, or a file of pixels from 0 (background) to
 255 (ink): .npy [n, 28, 28] or [n, 784]; IDX, also .gz; Parquet with one column of lists of 784 numbers or of 784 bytes,
-or with 784 columns of numbers.
+or with 784 columns of numbers, named pixel0 to pixel783 or the like. No pixel above 1 in all of a file is an error:
+such pixels are scaled to 0…1, or black and white as 0 and 1, and the network would see blank images.
+
+Links are followed; a folder that can't be read is an error. If INPUT changes during the run, nothing is written.
 
 OUTPUT.parquet gets a row for each image: path or row, digit, confidence. An image of a folder that can't be read
 doesn't end the run: its digit and confidence are null, and a fourth column, error, says why. The file appears when it
@@ -15,10 +18,15 @@ import argparse
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from serving.batch.formats import open_source
 from serving.batch.scoring import BatchError, load_model, score
 from serving.batch.source import SourceError
+from serving.environment import default_model
+
+if TYPE_CHECKING:
+    from serving.loading import LoadedModel
 
 SOME_UNREADABLE = 3
 INTERRUPTED = 130
@@ -40,7 +48,6 @@ def main() -> None:
         print(f"interrupted: {go_on}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     if unreadable:
-        print(f"{unreadable:,} images couldn't be read: the column error says why", file=sys.stderr)
         sys.exit(SOME_UNREADABLE)
 
 
@@ -52,17 +59,41 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("input", type=Path, metavar="INPUT")
     parser.add_argument("output", type=Path, metavar="OUTPUT.parquet")
     parser.add_argument(
-        "--model", default="models:/mnist@champion", help="models:/name@alias, models:/name/3 or a folder (%(default)s)"
+        "--model",
+        default=default_model(),
+        help="models:/name@alias, models:/name/3 or a folder (the champion of the last registration here: %(default)s)",
     )
     return parser.parse_args()
 
 
 def run(input_path: Path, output: Path, uri: str) -> int:
     """Score the input into the output with the model that `uri` names; return how many images couldn't be read."""
+    check_output(input_path, output)
+    source = open_source(input_path)  # before the model, which takes seconds
+    if source.passed_over:
+        print(f"passed over: {source.passed_over}", file=sys.stderr)
+    loaded = load_model(uri)
+    unreadable = score(source, loaded.model, output)
+    print(f"{output}: {source.count:,} images, answered by {describe(loaded)}")
+    if unreadable:
+        print(f"{unreadable:,} of {source.count:,} images couldn't be read: the column error says why", file=sys.stderr)
+    return unreadable
+
+
+def describe(loaded: "LoadedModel") -> str:
+    """Return which model it is, in words: its version in the registry, where it is of one, and its preset."""
+    name, version, preset = (loaded.facts[key] for key in ("name", "version", "preset"))
+    return f"{name} version {version}, {preset}" if version else str(preset)
+
+
+def check_output(input_path: Path, output: Path) -> None:
+    """Raise BatchError unless the output can be a new file, which its name says to be Parquet."""
     if output.is_dir() or not output.parent.is_dir():
         raise BatchError(f"{output} can't be written: name a file in a folder that exists")
-    source = open_source(input_path)  # before the model, which takes seconds
-    return score(source, load_model(uri), output)
+    if output.suffix.lower() != ".parquet":
+        raise BatchError(f"{output} would be a Parquet file by another name: name one that ends in .parquet")
+    if output.exists() and input_path.exists() and output.samefile(input_path):
+        raise BatchError(f"{output} is the input: name another file for the answers")
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def test_a_folder_with_broken_images_ends_with_3_and_a_fault_with_1(project, tmp
     (folder / "0000.png").write_bytes(b"")
     done = project.run(*command(folder, tmp_path / "out.parquet"), check=False)
     assert done.returncode == 3
-    assert done.stderr.splitlines()[-1] == "1 images couldn't be read: the column error says why"
+    assert done.stderr.splitlines()[-1] == "1 of 3 images couldn't be read: the column error says why"
     assert len(pd.read_parquet(tmp_path / "out.parquet")) == 3
 
     for arguments, message in {
@@ -114,7 +114,15 @@ def test_a_folder_with_broken_images_ends_with_3_and_a_fault_with_1(project, tmp
         assert done.stderr.startswith("error: ")
         assert message in done.stderr
         assert len(done.stderr.splitlines()) == 1
-    done = project.run(*command(folder, tmp_path / "out.parquet")[:-1], "models:/digits@nobody", check=False)
+    done = project.run(*command(folder, tmp_path / "out.parquet")[:-1], "models:/mnist@champion", check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "models:/digits@nobody" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "has no models:/mnist@champion" in done.stderr
+    assert done.stderr.endswith("; it has models:/digits@champion; --model names another one\n")
+
+
+def test_without_a_model_the_champion_of_the_last_registration_answers(project, tmp_path):
+    folder = as_folder(tmp_path / "in", many(1) + np.uint8(1))
+    done = project.run(*command(folder, tmp_path / "out.parquet")[:-2])
+    assert done.stdout.startswith(f"{tmp_path}/out.parquet: 1 images, answered by digits version ")

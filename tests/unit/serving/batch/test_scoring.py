@@ -76,6 +76,25 @@ def test_a_name_that_is_no_utf_8_gets_question_marks(tmp_path):
     assert scored(folder, tmp_path / "out.parquet")["path"].tolist() == ["?.png"]
 
 
+def test_blank_and_unreadable_images_are_answered_by_a_saved_model(model_folder, tmp_path, capsys):
+    images = np.zeros((2001, 28, 28), np.uint8)
+    images[2000, 0, 3] = 255
+    array = as_npy(tmp_path / "a.npy", images)
+    assert run(array, tmp_path / "array.parquet", str(model_folder)) == 0
+    assert pd.read_parquet(tmp_path / "array.parquet")["digit"][2000] == 3
+    assert capsys.readouterr().out == f"{tmp_path}/array.parquet: 2,001 images, answered by bright_pixel\n"
+
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").touch()
+    (tmp_path / "in" / "b.webp").touch()
+    assert run(tmp_path / "in", tmp_path / "folder.parquet", str(model_folder)) == 1
+    assert pd.read_parquet(tmp_path / "folder.parquet")["digit"].isna().all()
+    assert capsys.readouterr().err == (
+        "passed over: 1 file that isn't .png, .jpg or .jpeg: 1 .webp\n"
+        "1 of 1 images couldn't be read: the column error says why\n"
+    )
+
+
 def test_a_wrong_input_leaves_no_output(tmp_path):
     file = as_parquet(tmp_path / "a.parquet", {"a": [b"123"]})
     with pytest.raises(SourceError, match="784"):
@@ -97,9 +116,23 @@ def test_an_output_that_cant_be_written_is_reported_before_anything_is_read(tmp_
             run(tmp_path / "no input", output, "no model")
 
 
+def test_an_output_of_another_name_than_parquets_is_refused(tmp_path):
+    for name in ("mine.csv", "mine"):
+        with pytest.raises(BatchError, match=rf"{name} would be a Parquet file by another name: .* ends in \.parquet"):
+            run(tmp_path / "no input", tmp_path / name, "no model")
+
+
+def test_the_input_is_not_overwritten(tmp_path):
+    file = as_parquet(tmp_path / "a.parquet", {"pixels": [bytes([2] * 784)]})
+    (tmp_path / "link.parquet").symlink_to(file)
+    for output in (file, tmp_path / "link.parquet"):
+        with pytest.raises(BatchError, match="is the input: name another file for the answers"):
+            run(file, output, "no model")
+
+
 def test_a_model_that_cant_be_loaded_is_reported(tmp_path):
-    source = as_npy(tmp_path / "a.npy", many(1))
-    with pytest.raises(BatchError, match="name a model's folder"):
+    source = as_npy(tmp_path / "a.npy", many(3))
+    with pytest.raises(BatchError, match=r"name a model's folder.*; --model names another"):
         run(source, tmp_path / "out.parquet", str(tmp_path / "no model"))
 
 
