@@ -74,9 +74,10 @@ def run(input_path: Path, output: Path, uri: str) -> int:
         print(f"passed over: {source.passed_over}", file=sys.stderr)
     loaded = load_model(uri)
     unreadable = score(source, loaded.model, output)
-    print(f"{output}: {source.count:,} images, answered by {describe(loaded)}")
+    images = "1 image" if source.count == 1 else f"{source.count:,} images"
+    print(f"{output}: {images}, answered by {describe(loaded)}")
     if unreadable:
-        print(f"{unreadable:,} of {source.count:,} images couldn't be read: the column error says why", file=sys.stderr)
+        print(f"{unreadable:,} of {images} couldn't be read: the column error says why", file=sys.stderr)
     return unreadable
 
 

@@ -92,7 +92,9 @@ def test_the_champion_answers_a_folder_and_an_array_as_the_report_says(project, 
     for number, image in enumerate(images):
         Image.fromarray(image).save(tmp_path / "in" / f"{number:05}.png")
     project.run(*command(tmp_path / "in", tmp_path / "folder.parquet"))
-    project.run(*command(as_npy(tmp_path / "a.npy", images), tmp_path / "array.parquet"))
+    without_model = command(as_npy(tmp_path / "a.npy", images), tmp_path / "array.parquet")[:-2]
+    done = project.run(*without_model)  # the champion of the last registration
+    assert done.stdout.startswith(f"{tmp_path}/array.parquet: {len(images):,} images, answered by digits version ")
     for output in ("folder", "array"):
         assert pd.read_parquet(tmp_path / f"{output}.parquet")["digit"].tolist() == expected
 
@@ -120,9 +122,3 @@ def test_a_folder_with_broken_images_ends_with_3_and_a_fault_with_1(project, tmp
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert "has no models:/mnist@champion" in done.stderr
     assert done.stderr.endswith("; it has models:/digits@champion; --model names another one\n")
-
-
-def test_without_a_model_the_champion_of_the_last_registration_answers(project, tmp_path):
-    folder = as_folder(tmp_path / "in", many(1) + np.uint8(1))
-    done = project.run(*command(folder, tmp_path / "out.parquet")[:-2])
-    assert done.stdout.startswith(f"{tmp_path}/out.parquet: 1 images, answered by digits version ")

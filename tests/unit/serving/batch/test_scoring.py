@@ -91,7 +91,7 @@ def test_blank_and_unreadable_images_are_answered_by_a_saved_model(model_folder,
     assert pd.read_parquet(tmp_path / "folder.parquet")["digit"].isna().all()
     assert capsys.readouterr().err == (
         "passed over: 1 file that isn't .png, .jpg or .jpeg: 1 .webp\n"
-        "1 of 1 images couldn't be read: the column error says why\n"
+        "1 of 1 image couldn't be read: the column error says why\n"
     )
 
 
