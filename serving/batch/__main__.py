@@ -70,8 +70,8 @@ def run(input_path: Path, output: Path, uri: str) -> int:
     """Score the input into the output with the model that `uri` names; return how many images couldn't be read."""
     check_output(input_path, output)
     source = open_source(input_path)  # before the model, which takes seconds
-    if source.passed_over:
-        print(f"passed over: {source.passed_over}", file=sys.stderr)
+    if source.note:
+        print(source.note, file=sys.stderr)
     loaded = load_model(uri)
     unreadable = score(source, loaded.model, output)
     images = "1 image" if source.count == 1 else f"{source.count:,} images"

@@ -30,7 +30,7 @@ class Folder(Source):
         self.count = len(self.files)
         if not self.count:
             raise SourceError(f"{folder} holds no image: no file in it or below it ends in {', '.join(SUFFIXES)}")
-        self.passed_over = describe_endings(others)
+        self.note = describe_endings(others)
         self.identity = self._identity_of(self.files)
 
     def names(self, start: int, stop: int) -> list[str]:
@@ -126,4 +126,4 @@ def describe_endings(others: Counter[str]) -> str:
     rest = ["…"] if len(others) > SHOWN_ENDINGS else []
     count = others.total()
     files = "1 file that isn't" if count == 1 else f"{count:,} files that aren't"
-    return f"{files} .png, .jpg or .jpeg: {', '.join(shown + rest)}"
+    return f"passed over: {files} .png, .jpg or .jpeg: {', '.join(shown + rest)}"

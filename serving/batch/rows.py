@@ -75,10 +75,14 @@ class Rows(Source):
     def _check_scale(self) -> None:
         """Raise SourceError if no pixel of all exceeds 1: to the network, pixels of 0…1 are blank images.
 
-        Reads as far as the first larger one, which is in the first chunk of nearly every input.
+        Reads as far as the first larger one, which is in the first chunk of nearly every input. Notes if these images
+        look dark on light: that isn't known for certain, as a null is.
         """
         for pixels, _ in self.chunks(0):
             if not pixels.max() <= 1:  # a NaN, too, is no such pixel: it is reported with its rows
+                edges = np.concatenate([pixels[:, [0, -1]].ravel(), pixels[:, :, [0, -1]].ravel()])
+                if np.median(edges) > 127:
+                    self.note = f"look at {self.path}: its images' edges are light, but 0 is background, and 255 is ink"
                 return
         raise SourceError(
             f"no pixel of {self.path} exceeds 1: expected are numbers from 0 (background) to 255 (ink); multiply those "

@@ -26,7 +26,7 @@ class SourceError(ValueError):
 
 
 class Source(ABC):
-    """An input of `count` images at `path`; `passed_over` says in words what of it isn't scored."""
+    """An input of `count` images at `path`; `note` is what its owner should know before it is scored."""
 
     name_column: str  # of the output, for `names`
     can_fail: bool  # whether single images may be unreadable
@@ -34,7 +34,7 @@ class Source(ABC):
     path: Path
     count: int
     identity: Identity  # as it was opened
-    passed_over = ""
+    note = ""
 
     @abstractmethod
     def names(self, start: int, stop: int) -> "Sequence[str] | np.ndarray":

@@ -132,14 +132,14 @@ def test_files_that_are_passed_over_are_counted_by_their_endings(tmp_path):
     (tmp_path / "below").mkdir()
     for name in ("b.webp", "c.WEBP", "below/d.heic", "README"):
         (tmp_path / name).touch()
-    assert Folder(tmp_path).passed_over == (
-        "4 files that aren't .png, .jpg or .jpeg: 2 .webp, 1 .heic, 1 without an ending"
+    assert Folder(tmp_path).note == (
+        "passed over: 4 files that aren't .png, .jpg or .jpeg: 2 .webp, 1 .heic, 1 without an ending"
     )
 
 
 def test_a_folder_of_images_alone_passes_nothing_over(tmp_path):
     with_image(tmp_path / "a.png")
-    assert Folder(tmp_path).passed_over == ""
+    assert Folder(tmp_path).note == ""
 
 
 def test_more_processors_take_no_more_memory(tmp_path, monkeypatch):

@@ -119,6 +119,12 @@ def test_blank_images_among_others_are_images(tmp_path):
     assert [len(pixels) for pixels, _ in source.chunks(0)] == [1000, 1000, 500]
 
 
+@pytest.mark.parametrize("form", ["npy, float", "npy, flat", "parquet, bytes"])
+def test_images_that_look_dark_on_light_are_noted(form, tmp_path):
+    assert open_source(FORMS[form](tmp_path, many(50))).note == ""
+    assert "edges are light" in open_source(FORMS[form](tmp_path, 255 - many(50))).note
+
+
 def pixel_columns(names: list[str], **others: list[int]) -> dict[str, list[int]]:
     """Two images whose pixels are their numbers, modulo 251, in columns of these names; then other columns."""
     return {name: [i % 251, (i + 1) % 251] for i, name in enumerate(names)} | others
