@@ -38,7 +38,8 @@ def main(rounds: str = "15") -> None:
     name, champion = registry["champion"]["model"], f"models:/{registry['name']}@champion"
     connect(registry["name"])
     images = np.rint(np.load("data/prepared/test/images.npy", mmap_mode="r")[:100, ..., 0] * 255)
-    cores = len(os.sched_getaffinity(0))
+    # macOS has no affinity.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(f"{name}, {cores} cores, {platform.machine()}, Python {platform.python_version()}, {date.today()}\n")
     with tempfile.TemporaryDirectory() as folder:
         flavors = save_flavors(name, champion, Path(folder))
