@@ -2,7 +2,7 @@
 
 INPUT is a folder of PNG and JPEG images, those in folders below it too, or a file of pixels from 0 (background) to
 255 (ink): .npy [n, 28, 28] or [n, 784]; IDX, also .gz; Parquet with one column of lists of 784 numbers or of 784 bytes,
-or with 784 columns of numbers, named pixel0 to pixel783 or the like. No pixel above 1 in all of a file is an error:
+or with 784 columns of numbers, named pixel0 to pixel783 or the like. A file in which no pixel exceeds 16 is an error:
 such pixels are scaled to 0…1, or black and white as 0 and 1, and the network would see blank images.
 
 Links are followed; a folder that can't be read is an error. If INPUT changes during the run, nothing is written.

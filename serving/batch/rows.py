@@ -16,6 +16,9 @@ from serving.batch.source import CHUNK_IMAGES, PIXELS, SIDE, Chunk, Identity, So
 # What NumPy, gzip and pyarrow raise on bytes that aren't what they expect.
 DAMAGED = (ValueError, OSError, EOFError, NotImplementedError, zlib.error)
 
+# Of 255: if no pixel of all exceeds it, they are on another scale (0…1, 0…16), or there is nothing on the images.
+FAINT = 16
+
 
 class Rows(Source):
     """A file of equal rows, which are named by their numbers."""
@@ -36,7 +39,7 @@ class Rows(Source):
             raise SourceError(f"{path} can't be read: {error}") from None
         if not self.count:
             raise SourceError(f"{path} holds no image")
-        self._check_scale()
+        self._check_pixels()
 
     @abstractmethod
     def _open(self) -> int:
@@ -72,21 +75,23 @@ class Rows(Source):
         size, modified, inode = stamp(status)
         return {"path": str(self.path.resolve()), "bytes": size, "modified": modified, "inode": inode}
 
-    def _check_scale(self) -> None:
-        """Raise SourceError if no pixel of all exceeds 1: to the network, pixels of 0…1 are blank images.
+    def _check_pixels(self) -> None:
+        """Raise SourceError if all pixels are faint: to the network, those of 0…1 are blank images.
 
-        Reads as far as the first larger one, which is in the first chunk of nearly every input. Notes if these images
-        look dark on light: that isn't known for certain, as a null is.
+        Reads as far as the first that isn't, which is in the first chunk of nearly every input. Leaves a note if these
+        images look dark on light, which can't be known for certain.
         """
+        largest = 0.0
         for pixels, _ in self.chunks(0):
-            if not pixels.max() <= 1:  # a NaN, too, is no such pixel: it is reported with its rows
+            largest = max(largest, float(pixels.max()))
+            if not pixels.max() <= FAINT:  # a NaN isn't faint: it is reported with its rows
                 edges = np.concatenate([pixels[:, [0, -1]].ravel(), pixels[:, :, [0, -1]].ravel()])
                 if np.median(edges) > 127:
                     self.note = f"look at {self.path}: its images' edges are light, but 0 is background, and 255 is ink"
                 return
         raise SourceError(
-            f"no pixel of {self.path} exceeds 1: expected are numbers from 0 (background) to 255 (ink); multiply those "
-            "that are scaled to 0…1 by 255"
+            f"no pixel of {self.path} exceeds {largest:g}: expected are numbers from 0 (background) to 255 (ink); "
+            "multiply those that are scaled to 0…1 by 255"
         )
 
 
