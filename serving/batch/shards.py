@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow
@@ -16,6 +17,7 @@ from pyarrow import parquet
 from serving.batch.source import CHUNK_IMAGES, Source
 
 SERVING = Path(__file__).resolve().parent.parent
+PACKAGES = ("numpy", "onnxruntime", "pillow", "pyarrow")  # that the bytes of an output depend on
 
 
 class OutputLockedError(Exception):
@@ -33,7 +35,13 @@ class Shards:
         self.output, self.source, self.shard_images = output, source, shard_images
         self.folder = output.with_name(f"{output.name}.part")
         self.manifest = json.dumps(
-            {"input": source.identity, "model": model_sha256, "code": code_sha256(), "part": shard_images}
+            {
+                "input": source.identity,
+                "model": model_sha256,
+                "code": code_sha256(),
+                "packages": {name: version(name) for name in PACKAGES},
+                "part": shard_images,
+            }
         )
         self.total = -(-source.count // shard_images)
 
@@ -61,7 +69,10 @@ class Shards:
             done = min(finished * self.shard_images, self.source.count)
             print(f"going on: {done:,} of {self.source.count:,} images are scored already", file=sys.stderr)
         elif manifest.exists():
-            print("starting again: the input, the model or the code isn't that of the last run", file=sys.stderr)
+            print(
+                "starting again: the input, the model, the code or a package isn't that of the last run",
+                file=sys.stderr,
+            )
         for left in set(self.folder.glob("*.parquet")) - {self._file(number) for number in range(finished)}:
             left.unlink()
         with published(manifest) as scratch:

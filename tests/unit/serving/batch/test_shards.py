@@ -56,10 +56,11 @@ def test_another_model_input_or_size_of_shards_starts_again_and_says_so(tmp_path
     assert "starting again" in capsys.readouterr().err
 
 
-def test_changed_code_starts_again(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("part", ["code_sha256", "version"])
+def test_changed_code_or_packages_start_again(part, tmp_path, monkeypatch, capsys):
     source, output = as_npy(tmp_path / "a.npy", many(3000)), tmp_path / "out.parquet"
     interrupted(source, output)
-    monkeypatch.setattr(shards, "code_sha256", lambda: "another")
+    monkeypatch.setattr(shards, part, lambda *_: "another")
     scored(source, output)
     assert "starting again" in capsys.readouterr().err
 
