@@ -102,7 +102,8 @@ def find_files(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
                     yield entry.path
     except OSError as error:
         raise SourceError(
-            f"{error.filename} can't be read ({error.strerror}), and may hold images: make it readable, or move it away"
+            f"{error.filename or folder} can't be read ({error.strerror}), and may hold images: make it readable, or "
+            "move it away"
         ) from None
 
 
