@@ -89,9 +89,8 @@ def find_pixel_columns(names: Sequence[str]) -> list[str] | None:
         return None
     numbers = zip(*([int(number) for number in re.findall("[0-9]+", name)] for name in groups[0]), strict=True)
     keys = list(zip(*(place for place in numbers if len(set(place)) > 1), strict=True))
-    ordered = sorted(keys)
-    first = ordered[0]
-    if len(first) == 1 and ordered == [(first[0] + pixel,) for pixel in range(PIXELS)]:
+    first = min(keys, default=())  # without any, all names are the same
+    if len(first) == 1 and sorted(keys) == [(first[0] + pixel,) for pixel in range(PIXELS)]:
         return [name for _, name in sorted(zip(keys, groups[0], strict=True))]
     if len(first) == 2 and keys == [
         (first[0] + row, first[1] + column) for row, column in product(range(SIDE), repeat=2)

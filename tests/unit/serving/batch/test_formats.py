@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from serving.batch.formats import open_source
+from serving.batch.parquet import find_pixel_columns
 from serving.batch.source import SourceError
 from tests.helpers.batch_inputs import FORMS, as_folder, as_idx, as_npy, as_parquet, many
 
@@ -171,6 +172,11 @@ UNKNOWN_ORDER = {
 def test_columns_whose_order_cant_be_known_are_refused(names, tmp_path):
     with pytest.raises(SourceError, match="of numbers whose names differ in their number alone"):
         open_source(as_parquet(tmp_path / "a.parquet", pixel_columns(names)))
+
+
+@pytest.mark.parametrize("name", ["x", "x1"])
+def test_columns_of_one_name_are_refused(name):
+    assert find_pixel_columns([name] * 784) is None
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
