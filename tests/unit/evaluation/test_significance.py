@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy.stats import multinomial
 
-from pipeline.evaluation.significance import fisher, mcnemar, wilson_interval
+from pipeline.evaluation.significance import fisher, mcnemar, newcombe_bound, tango_bound, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,12 @@ def test_mcnemar_of_the_textbook(only_a, only_b, p):
     assert mcnemar(*answers(21, only_a, only_b, 12)) == pytest.approx(p)
 
 
+def test_mcnemar_asks_whether_the_first_is_better():
+    assert mcnemar(*answers(21, 9, 2, 12), "greater") == pytest.approx(67 / 2048)
+    assert mcnemar(*answers(21, 2, 9, 12), "greater") == pytest.approx(1 - 12 / 2048)
+    assert mcnemar(*answers(21, 0, 0, 12), "greater") == 1
+
+
 def test_mcnemar_looks_only_at_images_that_one_model_alone_gets_right():
     assert mcnemar(*answers(0, 9, 2, 0)) == mcnemar(*answers(9000, 9, 2, 500))
 
@@ -56,7 +63,42 @@ def test_fisher_of_the_textbook():
     a, b = np.array([True, True, True, False]), np.array([False, False, False, True])
     assert fisher(a, b) == pytest.approx(34 / 70)
     assert fisher(a, a) == 1
+    assert (fisher(a, b, "greater"), fisher(b, a, "greater")) == pytest.approx((17 / 70, 69 / 70))
 
 
 def test_fisher_takes_different_numbers_of_images():
     assert fisher(np.ones(30, bool), np.zeros(3, bool)) == pytest.approx(1 / 5456)  # one of 33 over 3
+
+
+def test_tango_bound_of_the_textbook():
+    """The interval in M. W. Fagerland et al., Statistical analysis of contingency tables (2017), chapter 8."""
+    before, after = answers(1, 1, 7, 12)
+    assert tango_bound(before, after, 0.025) == pytest.approx(0.517, abs=5e-4)
+    assert -tango_bound(after, before, 0.025) == pytest.approx(0.026, abs=5e-4)
+
+
+@pytest.mark.parametrize("n", [1, 24, 500])
+def test_tango_bound_where_the_two_never_differ_and_where_they_always_do(n):
+    z2 = 2.3263**2
+    assert tango_bound(*answers(n, 0, 0, 0), 0.01) == pytest.approx(z2 / (n + z2), abs=1e-4)
+    assert tango_bound(*answers(0, 0, n, 0), 0.01) == 1
+    assert -1 < tango_bound(*answers(0, n, 0, 0), 0.01) < 1
+
+
+@pytest.mark.parametrize(("n", "only_a", "only_b"), [(24, 0.01, 0.15), (24, 0.0, 0.2), (50, 0.02, 0.08)])
+def test_a_difference_exceeds_tango_bound_as_rarely_as_it_says(n, only_a, only_b):
+    """Exactly: the probability of each table, times whether its bound is too low."""
+    exceeded = 0.0
+    for lost in range(n + 1):
+        for gained in range(n + 1 - lost):
+            p = multinomial.pmf([lost, gained, n - lost - gained], n, [only_b, only_a, 1 - only_a - only_b])
+            if p > 1e-6:
+                exceeded += p * (tango_bound(*answers(n - lost - gained, gained, lost, 0), 0.01) < only_b - only_a)
+    assert exceeded <= 0.01
+
+
+def test_newcombe_bound_of_the_textbook():
+    """R. G. Newcombe (1998), table II, method 10: 56 of 70 less 48 of 80 is within 0.0524 and 0.3339."""
+    more, less = answers(56, 0, 0, 14)[0], answers(48, 0, 0, 32)[0]
+    assert newcombe_bound(less, more, 0.025) == pytest.approx(0.3339, abs=5e-5)
+    assert -newcombe_bound(more, less, 0.025) == pytest.approx(0.0524, abs=5e-5)
