@@ -23,5 +23,5 @@ class Promotion(Section):
     max_size_bytes: PositiveInt | None = None
     """Largest size of model.onnx in bytes; null is no limit."""
     max_latency_ms: PositiveFloat | None = None
-    """Longest time per image in milliseconds: the median of ONNX Runtime with one thread, on the machine that
-    registers; null is no limit."""
+    """Longest time per image in milliseconds, of ONNX Runtime with one thread, on the machine that registers: the
+    fastest of five medians; null is no limit."""

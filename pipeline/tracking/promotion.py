@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.config.promotion import Promotion
 from pipeline.evaluation.gate import Candidate, Decision, decide
-from pipeline.evaluation.latency import median_latency_ms
+from pipeline.evaluation.latency import measure_latencies_ms
 from pipeline.tracking.journal import DECIDED, append_event
 from pipeline.tracking.store import Store
 
@@ -75,9 +75,9 @@ def load_candidate(version: "ModelVersion", policy: Promotion) -> Candidate:
 
     path = download_artifacts(run_id=version.run_id, artifact_path="report/predictions.csv")
     rows = pd.read_csv(path, usecols=["split", "image", "label", "digit"]).query("split == 'val'")
-    latency_ms = None
+    latencies_ms = None
     if policy.max_latency_ms is not None:
         folder = Path(download_artifacts(f"models:/{version.name}/{version.version}"))
-        latency_ms = median_latency_ms(folder / "artifacts" / "model.onnx")
+        latencies_ms = measure_latencies_ms(folder / "artifacts" / "model.onnx")
     image, label, digit = (rows[column].to_numpy() for column in ("image", "label", "digit"))
-    return Candidate(image, label, digit, int(version.tags["onnx_size"]), latency_ms)
+    return Candidate(image, label, digit, int(version.tags["onnx_size"]), latencies_ms)

@@ -60,7 +60,7 @@ def test_a_digit_that_is_recognised_better_is_no_objection():
 
 
 def test_margin_and_limits_are_kept():
-    better, champion = candidate(range(40), size_bytes=2000, latency_ms=2.0), candidate(range(50))
+    better, champion = candidate(range(40), size_bytes=2000, latencies_ms=(2.0, 2.1, 3.5)), candidate(range(50))
     assert decide(better, champion, POLICY.model_copy(update={"min_accuracy_gain": 0.01})).promote
     assert not decide(better, champion, POLICY.model_copy(update={"min_accuracy_gain": 0.02})).promote
     for limit in ({"max_size_bytes": 1999}, {"max_latency_ms": 1.9}):
@@ -71,10 +71,12 @@ def test_margin_and_limits_are_kept():
 
 def test_each_exceeded_limit_is_a_reason_of_its_own():
     policy = POLICY.model_copy(update={"max_size_bytes": 1999, "max_latency_ms": 1.9, "min_accuracy_gain": 0.5})
-    decision = decide(candidate(range(40), size_bytes=2000, latency_ms=2.0), candidate(range(50)), policy)
+    decision = decide(candidate(range(40), size_bytes=2000, latencies_ms=(2.0, 2.1, 3.5)), candidate(range(50)), policy)
     size, latency, gain = decision.reasons
     assert size == "its file of 2000 bytes exceeds the limit of 1999"
-    assert latency == "its 2.00 ms per image exceed the limit of 1.9"
+    assert latency == (
+        "its 2.00 ms per image exceed the limit of 1.9 (the fastest of 3 rounds; the slowest took 3.50 ms)"
+    )
     assert gain.endswith("not better by the margin of 0.5")
 
 
