@@ -43,12 +43,12 @@ def promote(store: Store, versions: "list[ModelVersion]", policy: Promotion) -> 
 
 
 def has_policy(record: Record, policy: Promotion) -> bool:
-    """Return whether a decision was made under this policy, whose keys may have had other names then.
+    """Return whether a decision was made under this policy, whose keys may have had other names then, or been fewer.
 
-    Otherwise a new name for a key would judge every version again, and could promote one that was rolled back.
+    Otherwise a new name or a new key would judge every version again, and could promote one that was rolled back.
     """
     recorded = {Promotion.renamed_keys.get(key, key): value for key, value in record["policy"].items()}
-    return recorded == policy.model_dump()
+    return bool(recorded.items() <= policy.model_dump().items())
 
 
 def judge(version: "ModelVersion", champion: "ModelVersion | None", policy: Promotion) -> Decision:

@@ -84,7 +84,7 @@ def test_comments_docstrings_and_messages_in_every_module_run_nothing_again(work
         ("pipeline/config/model.py", 'KerasObject(name="relu")', 'KerasObject(name="gelu")', {"train"}),
         ("pipeline/evaluation/metrics.py", "SMALLEST_PROBABILITY = 1e-7", "SMALLEST_PROBABILITY = 1e-6", {"evaluate"}),
         ("pipeline/evaluation/plots.py", "SIZE_INCHES = (6, 5)", "SIZE_INCHES = (6, 6)", {"evaluate"}),
-        ("pipeline/evaluation/gate.py", "difference > 0", "difference > 1", {"register"}),
+        ("pipeline/evaluation/gate.py", "p >= policy.alpha", "p > policy.alpha", {"register"}),
         ("pipeline/config/promotion.py", "= 0.05", "= 0.01", {"register"}),
         ("pipeline/data/pixels.py", "1 / 255", "1 / 256", {"preprocess", "train", "evaluate"}),
         ("pipeline/tracking/promotion.py", '"champion"', '"best"', {"register"}),

@@ -58,7 +58,9 @@ def test_a_section_cannot_be_changed():
 
 def test_attributes_are_described_by_their_docstrings():
     """docs/parameters.md is made of them."""
-    assert Promotion.model_fields["alpha"].description == "Level of the tests that the version is worse at no digit."
+    assert (
+        Promotion.model_fields["max_size_bytes"].description == "Largest size of model.onnx in bytes; null is no limit."
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,8 +83,8 @@ def test_a_key_of_an_older_version_is_refused_with_its_new_name(section, old, ne
 @pytest.mark.parametrize(
     "limits",
     [
-        {"alpha": 0.0}, {"alpha": 1.0}, {"min_accuracy_gain": 1.0}, {"min_accuracy_gain": -0.1}, {"max_size_bytes": 0},
-        {"max_latency_ms": 0.0},
+        {"alpha": 0.0}, {"alpha": 0.5}, {"min_accuracy_gain": 1.0}, {"min_accuracy_gain": -0.1},
+        {"max_class_loss": 1.0}, {"max_class_loss": -0.1}, {"max_size_bytes": 0}, {"max_latency_ms": 0.0},
     ],
 )  # fmt: skip
 def test_a_limit_that_nothing_can_keep_is_refused(limits):
@@ -90,7 +92,7 @@ def test_a_limit_that_nothing_can_keep_is_refused(limits):
         Promotion.model_validate(limits)
 
 
-def test_without_limits_a_version_must_only_not_be_worse():
+def test_by_default_there_are_no_limits_but_those_of_accuracy():
     assert Promotion().model_dump() == {
-        "min_accuracy_gain": 0.0, "alpha": 0.05, "max_size_bytes": None, "max_latency_ms": None,
+        "min_accuracy_gain": 0.0, "alpha": 0.01, "max_class_loss": 0.05, "max_size_bytes": None, "max_latency_ms": None,
     }  # fmt: skip

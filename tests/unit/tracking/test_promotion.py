@@ -98,7 +98,7 @@ def test_a_decision_is_recorded_with_version_champion_and_policy(registry):
     record = registry.promote("bad")["1"]
     assert record == {
         "version": "1", "content_key": "bad", "against": None, "policy": POLICY.model_dump(), "promote": True,
-        "reasons": ["there is no champion; validation accuracy 0.9500"],
+        "reasons": ["there is no champion; validation accuracy 0.9500"], "validation_sha256": None,
     }  # fmt: skip
     assert json.loads(registry.versions["1"].tags["promotion"]) == record
     (event,) = read_events()
@@ -115,13 +115,13 @@ def test_another_policy_decides_again(registry):
     assert (record["promote"], record["policy"]["min_accuracy_gain"]) == (False, 0.5)
 
 
-def test_a_decision_under_the_policys_former_names_is_not_made_again(registry):
-    """Or the first run of a version with new names would promote again what was rolled back."""
+def test_a_decision_under_the_policys_former_keys_is_not_made_again(registry):
+    """Or the first run of a version with new names, or more keys, would promote again what was rolled back."""
     registry.promote("bad")
     registry.promote("good")
     registry.store.set_alias("champion", "1")  # rolled back
     tags = registry.versions["3"].tags
-    former = {"margin": 0.0, "alpha": 0.05, "max_size": None, "max_latency": None}
+    former = {"margin": 0.0, "alpha": POLICY.alpha, "max_size": None, "max_latency": None}
     tags["promotion"] = json.dumps(json.loads(tags["promotion"]) | {"policy": former})
     registry.promote("bad", "good")
     assert registry.aliases["champion"] == "1"
