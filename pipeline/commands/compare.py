@@ -13,7 +13,7 @@ from pipeline.paths import Workspace
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-ALPHA = 0.05  # an equal model is called different once in twenty comparisons
+ALPHA = 0.05  # of twenty tables of equal models, one calls any of them different
 SMALLEST_P = 1e-4  # smaller p-values print as `p < 0.0001`
 TO_CHAMPION, EMPTY = "test, to the champion", "–"
 LEFT_ALIGNED = ("model", TO_CHAMPION)
@@ -30,17 +30,23 @@ def main(workspace: Workspace = Workspace()) -> None:
     metrics = {name: read_json(workspace.report(name) / "metrics.json") for name in names}
     answers = {name: read_answers(name, workspace) for name in names}
     best_first = sorted(names, key=lambda name: -metrics[name]["val_accuracy"])
+    measured = {}
+    if champion:
+        others = [name for name in best_first if name != champion]
+        measured = {name: measure_difference(answers, name, champion, workspace) for name in others}
+    differences = format_differences(measured)
     rows = []
     for name in best_first:
         row = {"model": name, **format_accuracies(answers[name]), **format_spread(metrics[name])}
         row |= format_costs(name, metrics[name], workspace)
         if champion:
-            row[TO_CHAMPION] = format_difference(answers, name, champion, workspace)
+            row[TO_CHAMPION] = differences.get(name, "champion")
         rows.append(row)
     images = {split: int((answers[best_first[0]]["split"] == split).sum()) for split in ("val", "test")}
     print(format_table(rows))
     print(f"\nBest first, by {images['val']:,} validation images; 95 %: Wilson's score interval.")
-    print(describe_test(registry, champion, images["test"]))
+    print(describe_test(registry, champion, images["test"], len(measured)))
+    print("Test figures are for reporting: a model that is chosen by them looks better than it is.")
 
 
 def find_champion(registry: dict[str, Any]) -> str | None:
@@ -52,7 +58,7 @@ def find_champion(registry: dict[str, Any]) -> str | None:
     return str(champion["model"]) if registered == champion["version"] else None
 
 
-def describe_test(registry: dict[str, Any], champion: str | None, images: int) -> str:
+def describe_test(registry: dict[str, Any], champion: str | None, images: int, comparisons: int) -> str:
     """Say what was tested, on how many images and at which alpha."""
     version = registry["champion"]
     if version is None:
@@ -64,7 +70,7 @@ def describe_test(registry: dict[str, Any], champion: str | None, images: int) -
         )
     return (
         f"Tested against the champion, {champion} (version {version['version']}): McNemar's exact test, two-sided,\n"
-        f"on the same {images:,} test images, alpha {ALPHA:g} for each model."
+        f"on the same {images:,} test images, alpha {ALPHA:g} for the whole table (Holm; comparisons: {comparisons})."
     )
 
 
@@ -115,17 +121,15 @@ def format_costs(name: str, metrics: dict[str, Any], workspace: Workspace = Work
     }
 
 
-def format_difference(
+def measure_difference(
     answers: "dict[str, DataFrame]", name: str, champion: str, workspace: Workspace = Workspace()
-) -> str:
-    """Return the model's test accuracy less the champion's, McNemar's p, and whether that is significant.
+) -> tuple[float, float]:
+    """Return the model's test accuracy less the champion's, and McNemar's p.
 
     Raise UserError if the two were evaluated on different test images.
     """
     from pipeline.evaluation.significance import mcnemar
 
-    if name == champion:
-        return "champion"
     own, rival = (answers[model].query("split == 'test'").set_index("image").sort_index() for model in (name, champion))
     if not own.index.equals(rival.index) or (own["label"] != rival["label"]).any():
         raise UserError(
@@ -133,9 +137,18 @@ def format_difference(
             "`dvc repro`, which evaluates both on the same data"
         )
     p = mcnemar(own["correct"].to_numpy(), rival["correct"].to_numpy())
-    points = 100 * (own["correct"].mean() - rival["correct"].mean())
-    p_text = f"p {p:.2g}" if p >= SMALLEST_P else f"p < {SMALLEST_P:g}"
-    return f"{points:+.2f} points, {p_text}, {'significant' if p < ALPHA else 'not significant'}"
+    return float(own["correct"].mean() - rival["correct"].mean()), p
+
+
+def format_differences(measured: dict[str, tuple[float, float]]) -> dict[str, str]:
+    """Return the cell of each model: points, p as Holm corrects it for all of them, and whether that is significant."""
+    from pipeline.evaluation.significance import holm
+
+    cells, corrected = {}, holm([p for _, p in measured.values()])
+    for (name, (difference, _)), p in zip(measured.items(), corrected, strict=True):
+        p_text = f"p {p:.2g}" if p >= SMALLEST_P else f"p < {SMALLEST_P:g}"
+        cells[name] = f"{100 * difference:+.2f} points, {p_text}, {'significant' if p < ALPHA else 'not significant'}"
+    return cells
 
 
 def format_table(rows: list[Row]) -> str:

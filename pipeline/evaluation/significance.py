@@ -43,6 +43,18 @@ def fisher(correct_a: BoolArray, correct_b: BoolArray, alternative: Alternative 
     return float(fisher_exact(table, alternative=alternative).pvalue)
 
 
+def holm(p_values: list[float]) -> list[float]:
+    """Return p-values that are corrected for being looked at together, in the same order.
+
+    Source: S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian J. of Statistics 6 (1979).
+    """
+    corrected, largest = list(p_values), 0.0
+    for rank, place in enumerate(np.argsort(p_values).tolist()):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = largest
+    return corrected
+
+
 def tango_bound(correct_a: BoolArray, correct_b: BoolArray, alpha: float) -> float:
     """Return what B's accuracy exceeds A's by at most, in [-1, 1], at confidence 1 - alpha; the same n > 0 images.
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import multinomial
 
-from pipeline.evaluation.significance import fisher, mcnemar, newcombe_bound, tango_bound, wilson_interval
+from pipeline.evaluation.significance import fisher, holm, mcnemar, newcombe_bound, tango_bound, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -102,3 +102,10 @@ def test_newcombe_bound_of_the_textbook():
     more, less = answers(56, 0, 0, 14)[0], answers(48, 0, 0, 32)[0]
     assert newcombe_bound(less, more, 0.025) == pytest.approx(0.3339, abs=5e-5)
     assert -newcombe_bound(more, less, 0.025) == pytest.approx(0.0524, abs=5e-5)
+
+
+def test_holm_multiplies_the_smallest_by_all_the_next_by_one_less_and_keeps_their_order():
+    assert holm([0.04, 0.01, 0.03, 0.9]) == pytest.approx([0.09, 0.04, 0.09, 0.9])
+    assert holm([0.3, 0.6]) == pytest.approx([0.6, 0.6])
+    assert holm([0.7, 0.8]) == [1, 1]
+    assert holm([]) == []
