@@ -61,8 +61,8 @@ class Decision:
 def decide(candidate: Candidate, champion: Candidate | None, policy: Promotion, earlier_decisions: int = 0) -> Decision:
     """Promote a candidate that keeps the limits, is better by more than chance, and loses too much at no digit.
 
-    All tests are one-sided, at the level `policy.alpha`. `earlier_decisions` is how many versions were tested against a
-    champion on the same validation images before; it is shown with the decision, and changes nothing.
+    All tests are one-sided, at the level `policy.alpha`. `earlier_decisions` is how many other versions were tested
+    against a champion on the same validation images; it is shown with the decision, and changes nothing.
     """
     objections, findings = check_limits(candidate, policy), list[str]()
     if champion is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config.promotion import Promotion
 from pipeline.evaluation.gate import Candidate, Decision, decide
 from pipeline.evaluation.latency import measure_latencies_ms
-from pipeline.tracking.journal import DECIDED, append_event
+from pipeline.tracking.journal import DECIDED, append_event, read_events
 from pipeline.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -58,7 +58,10 @@ def judge(version: "ModelVersion", champion: "ModelVersion | None", policy: Prom
     is_same_network = champion.tags["onnx_sha256"] == version.tags["onnx_sha256"]
     if is_same_network and int(version.version) > int(champion.version):
         return Decision(True, ["the champion's own network, with newer serving code or requirements"])
-    return decide(load_candidate(version, policy), load_candidate(champion, policy), policy)
+    candidate = load_candidate(version, policy)
+    events = [event for event in read_events() if event.get("validation_sha256") == candidate.validation_sha256]
+    others = {event["content_key"] for event in events} - {version.tags["content_key"]}
+    return decide(candidate, load_candidate(champion, policy), policy, len(others))
 
 
 def make_champion(store: Store, number: str, old: str | None) -> None:

@@ -106,6 +106,15 @@ def test_a_decision_is_recorded_with_version_champion_and_policy(registry):
     assert event == {"event": "decided", "name": "digits", "model": "bad", **record}
 
 
+def test_each_decision_on_the_same_validation_images_says_how_many_there_were(registry):
+    first = registry.promote("bad")["1"]
+    later = registry.promote("equal", "good")
+    later |= registry.promote("bad")
+    assert [first["reasons"][-1].split()[0], *(later[number]["reasons"][-1][:10] for number in "321")] == [
+        "there", "decision 1", "decision 2", "decision 3",
+    ]  # fmt: skip
+
+
 def test_another_policy_decides_again(registry):
     registry.promote("bad")
     registry.promote("good")
