@@ -38,7 +38,8 @@ def print_gains(rng: np.random.Generator, draws: int) -> None:
     """Print how often a version is promoted that is better by so many points at every digit."""
     gains = (0.0, 0.001, 0.002, 0.005, 0.01, 0.03)
     print("promoted: version's accuracy, phi; by gain in points: the gate (if any gain were enough)")
-    for images, accuracy, phi in itertools.product((5000, 240), (0.93, 0.98, 0.995), (SAME_KIND, OTHER_KIND)):
+    cases = [*itertools.product((5000, 240), (0.93, 0.98, 0.995), (SAME_KIND, OTHER_KIND)), (10_000, 0.98, SAME_KIND)]
+    for images, accuracy, phi in cases:
         cells = []
         for gain in gains:
             outcomes = [

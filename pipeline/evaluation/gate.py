@@ -59,7 +59,7 @@ class Decision:
 
 
 def decide(candidate: Candidate, champion: Candidate | None, policy: Promotion, earlier_decisions: int = 0) -> Decision:
-    """Promote a candidate that keeps the limits, is better by more than chance, and loses too much at no digit.
+    """Promote a candidate that keeps the limits, is better by more than chance, and can't have lost much at any digit.
 
     All tests are one-sided, at the level `policy.alpha`. `earlier_decisions` is how many other versions were tested
     against a champion on the same validation images; it is shown with the decision, and changes nothing.
@@ -108,7 +108,7 @@ def check_gain(candidate: Candidate, champion: Candidate, policy: Promotion) -> 
 
 
 def check_digits(candidate: Candidate, champion: Candidate, policy: Promotion) -> tuple[bool, str]:
-    """Return whether the candidate loses too much at no digit, and the finding at the digit that may have lost most.
+    """Return whether no digit can have lost too much, and the finding at the one that may have lost most.
 
     Each digit has a bound at the full confidence 1 - alpha. Whichever lost most, its own bound, and so the largest, is
     below its loss with a probability of at most alpha (an intersection–union test). Source: R. L. Berger,

@@ -63,7 +63,7 @@ def test_more_decisions_change_none():
 
 
 def test_a_third_of_a_digits_images_is_not_given_for_a_better_mean():
-    """8 of 24 ones are lost, and 9, 20 and 40 other images gained: p is 0.5, 0.018 and 1e-6."""
+    """8 of 24 ones are lost, and 9, 20 and 40 other images gained: p is 0.5, 0.018 and 2e-6."""
     for gained in (9, 20, 40):
         champion = candidate(except_digit(1, gained, SMALL), labels=SMALL)
         decision = decide(candidate(of_digit(1, SMALL)[:8], labels=SMALL), champion, POLICY)
