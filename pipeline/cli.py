@@ -5,6 +5,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+
+INTERRUPTED = "interrupted: nothing was published, run the stage again"
 
 
 class UserError(Exception):
@@ -23,6 +26,8 @@ def run(main: Callable[..., None], *arguments: str) -> None:
         sys.exit(f"usage: python -m {_module_name()} {usage}".rstrip())
     # End a terminated stage like an interrupted one: it publishes nothing, and says so.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as `nohup` and a shell's `&` leave it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         main(*given)
     except UserError as error:
@@ -31,8 +36,23 @@ def run(main: Callable[..., None], *arguments: str) -> None:
         # A full disk or a missing permission gets a message, not a stack trace; the file's name is in the error.
         sys.exit(f"error: {error}; nothing was published: fix the cause and run the stage again")
     except KeyboardInterrupt:
-        print("interrupted: nothing was published, run the stage again", file=sys.stderr)
+        print(INTERRUPTED, file=sys.stderr)
         sys.exit(130)
+
+
+def end_on_interrupt() -> None:
+    """End the process with one line, and exit code 130, on Ctrl-C and SIGTERM, until `run` begins its work.
+
+    An exception would end in a stack trace, or be lost inside a package's own imports.
+    """
+
+    def end(number: int, _: FrameType | None) -> None:
+        os.write(2, f"{INTERRUPTED}\n".encode())
+        os._exit(130)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end)
 
 
 def _module_name() -> str:

@@ -23,7 +23,10 @@ STAGES = ("download", "preprocess", "train", "evaluate", "register")
 # Modules that refuse, print or show, but compute nothing that a stage writes. DVC tracks the values of parameters; a
 # wrong path leaves a stage's output missing, which DVC reports.
 NOT_COMPUTING = {
+    "pipeline",
     "pipeline.cli",
+    "pipeline.code",
+    "pipeline.guard",
     "pipeline.paths",
     "pipeline.config.errors",
     "pipeline.config.keras_names",
@@ -43,10 +46,20 @@ IMPLIED = {"keras": ("tensorflow", "tf2onnx", "onnx", "h5py"), "matplotlib": ("p
 
 def main(workspace: Workspace = Workspace()) -> None:
     """Write code/<stage>.txt for each stage."""
-    locked = locked_versions(workspace.root / LOCK)
-    with publish(workspace.code) as folder:
-        for stage in STAGES:
-            (folder / f"{stage}.txt").write_text("\n".join(describe(stage, workspace.root, locked)) + "\n")
+    descriptions = {stage: format_description(stage, workspace.root) for stage in STAGES}
+
+    def check() -> None:
+        if any(format_description(stage, workspace.root) != text for stage, text in descriptions.items()):
+            raise UserError("the code changed while it was read, so nothing was published: run `dvc repro` again")
+
+    with publish(workspace.code, check) as folder:
+        for stage, text in descriptions.items():
+            (folder / f"{stage}.txt").write_text(text)
+
+
+def format_description(stage: str, root: Path) -> str:
+    """Return the content of code/<stage>.txt."""
+    return "\n".join(describe(stage, root, locked_versions(root / LOCK))) + "\n"
 
 
 def describe(stage: str, root: Path, locked: dict[str, list[str]]) -> Iterator[str]:
@@ -98,8 +111,13 @@ def imported_packages(path: Path) -> set[str]:
 
 def locked_versions(lock: Path) -> dict[str, list[str]]:
     """Return each package's lines of the lock file, without hashes: more than one where they depend on Python."""
+    return _parse_lock(lock.read_text())
+
+
+@cache
+def _parse_lock(text: str) -> dict[str, list[str]]:
     versions: dict[str, list[str]] = {}
-    for line in lock.read_text().splitlines():
+    for line in text.splitlines():
         if line[:1].isalnum():
             requirement = Requirement(line.removesuffix("\\").strip())
             versions.setdefault(requirement.name, []).append(str(requirement))

@@ -6,14 +6,16 @@ from pipeline.data.catalogue import CATALOGUE, require_catalogued
 from pipeline.data.digits import write_digits
 from pipeline.data.fetch import fetch
 from pipeline.files import publish
+from pipeline.guard import StageGuard
 from pipeline.paths import Workspace
 
 
 def main(workspace: Workspace = Workspace()) -> None:
     """Download the data set of params.yaml, or write it where it comes with scikit-learn."""
+    guard = StageGuard("download", workspace)
     name = load(workspace.params).dataset
     require_catalogued(name)
-    with publish(workspace.raw) as folder:
+    with publish(workspace.raw, guard.check) as folder:
         publication = CATALOGUE[name]
         if publication is None:
             write_digits(folder)

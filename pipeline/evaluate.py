@@ -7,17 +7,18 @@ from pipeline.cli import run
 from pipeline.config.params import load
 from pipeline.data.prepared import load_split
 from pipeline.files import publish, sha256_of
+from pipeline.guard import StageGuard
 from pipeline.inference import open_onnx
 from pipeline.paths import Workspace
 
 
 def main(name: str, workspace: Workspace = Workspace()) -> None:
     """Evaluate the model `name`."""
+    guard = StageGuard("evaluate", workspace, name)
     load(workspace.params).model(name)
 
-    import pandas as pd
-
     from pipeline.evaluation import report
+    from pipeline.evaluation.tables import read_table
 
     model = workspace.model(name)
     sessions = [open_onnx(path) for path in report.exported_paths(model)]
@@ -25,8 +26,8 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
         split: report.answer(sessions, model, load_split(workspace.prepared, split)) for split in ("val", "test")
     }
     metrics = report.compute_metrics(int(sessions[0].get_modelmeta().custom_metadata_map["parameters"]), answers)
-    with publish(workspace.report(name)) as folder:
-        report.write_report(folder, metrics, answers, pd.read_csv(model / "history.csv"))
+    with publish(workspace.report(name), guard.check) as folder:
+        report.write_report(folder, metrics, answers, read_table(model / "history.csv"))
         (folder / "model.sha256").write_text(sha256_of(model / "model.onnx") + "\n")
     print(f"{name}  val_accuracy {metrics['val_accuracy']:.4f}  test_accuracy {metrics['test_accuracy']:.4f}")
 

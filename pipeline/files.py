@@ -3,27 +3,63 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli import UserError
+from filelock import FileLock, Timeout
+
+from pipeline.cli import UserError, first_line
 
 
 @contextmanager
-def publish(folder: Path) -> Iterator[Path]:
-    """Yield an empty scratch folder that takes the name `folder` only if the block ends without an error."""
-    scratch = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
+def publish(folder: Path, check: Callable[[], object] = lambda: None) -> Iterator[Path]:
+    """Yield an empty scratch folder that takes the name `folder` if the block, and then `check`, raise nothing.
+
+    One process writes a folder at a time; another one waits for it. Killed at any moment, it leaves the old folder or
+    the new one whole. Between two renames the old one bears another name; the next call brings it back.
+    """
+    scratch, old, lock = (folder.with_name(f".{folder.name}.{kind}") for kind in ("part", "old", "lock"))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _wait_for_lock(lock, folder):
+        try:
+            _recover(folder, scratch, old)
+            scratch.mkdir()
+            yield scratch
+            check()
+            if folder.exists():
+                os.replace(folder, old)
+            os.replace(scratch, folder)
+        finally:
+            _recover(folder, scratch, old)
+            lock.unlink(missing_ok=True)  # while it is held: one that waits for it sees that, and makes a new file
+
+
+@contextmanager
+def _wait_for_lock(path: Path, folder: Path) -> Iterator[None]:
+    """Hold the lock `path`; say so where another process holds it. The system releases that of a killed process."""
+    lock = FileLock(path)
     try:
-        yield scratch
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(scratch, folder)
+        lock.acquire(blocking=False)
+    except Timeout:
+        print(f"{folder}: another process is writing it; waiting until that ends", flush=True)
+        lock.acquire()
+    try:
+        yield
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        lock.release()
+
+
+def _recover(folder: Path, scratch: Path, old: Path) -> None:
+    """Bring the old folder back unless the new one has its name; remove what else is left."""
+    if old.exists() and not folder.exists():
+        os.replace(old, folder)
+    for left in (scratch, old):
+        if left.is_symlink():
+            left.unlink()
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -32,17 +68,26 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that another stage wrote; raise UserError, with the command that makes it, if it is missing."""
+    """Read a JSON file that another stage wrote; raise UserError if it is missing or damaged."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        return content
+        content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise missing_file_error(path) from None
+    except ValueError as error:
+        raise damaged_file_error(path, error) from None
+    if not isinstance(content, dict):
+        raise damaged_file_error(path, TypeError(f"it holds a {type(content).__name__}, not a mapping"))
+    return content
 
 
 def missing_file_error(path: Path) -> UserError:
     """Return the error for a file that an earlier stage should have written."""
     return UserError(f"{path} is missing: run `dvc repro` (or `dvc pull`, if a remote has it)")
+
+
+def damaged_file_error(path: Path, fault: Exception) -> UserError:
+    """Return the error for a file that is no longer what an earlier stage wrote."""
+    return UserError(f"{path} is damaged ({first_line(fault)}): run `dvc repro`, which makes or restores it")
 
 
 def sha256_of(path: Path) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.files import missing_file_error
+from pipeline.files import damaged_file_error, missing_file_error
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -21,12 +21,15 @@ INPUT, OUTPUT = "pixels", "probabilities"  # the names in every ONNX file
 
 
 def open_onnx(path: Path) -> "InferenceSession":
-    """Return an ONNX Runtime session on the CPU; raise UserError if the file is missing."""
+    """Return an ONNX Runtime session on the CPU; raise UserError if the file is missing or damaged."""
     import onnxruntime
 
     if not path.exists():
         raise missing_file_error(path)
-    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:  # it has an error of its own for each way in which a file can be wrong
+        raise damaged_file_error(path, error) from None
 
 
 def predict_onnx(session: "InferenceSession", pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -37,13 +40,16 @@ def predict_onnx(session: "InferenceSession", pixels: NDArray[np.float32]) -> ND
 def predict_litert(path: Path, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return probabilities, float32 [n, classes], for raw pixels, whole numbers 0…255 [n, 28, 28], of any type.
 
-    Raise UserError if the file is missing.
+    Raise UserError if the file is missing or damaged.
     """
     if not path.exists():
         raise missing_file_error(path)
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(str(path), num_threads=os.cpu_count())
+    try:
+        interpreter = Interpreter(str(path), num_threads=os.cpu_count())
+    except ValueError as error:
+        raise damaged_file_error(path, error) from None
     entry, leave = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     answers = []
     for batch in _batches(pixels):

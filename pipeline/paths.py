@@ -4,10 +4,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-# The model's code that MLflow logs, the locked versions, and the parameters; relative to the project's root.
+# The model's code that MLflow logs, the locked versions, the parameters and the stages; relative to the project's root.
 SERVING_CODE = Path("serving/model.py")
 LOCK = Path("requirements.lock")
 PARAMS = Path("params.yaml")
+DIAGRAM = Path("dvc.yaml")
+# Where the running code lies: in DVC's temporary workspaces not the project's root.
+CODE = Path(__file__).parent.parent
 
 
 def project_root() -> Path:

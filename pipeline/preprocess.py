@@ -4,13 +4,15 @@ from pipeline.cli import run
 from pipeline.config.params import load
 from pipeline.data.preparation import prepare
 from pipeline.files import publish, write_json
+from pipeline.guard import StageGuard
 from pipeline.paths import Workspace
 
 
 def main(workspace: Workspace = Workspace()) -> None:
     """Prepare the data set of params.yaml for training."""
+    guard = StageGuard("preprocess", workspace)
     params = load(workspace.params)
-    with publish(workspace.prepared) as folder:
+    with publish(workspace.prepared, guard.check) as folder:
         description = prepare(workspace.raw, folder, params.dataset, params.validation_images, params.seed)
         write_json(folder / workspace.dataset.name, description)
     print(

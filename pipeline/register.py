@@ -10,6 +10,7 @@ from pipeline.cli import run
 from pipeline.config.params import load
 from pipeline.config.promotion import Promotion
 from pipeline.files import publish, write_json
+from pipeline.guard import StageGuard
 from pipeline.paths import Workspace
 from pipeline.tracking import trained_model
 from pipeline.tracking.processes import close_dead_runs
@@ -21,6 +22,7 @@ from pipeline.tracking.trained_model import TrainedModel
 
 def main(workspace: Workspace = Workspace()) -> None:
     """Register the models of `presets` and write registry/."""
+    guard = StageGuard("register", workspace)
     params = load(workspace.params)
     models = [trained_model.read(name, workspace) for name in params.presets]
 
@@ -32,7 +34,7 @@ def main(workspace: Workspace = Workspace()) -> None:
             registry = register(connect(models[0].dataset["name"]), models, params.promotion)
     except MlflowException as error:
         raise store_error(error) from None
-    with publish(workspace.registry) as folder:
+    with publish(workspace.registry, guard.check) as folder:
         write_json(folder / "registry.json", registry)
         write_comparison(models, folder)
     champion = registry["champion"] and registry["champion"]["version"]
@@ -70,10 +72,11 @@ def write_comparison(models: list[TrainedModel], folder: Path) -> None:
     import pandas as pd
 
     from pipeline.evaluation.confusion import count_confusion
+    from pipeline.evaluation.tables import read_table
 
-    curves = [pd.read_csv(model.folder / "history.csv").assign(model=model.name) for model in models]
+    curves = [read_table(model.folder / "history.csv").assign(model=model.name) for model in models]
     pd.concat(curves).to_csv(folder / "learning_curves.csv", index=False)
-    predictions = {model.name: pd.read_csv(model.report / "predictions.csv") for model in models}
+    predictions = {model.name: read_table(model.report / "predictions.csv") for model in models}
     answers = [count_confusion(table).assign(model=name) for name, table in predictions.items()]
     pd.concat(answers).to_csv(folder / "confusion.csv", index=False)
 

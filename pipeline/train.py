@@ -7,15 +7,17 @@ from pipeline.config.params import load
 from pipeline.data.pixels import denormalise
 from pipeline.data.prepared import load_training_data
 from pipeline.files import publish, read_json, sha256_of, write_json
+from pipeline.guard import StageGuard
 from pipeline.paths import Workspace
 from pipeline.tracking.live import LiveRun
 from pipeline.training.calibration import draw_calibration_pixels
-from pipeline.training.fit import train_model
-from pipeline.training.provenance import collect_provenance
+from pipeline.training.fit import Epoch, train_model
+from pipeline.training.provenance import collect_provenance, hash_files
 
 
 def main(name: str, workspace: Workspace = Workspace()) -> None:
     """Train the model `name`, with all its seeds, and export it."""
+    guard = StageGuard("train", workspace, name)
     params = load(workspace.params)
     config = params.model(name)
     inputs = {
@@ -27,9 +29,15 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
         "parameters": config.model_dump(mode="json"),
     }
     data = load_training_data(workspace.prepared)
+    provenance = collect_provenance()
     started = datetime.now(UTC).isoformat()
-    with LiveRun(inputs) as live, publish(workspace.model(name)) as folder:
-        network, epochs = train_model(name, config, data, params.seed, on_epoch=live.send)
+    with publish(workspace.model(name), guard.check) as folder, LiveRun(inputs) as live:
+
+        def on_epoch(epoch: Epoch) -> None:
+            live.send(epoch)
+            guard.warn()
+
+        network, epochs = train_model(name, config, data, params.seed, on_epoch)
 
         import pandas as pd
 
@@ -50,14 +58,16 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
         write_json(folder / "further_seeds" / "seeds.json", {"further_seeds": list(further_seeds)})
         for seed in further_seeds:
             print(f"{name}  again, with seed {seed}", flush=True)
-            network, _ = train_model(name, config, data, seed)
+            network, _ = train_model(name, config, data, seed, lambda epoch: guard.warn())
             with silence_stderr():
                 published = networks.take_pixels(network, config)
                 export.export_onnx(published, folder / "further_seeds" / f"{seed}.onnx", metadata, pixels)
+        files = {"files_sha256": hash_files(folder)}
         receipt = {
-            **inputs, "training": live.id, "started": started, "epochs": epochs, **collect_provenance(folder)
+            **inputs, "training": live.id, "started": started, "epochs": epochs, **files, **provenance
         }  # fmt: skip
         write_json(folder / "receipt.json", receipt)
+        guard.check()  # publishing checks again; here, a fault ends the run in MLflow as failed
 
 
 if __name__ == "__main__":

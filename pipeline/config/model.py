@@ -1,7 +1,7 @@
 """The sections of params.yaml that define a model: its layers, its training, and Keras' objects by name."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -124,6 +124,17 @@ class Convolution(Layer):
     """Side of the max-pooling window after the convolution; 1 is no pooling."""
 
 
+class EarlyStopping(Section):
+    """End a training when the cross-entropy on the validation images (`val_loss`) no longer falls."""
+
+    patience: PositiveInt
+    """Epochs without a lower val_loss after which training ends."""
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    """A smaller fall than this doesn't count."""
+    restore_best_weights: bool = False
+    """Publish the weights of the epoch with the lowest val_loss; otherwise those of the last epoch."""
+
+
 class Training(Section):
     """What the training of every model needs."""
 
@@ -131,6 +142,9 @@ class Training(Section):
     """Images per training step."""
     epochs: PositiveInt
     """Passes over the training images."""
+    # Left out of receipts where it is unset, so that a model made before this key existed stays the same content.
+    early_stopping: Annotated[EarlyStopping | None, Field(exclude_if=lambda value: value is None)] = None
+    """When to end before `epochs`; null never does."""
 
 
 class PerceptronModel(Training):
@@ -161,6 +175,16 @@ class DenseModel(Training):
     """A Keras loss over one-hot labels."""
     augmentation: Augmentation = Augmentation()
     """Random changes of the training images."""
+
+    @model_validator(mode="after")
+    def _require_one_kind_of_final_weights(self) -> Self:
+        restores = self.early_stopping is not None and self.early_stopping.restore_best_weights
+        if restores and self.optimizer.arguments.get("use_ema"):
+            raise ValueError(
+                "early_stopping.restore_best_weights publishes the weights of one epoch, and use_ema of the optimizer "
+                "an average over many: set one of the two to false"
+            )
+        return self
 
 
 class CNNModel(DenseModel):

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline.data.arrays import FloatArray, IntArray
+from pipeline.files import damaged_file_error, missing_file_error
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,20 @@ class TrainingData:
 
 
 def load_split(prepared: Path, name: str) -> Split:
-    """Return the split `name` (train, val or test) of the folder data/prepared."""
-    return Split(*(np.load(prepared / name / f"{part}.npy", mmap_mode="r") for part in ("images", "labels", "index")))
+    """Return the split `name` (train, val or test) of the folder data/prepared.
+
+    Raise UserError if a file is missing or damaged.
+    """
+    return Split(*(_map_array(prepared / name / f"{part}.npy") for part in ("images", "labels", "index")))
+
+
+def _map_array(path: Path) -> Any:
+    try:
+        return np.load(path, mmap_mode="r")
+    except FileNotFoundError:
+        raise missing_file_error(path) from None
+    except (ValueError, EOFError) as error:
+        raise damaged_file_error(path, error) from None
 
 
 def load_training_data(prepared: Path) -> TrainingData:

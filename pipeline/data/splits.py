@@ -24,11 +24,16 @@ def count_classes(train_labels: UInt8Array, test_labels: UInt8Array) -> int:
     return classes
 
 
+def count_validation_images(wanted: int, images: int) -> int:
+    """Return how many of the training images validate: `wanted`, or a sixth if that is less."""
+    return min(wanted, images // VALIDATION_FRACTION)
+
+
 def draw_validation_mask(labels: UInt8Array, wanted: int, seed: int) -> BoolArray:
     """Return a mask, True for the images that validate: `wanted`, or a sixth if that is less, stratified by class."""
     from sklearn.model_selection import train_test_split
 
-    number = min(wanted, len(labels) // VALIDATION_FRACTION)
+    number = count_validation_images(wanted, len(labels))
     classes = int(labels.max()) + 1
     if number < classes:
         raise UserError(f"validation_images: {number} images can't hold each of {classes} classes; ask for more")

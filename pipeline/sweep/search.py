@@ -7,6 +7,7 @@ truth; MLflow's runs are a view of it. Only the training and validation images a
 import logging
 import signal
 import sys
+from hashlib import sha256
 from pathlib import Path
 from types import FrameType
 
@@ -16,9 +17,12 @@ from filelock import FileLock, Timeout
 from optuna.trial import TrialState
 
 from pipeline.cli import UserError
+from pipeline.code import format_description
+from pipeline.config.params import Params
 from pipeline.data.prepared import TrainingData, load_training_data
+from pipeline.data.splits import count_validation_images
 from pipeline.files import read_json, sha256_of
-from pipeline.paths import Workspace, project_root
+from pipeline.paths import CODE, Workspace, project_root
 from pipeline.sweep import mlflow_view, space
 from pipeline.sweep.mlflow_view import Mirror, tolerant
 from pipeline.sweep.space import SearchDefinition
@@ -29,9 +33,7 @@ from pipeline.sweep.trial import AfterEpoch, run_trial
 def main(workspace: Workspace = Workspace()) -> None:
     """Run the sweep of params.yaml, or continue it."""
     definition = space.read_definition(workspace.params)
-    dataset = read_json(workspace.dataset)
-    if (dataset["name"], dataset["seed"]) != (definition.params.dataset, definition.params.seed):
-        raise UserError(f"{workspace.prepared} isn't of params.yaml's dataset and seed: run `dvc repro preprocess`")
+    require_prepared_data(definition.params, workspace)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of networks that are built in a loop
     # An interrupt in the middle of a query makes it log a stack trace while it closes the cursor; nothing is lost.
@@ -43,6 +45,23 @@ def main(workspace: Workspace = Workspace()) -> None:
             sweep(definition, workspace, root, tolerant(mlflow_view.mirror))
     except Timeout:
         raise UserError("another sweep is running in this project: wait for it, or end it") from None
+
+
+def require_prepared_data(params: Params, workspace: Workspace) -> None:
+    """Raise UserError unless the prepared data are those that params.yaml asks for."""
+    dataset = read_json(workspace.dataset)
+    images = {split: entry["images"] for split, entry in dataset["splits"].items()}
+    asked = count_validation_images(params.validation_images, images["train"] + images["val"])
+    if (dataset["name"], dataset["seed"], images["val"]) != (params.dataset, params.seed, asked):
+        raise UserError(
+            f"{workspace.prepared} isn't of params.yaml's dataset, seed and validation_images: run "
+            "`dvc repro preprocess`"
+        )
+
+
+def hash_inputs(workspace: Workspace) -> str:
+    """Return a hash of what makes a trial's result, its parameters aside: the data, and the code that trains."""
+    return sha256((sha256_of(workspace.dataset) + format_description("train", CODE)).encode()).hexdigest()
 
 
 def sweep(definition: SearchDefinition, workspace: Workspace, root: Path, mirror: Mirror) -> None:
@@ -57,7 +76,7 @@ def sweep(definition: SearchDefinition, workspace: Workspace, root: Path, mirror
         if interrupts:
             raise KeyboardInterrupt
 
-    study = open_study(definition, sha256_of(workspace.dataset), root, mirror)
+    study = open_study(definition, hash_inputs(workspace), root, mirror)
     status = "FAILED"
     try:
         search(study, definition, load_training_data(workspace.prepared), after_epoch)

@@ -84,15 +84,15 @@ def make_distribution(dimension: Dimension) -> IntDistribution | FloatDistributi
     return FloatDistribution(low, high, log=dimension.log, step=step)
 
 
-def name_study(definition: SearchDefinition, data_sha256: str) -> str:
-    """Return the model's name and a hash of what the trials' results depend on.
+def name_study(definition: SearchDefinition, inputs_sha256: str) -> str:
+    """Return the model's name and a hash of what the trials' results depend on; `inputs_sha256` is of data and code.
 
     The values that the space overrides and the number of trials are not among that.
     """
     sweep = definition.sweep
     lowest = {key: d.choices[0] if d.choices else d.low for key, d in sweep.space.items()}
     section = make_candidate(definition, lowest).model_dump(mode="json")
-    inputs = [section, sweep.model_dump(mode="json", exclude={"trials"}), definition.params.seed, data_sha256]
+    inputs = [section, sweep.model_dump(mode="json", exclude={"trials"}), definition.params.seed, inputs_sha256]
     digest = sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
     return f"{sweep.model} {digest[:12]}"
 

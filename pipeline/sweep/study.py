@@ -16,7 +16,7 @@ FIRST_PRUNED_EPOCH = 2  # the first epoch says more about the learning rate's wa
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
-def open_study(definition: SearchDefinition, data_sha256: str, root: Path, mirror: Mirror) -> optuna.Study:
+def open_study(definition: SearchDefinition, inputs_sha256: str, root: Path, mirror: Mirror) -> optuna.Study:
     """Return this search's study in `root`/sweep.db, made if it is missing.
 
     Trials that killed sweeps left running are closed first, and shown by `mirror`.
@@ -28,7 +28,7 @@ def open_study(definition: SearchDefinition, data_sha256: str, root: Path, mirro
             mirror(left, "KILLED")
     study = optuna.create_study(
         storage=storage,
-        study_name=space.name_study(definition, data_sha256),
+        study_name=space.name_study(definition, inputs_sha256),
         direction="maximize",
         pruner=optuna.pruners.MedianPruner(N_STARTUP_TRIALS, FIRST_PRUNED_EPOCH),
         load_if_exists=True,

@@ -8,7 +8,7 @@ from optuna.trial import Trial, TrialState
 from pipeline.config.model import ModelConfig
 from pipeline.data.prepared import TrainingData
 from pipeline.sweep.study import finished_trials
-from pipeline.training.fit import DivergedError, Epoch, train_model
+from pipeline.training.fit import DivergedError, Epoch, measure_accuracy, train_model
 
 AfterEpoch = Callable[[optuna.Study], None]
 
@@ -16,7 +16,7 @@ AfterEpoch = Callable[[optuna.Study], None]
 def run_trial(
     trial: Trial, config: ModelConfig, data: TrainingData, seed: int, after_epoch: AfterEpoch
 ) -> tuple[float | None, TrialState]:
-    """Train one candidate; return its last val_accuracy, or None, and how the trial ended.
+    """Train one candidate; return the validation accuracy of what would be published, or None, and how the trial ended.
 
     `after_epoch` is called after each epoch.
     """
@@ -36,12 +36,11 @@ def run_trial(
             raise optuna.TrialPruned
 
     try:
-        _, epochs = train_model(f"trial {trial.number}", config, data, seed, report_epoch)
+        network, _ = train_model(f"trial {trial.number}", config, data, seed, report_epoch)
     except DivergedError:
         print(f"trial {trial.number} is given up: it diverged", flush=True)
         return None, TrialState.PRUNED
     except optuna.TrialPruned:
         print(f"trial {trial.number} is given up: so far worse than the median of the others", flush=True)
         return None, TrialState.PRUNED
-    accuracy = epochs[-1]["metrics"]["val_accuracy"]
-    return float(accuracy), TrialState.COMPLETE
+    return measure_accuracy(network, data.val), TrialState.COMPLETE

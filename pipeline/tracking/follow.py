@@ -5,7 +5,6 @@ status, the training was killed.
 """
 
 import json
-import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -17,9 +16,9 @@ from pipeline.tracking.store import connect
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, whose last line then says so
     try:
-        follow(json.loads(line) for line in sys.stdin)
+        # Of a killed training, the last line may be cut off.
+        follow(json.loads(line) for line in sys.stdin if line.endswith("\n"))
     except Exception as error:  # whatever a store raises: training goes on without it
         sys.exit(f"warning: epochs aren't shown live ({first_line(error)}); `register` completes the run")
 

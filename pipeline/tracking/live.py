@@ -25,10 +25,12 @@ class LiveRun:
     def __init__(self, inputs: Mapping[str, Any]):
         self.id = uuid4().hex
         self._inputs = inputs
+        self._unsent = b""
 
     def __enter__(self) -> Self:
         command = (sys.executable, "-m", "pipeline.tracking.follow")
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        # In a group of its own: Ctrl-C is for the training, whose last line then says so.
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)
         assert self._process.stdin is not None  # it is the pipe
         self._pipe = self._process.stdin
         # A follower that doesn't read must not block the writer; what the pipe doesn't take is dropped.
@@ -37,9 +39,15 @@ class LiveRun:
         return self
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send an epoch's entry and return at once."""
-        with suppress(OSError):  # the follower has given up, and said why
-            os.write(self._pipe.fileno(), json.dumps(message).encode() + b"\n")
+        """Send an epoch's entry and return at once. Only whole lines are dropped: the rest of one comes first."""
+        with suppress(OSError):  # the pipe is full, or the follower has given up, and said why
+            self._write_unsent()
+            self._unsent = json.dumps(message).encode() + b"\n"
+            self._write_unsent()
+
+    def _write_unsent(self) -> None:
+        while self._unsent:
+            self._unsent = self._unsent[os.write(self._pipe.fileno(), self._unsent) :]
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         is_interrupted = kind is not None and not issubclass(kind, Exception)

@@ -13,14 +13,20 @@ import psutil
 from pipeline.cli import UserError, silence_stderr
 from pipeline.config.model import Augmentation, ModelConfig, PerceptronModel
 from pipeline.data.arrays import FloatArray
-from pipeline.data.prepared import TrainingData
+from pipeline.data.prepared import Split, TrainingData
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
 VALIDATION_BATCH_SIZE = 1000
-METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
+# An epoch's metrics, by their names in Keras' logs. Keras' own val_loss is the objective, which differs between models.
+METRICS = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "val_loss": "val_crossentropy",
+    "val_accuracy": "val_accuracy",
+}
 Epoch = dict[str, Any]
 """What the receipt says of an epoch: its number, metrics, seconds, time of its end, and the machine's load."""
 
@@ -81,7 +87,7 @@ def fit(
     def end_epoch(index: int, logs: dict[str, float]) -> None:
         nonlocal clock
         seconds, clock = time.perf_counter() - clock, time.perf_counter()
-        metrics = {key: float(logs[key]) for key in METRICS}
+        metrics = {name: float(logs[key]) for name, key in METRICS.items()}
         require_finite(name, network, index + 1, metrics["loss"])
         print(
             f"{name}  epoch {index + 1}/{config.epochs}",
@@ -95,6 +101,10 @@ def fit(
         epochs.append(epoch | {"system": measure_system_load()})
         on_epoch(epochs[-1])
 
+    callbacks: list[keras.callbacks.Callback] = [keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)]
+    if config.early_stopping:
+        arguments = config.early_stopping.model_dump()
+        callbacks.append(keras.callbacks.EarlyStopping(METRICS["val_loss"], mode="min", **arguments))
     network.fit(
         make_batches(data.train.images, data.train.one_hot, config, seed),
         validation_data=(data.val.images, data.val.one_hot),
@@ -102,10 +112,17 @@ def fit(
         epochs=config.epochs,
         shuffle=False,  # tf.data has done it
         verbose=0,
-        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)],
+        callbacks=callbacks,
     )
-    require_finite(name, network, config.epochs, epochs[-1]["metrics"]["loss"])  # Keras may have averaged the weights
+    # Keras may have averaged the weights, or restored the best ones.
+    require_finite(name, network, len(epochs), epochs[-1]["metrics"]["loss"])
     return epochs
+
+
+def measure_accuracy(network: "keras.Model", split: Split) -> float:
+    """Return the accuracy of a trained network as it is, which its last epoch's need not be (`use_ema`)."""
+    found = network.evaluate(split.images, split.one_hot, VALIDATION_BATCH_SIZE, verbose=0, return_dict=True)
+    return float(found["accuracy"])
 
 
 def require_finite(name: str, network: "keras.Model", epoch: int, loss: float) -> None:

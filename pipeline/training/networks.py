@@ -24,6 +24,8 @@ from pipeline.data.pixels import SCALE
 BATCH_NORMALIZATION_MOMENTUM = 0.9
 # Batches between two returns to Python: at one image per batch, 64 make an epoch four times as fast.
 STEPS_PER_EXECUTION = 64
+CROSSENTROPY = "crossentropy"  # the metric's name
+SMALLEST_PROBABILITY = 1e-7  # as evaluate clips probabilities
 
 
 def build_compiled(config: ModelConfig, classes: int, steps_per_epoch: int) -> keras.Model:
@@ -40,7 +42,10 @@ def build_compiled(config: ModelConfig, classes: int, steps_per_epoch: int) -> k
             optimizer.learning_rate = _make_schedule(
                 config.schedule, config.epochs, float(optimizer.learning_rate), steps_per_epoch
             )
-    network.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=STEPS_PER_EXECUTION)
+    crossentropy = keras.metrics.MeanMetricWrapper(
+        compute_crossentropy, CROSSENTROPY, from_logits=isinstance(config, PerceptronModel)
+    )
+    network.compile(optimizer, loss, metrics=["accuracy", crossentropy], steps_per_execution=STEPS_PER_EXECUTION)
     return network
 
 
@@ -95,6 +100,16 @@ def rosenblatt(labels: keras.KerasTensor, net_input: keras.KerasTensor) -> keras
     """
     step = keras.ops.cast(net_input > 0, net_input.dtype)
     return keras.ops.sum(keras.ops.stop_gradient(step - labels) * net_input, axis=-1)
+
+
+def compute_crossentropy(labels: keras.KerasTensor, answers: keras.KerasTensor, from_logits: bool) -> keras.KerasTensor:
+    """Return the cross-entropy in nats, [n], of one-hot labels and answers, both [n, classes], as evaluate computes it.
+
+    Unlike a loss it has no smoothing, no weights and no other form: of all models it means the same.
+    """
+    probabilities = keras.ops.softmax(answers) if from_logits else answers
+    true = keras.ops.sum(labels * probabilities, axis=-1)
+    return -keras.ops.log(keras.ops.clip(true, SMALLEST_PROBABILITY, 1.0))
 
 
 def _make_convolution(layer: Convolution, config: DenseModel) -> keras.layers.Layer:

@@ -3,30 +3,25 @@
 import os
 import platform
 import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pipeline.code import imported_modules
 from pipeline.files import sha256_of
-from pipeline.paths import LOCK
+from pipeline.paths import CODE, LOCK
 
-# Where the running code lies: in DVC's temporary workspaces not the project's root.
-PIPELINE = Path(__file__).parent.parent
 MAX_DIFF_CHARACTERS = 1_000_000  # a larger change should have been committed
 PACKAGES = ("tensorflow", "keras", "numpy", "onnx", "tf2onnx", "ai-edge-litert")
 
 
-def collect_provenance(folder: Path) -> dict[str, Any]:
-    """Return the part of the receipt that is not parameters or metrics; `folder` holds the files that were made."""
+def collect_provenance() -> dict[str, Any]:
+    """Return what the receipt says of the surroundings, as they are now: call it before the work begins."""
     return {
-        "files_sha256": {
-            file.relative_to(folder).as_posix(): sha256_of(file) for file in sorted(folder.rglob("*")) if file.is_file()
-        },
         "code_sha256": hash_code(),
-        "lock_sha256": sha256_of(PIPELINE.parent / LOCK),
+        "lock_sha256": sha256_of(CODE / LOCK),
         "packages": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
+        "machine": {"system": platform.platform(), "cores": os.cpu_count(), "threads": count_threads()},
         "git": read_git_state(),
         "dvc": {
             "stage": os.environ.get("DVC_STAGE"),
@@ -36,11 +31,26 @@ def collect_provenance(folder: Path) -> dict[str, Any]:
     }
 
 
+def hash_files(folder: Path) -> dict[str, str]:
+    """Return the sha256 of every file below `folder`, by its path there."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): sha256_of(file) for file in files}
+
+
 def hash_code() -> dict[str, str]:
-    """Return the sha256 of every module of this project that the process has imported, by path."""
-    imported = {Path(file) for module in sys.modules.values() if (file := getattr(module, "__file__", None))}
-    own = sorted(file for file in imported if file.is_relative_to(PIPELINE) and file.stat().st_size)
-    return {file.relative_to(PIPELINE.parent).as_posix(): sha256_of(file) for file in own}
+    """Return the sha256 of every module of this project that a training computes with, by path."""
+    modules = imported_modules("pipeline.train", CODE)
+    return {file.relative_to(CODE).as_posix(): sha256_of(file) for file in modules}
+
+
+def count_threads() -> int:
+    """Return how many threads TensorFlow computes one operation with: what its variable says, or a core each.
+
+    Sums of many numbers are split among them, so other numbers of threads may round differently.
+    """
+    # Not os.cpu_count(), which counts cores that this process may not use; macOS can't say which those are.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(os.environ.get("TF_NUM_INTRAOP_THREADS") or cores)
 
 
 def read_git_state(folder: Path = Path(), max_characters: int = MAX_DIFF_CHARACTERS) -> dict[str, str | bool | None]:

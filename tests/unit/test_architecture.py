@@ -8,12 +8,14 @@ from pathlib import Path
 LAYERS = (
     ("cli",),
     ("files", "paths"),
+    ("code",),
     ("config",),
+    ("guard",),
     ("data", "inference"),
     ("training", "evaluation"),
     ("tracking",),
     ("sweep",),
-    ("code", "download", "preprocess", "train", "evaluate", "register", "commands"),
+    ("download", "preprocess", "train", "evaluate", "register", "commands"),
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -76,7 +76,7 @@ def test_a_network_takes_a_step():
     network, images, labels = compile_dense({"optimizer": {"name": "SGD", "learning_rate": 0.1}, "dense": []})
     before = network.get_weights()
     network.run_eagerly = True
-    loss, accuracy = network.train_on_batch(images, labels)
+    loss, accuracy, _ = network.train_on_batch(images, labels)
     answers = np.exp(images.reshape(8, -1) @ before[0])
     answers /= answers.sum(axis=1, keepdims=True)
     assert loss == pytest.approx(-np.log((answers * labels).sum(axis=1)).mean(), rel=1e-4)
