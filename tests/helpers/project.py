@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -34,11 +35,12 @@ class Project:
         lines = self.run("dvc", "repro", *arguments).stdout.splitlines()
         return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
 
-    def parameters(self) -> dict:
+    def parameters(self) -> dict[str, Any]:
         """The content of params.yaml."""
-        return YAML(typ="safe").load(self.folder / "params.yaml")
+        content: dict[str, Any] = YAML(typ="safe").load(self.folder / "params.yaml")
+        return content
 
-    def edit(self, change: Callable[[dict], None]) -> None:
+    def edit(self, change: Callable[[dict[str, Any]], None]) -> None:
         """Change params.yaml; `change` gets its content to alter."""
         yaml = YAML()
         content = yaml.load(self.folder / "params.yaml")
@@ -46,7 +48,7 @@ class Project:
         yaml.dump(content, self.folder / "params.yaml")
 
 
-def copy_project(folder: Path, change: Callable[[dict], None]) -> Project:
+def copy_project(folder: Path, change: Callable[[dict[str, Any]], None]) -> Project:
     """Copy what git tracks or would track, change its parameters, and commit it."""
     listed = subprocess.run(
         ("git", "ls-files", "--cached", "--others", "--exclude-standard"), cwd=SOURCE, capture_output=True, text=True
@@ -63,7 +65,7 @@ def copy_project(folder: Path, change: Callable[[dict], None]) -> Project:
     return project
 
 
-def train_once(tmp_path_factory: pytest.TempPathFactory, name: str, change: Callable[[dict], None]) -> Project:
+def train_once(tmp_path_factory: pytest.TempPathFactory, name: str, change: Callable[[dict[str, Any]], None]) -> Project:
     """A project that the first test process to ask for it trains, for all of them: to be read, not to be changed."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if base.name.startswith("popen-") else base
@@ -99,7 +101,7 @@ def environment() -> dict[str, str]:
     return kept | identity | {"PATH": f"{binaries}:{kept['PATH']}", "DVC_NO_ANALYTICS": "1"}
 
 
-def shrink(content: dict) -> None:
+def shrink(content: dict[str, Any]) -> None:
     """Two small models on the data set that needs no network."""
     content["dataset"] = "digits"
     content["presets"] = ["dense_10", "tiny_cnn"]
