@@ -73,10 +73,14 @@ def run_undisturbed(folder: Path) -> tuple[Project, dict[str, float]]:
 
 
 def fork(reference: Project, folder: Path, stage: str) -> Project:
-    """Copy the undisturbed run, without DVC's record of past runs, so that a killed stage has to run again."""
+    """Copy the undisturbed run, but for what DVC has recorded of the stage, which so has to run again."""
     store = shutil.ignore_patterns(*STORE) if stage == "register" else None
     shutil.copytree(reference.folder, folder, ignore=store, symlinks=True)
     shutil.rmtree(folder / ".dvc/cache/runs", ignore_errors=True)
+    yaml = YAML(typ="safe")
+    content = yaml.load(folder / "dvc.lock")
+    del content["stages"][stage]
+    yaml.dump(content, folder / "dvc.lock")
     return Project(folder, reference.environment)
 
 

@@ -3,6 +3,9 @@
 Each is keyed by content, so it is there once, however often this stage runs. Writes registry/.
 """
 
+import re
+import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,9 @@ from pipeline.tracking.trained_model import TrainedModel
 
 def main(workspace: Workspace = Workspace()) -> None:
     """Register the models of `presets` and write registry/."""
-    guard = StageGuard("register", workspace)
     params = load(workspace.params)
+    remove_former_reports(params.presets, workspace)
+    guard = StageGuard("register", workspace)
     models = [trained_model.read(name, workspace) for name in params.presets]
 
     from mlflow.exceptions import MlflowException
@@ -44,6 +48,19 @@ def main(workspace: Workspace = Workspace()) -> None:
             f"{model.name:<16} val {metrics['val_accuracy']:.2%}  test {metrics['test_accuracy']:.2%}  "
             f"models:/{registry['name']}/{version}{'  champion' if version == champion else ''}"
         )
+
+
+def remove_former_reports(presets: Collection[str], workspace: Workspace) -> None:
+    """Remove the reports of models that `presets` no longer has, where DVC made them and so can restore them.
+
+    This stage depends on all of reports/: what only some checkouts still have would make it run again in the others.
+    """
+    lock = workspace.root / "dvc.lock"
+    recorded = re.findall(r"^  evaluate@([\w-]+):$", lock.read_text(), re.MULTILINE) if lock.exists() else []
+    for name in sorted(set(recorded) - set(presets)):
+        if workspace.report(name).exists():
+            shutil.rmtree(workspace.report(name))
+            print(f"{workspace.report(name)}: removed, because presets has no {name}; DVC's cache keeps it")
 
 
 def register(store: Store, models: list[TrainedModel], policy: Promotion) -> dict[str, Any]:

@@ -146,6 +146,11 @@ class Training(Section):
     early_stopping: Annotated[EarlyStopping | None, Field(exclude_if=lambda value: value is None)] = None
     """When to end before `epochs`; null never does."""
 
+    @property
+    def publishes_last_epoch(self) -> bool:
+        """Whether the published weights are those of the last epoch: not an average, nor an earlier epoch's."""
+        return self.early_stopping is None or not self.early_stopping.restore_best_weights
+
 
 class PerceptronModel(Training):
     """One threshold unit per class, each against the rest, trained by Rosenblatt's rule."""
@@ -176,10 +181,13 @@ class DenseModel(Training):
     augmentation: Augmentation = Augmentation()
     """Random changes of the training images."""
 
+    @property
+    def publishes_last_epoch(self) -> bool:
+        return super().publishes_last_epoch and not self.optimizer.arguments.get("use_ema")
+
     @model_validator(mode="after")
     def _require_one_kind_of_final_weights(self) -> Self:
-        restores = self.early_stopping is not None and self.early_stopping.restore_best_weights
-        if restores and self.optimizer.arguments.get("use_ema"):
+        if self.optimizer.arguments.get("use_ema") and not super().publishes_last_epoch:
             raise ValueError(
                 "early_stopping.restore_best_weights publishes the weights of one epoch, and use_ema of the optimizer "
                 "an average over many: set one of the two to false"

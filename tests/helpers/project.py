@@ -65,7 +65,9 @@ def copy_project(folder: Path, change: Callable[[dict[str, Any]], None]) -> Proj
     return project
 
 
-def train_once(tmp_path_factory: pytest.TempPathFactory, name: str, change: Callable[[dict[str, Any]], None]) -> Project:
+def train_once(
+    tmp_path_factory: pytest.TempPathFactory, name: str, change: Callable[[dict[str, Any]], None]
+) -> Project:
     """A project that the first test process to ask for it trains, for all of them: to be read, not to be changed."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if base.name.startswith("popen-") else base

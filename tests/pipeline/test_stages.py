@@ -1,9 +1,14 @@
 """dvc.yaml as DVC runs it: what makes a stage run again, and what doesn't."""
 
+import json
+import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 from ruamel.yaml import YAML
+
+from tests.helpers.project import Project
 
 STAGES = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
 
@@ -59,3 +64,48 @@ def test_the_diagram_names_no_modules():
     deps = [dep for stage in STAGES.values() for dep in stage["deps"]]
     assert [dep for dep in deps if dep.endswith(".py")] == ["serving/model.py"]
     assert len(Path("dvc.yaml").read_text().splitlines()) <= 60
+
+
+def start_training(project: Project) -> subprocess.Popen[str]:
+    """Start `dvc repro` on a changed model; return it in the middle of the training."""
+    epochs = project.parameters()["models"]["dense_10"]["epochs"]
+    project.edit(lambda content: content["models"]["dense_10"].update(epochs=epochs + 40))
+    process = subprocess.Popen(
+        ("dvc", "repro", "train@dense_10"),
+        cwd=project.folder, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if "epoch 1/" in line:
+            return process
+    pytest.fail("the training has not begun")
+
+
+def models(project: Project) -> set[str]:
+    return {path.name for path in (project.folder / "models").iterdir()}
+
+
+def test_parameters_that_change_while_training_publish_nothing_and_are_trained_next(project):
+    project.repro()
+    recorded = (project.folder / "dvc.lock").read_text()
+    process = start_training(project)
+    project.edit(lambda content: content["models"]["dense_10"].update(epochs=3))
+    output, _ = process.communicate()
+    assert process.returncode
+    assert "error: models.dense_10.epochs in params.yaml changed while train ran, so nothing was published" in output
+    assert models(project) == {"tiny_cnn"}
+    assert (project.folder / "dvc.lock").read_text() == recorded
+    assert project.repro("train@dense_10") == ["train@dense_10"]
+    receipt = json.loads((project.folder / "models/dense_10/receipt.json").read_text())
+    assert (receipt["parameters"]["epochs"], len(receipt["epochs"])) == (3, 3)
+
+
+def test_a_training_ends_with_the_dvc_that_started_it(project):
+    process = start_training(project)
+    trainings = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    with process.stdout:
+        output = process.stdout.read()  # until the last process that writes to it has ended
+    process.wait()
+    assert "dvc, which started this stage, has ended, so nothing is published: run `dvc repro` again" in output
+    psutil.wait_procs(trainings, timeout=60)
+    assert models(project) == {"tiny_cnn"}

@@ -37,3 +37,11 @@ def test_litert_answers_in_the_same_order_and_takes_any_type(tmp_path):
 def test_a_missing_file_is_reported_with_the_command_that_makes_it(tmp_path, file, run):
     with pytest.raises(UserError, match=f"{file} is missing: run `dvc repro`"):
         run(tmp_path / file)
+
+
+@pytest.mark.parametrize(("file", "run"), [("a.onnx", open_onnx), ("a.tflite", lambda p: predict_litert(p, None))])
+@pytest.mark.parametrize("content", [b"", b"damaged" * 100])
+def test_a_damaged_file_is_reported(tmp_path, file, run, content):
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(UserError, match=rf"{file} is damaged \(.+\): run `dvc repro`"):
+        run(tmp_path / file)

@@ -113,3 +113,15 @@ def test_the_runs_of_killed_processes_are_closed(workspace):
     register.main(workspace)
     statuses = {run.info.run_id: run.info.status for run in store.search_runs("")}
     assert (statuses[left], statuses[elsewhere]) == ("KILLED", "RUNNING")
+
+
+def test_reports_of_former_presets_are_removed_where_dvc_has_them(workspace, capsys):
+    for name in ("former", "by_hand"):
+        workspace.report(name).mkdir()
+        (workspace.report(name) / "metrics.json").write_text("{}")
+    (workspace.root / "dvc.lock").write_text(
+        "stages:\n  evaluate@dense_10:\n    cmd: a\n  evaluate@former:\n    cmd: b\n"
+    )
+    register.main(workspace)
+    assert {path.name for path in workspace.report("any").parent.iterdir()} == {*NAMES, "by_hand"}
+    assert "reports/former: removed, because presets has no former; DVC's cache keeps it" in capsys.readouterr().out

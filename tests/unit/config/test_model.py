@@ -117,3 +117,10 @@ def test_numbers_out_of_range_are_refused(section):
 )
 def test_the_ends_of_ranges_are_allowed(section):
     DenseModel.model_validate(DENSE | section)
+
+
+def test_an_average_over_epochs_and_the_best_epoch_exclude_each_other():
+    section = DENSE | {"optimizer": {"name": "Adam", "use_ema": True}}
+    DenseModel.model_validate(section | {"early_stopping": {"patience": 1}})
+    with pytest.raises(ValidationError, match="set one of the two to false"):
+        DenseModel.model_validate(section | {"early_stopping": {"patience": 1, "restore_best_weights": True}})

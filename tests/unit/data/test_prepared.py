@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 
+from pipeline.cli import UserError
 from pipeline.data.prepared import load_split, load_training_data
 from tests.helpers.datasets import write_numbered_data, write_split
 
@@ -20,3 +22,19 @@ def test_training_sees_the_training_and_the_validation_images_alone(tmp_path):
     write_numbered_data(tmp_path, train=95, val=20)
     data = load_training_data(tmp_path)
     assert (len(data.train.images), len(data.val.images), data.classes) == (95, 20, 10)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", None])
+def test_a_damaged_array_is_reported(tmp_path, content):
+    write_numbered_data(tmp_path)
+    path = tmp_path / "val" / "images.npy"
+    path.write_bytes(path.read_bytes()[:1000] if content is None else content)
+    with pytest.raises(UserError, match=r"val/images.npy is damaged \(.+\): run `dvc repro`"):
+        load_training_data(tmp_path)
+
+
+def test_a_missing_array_is_reported(tmp_path):
+    write_numbered_data(tmp_path)
+    (tmp_path / "train" / "index.npy").unlink()
+    with pytest.raises(UserError, match=r"train/index.npy is missing: run `dvc repro`"):
+        load_split(tmp_path, "train")

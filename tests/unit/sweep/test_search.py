@@ -1,5 +1,6 @@
 """The search, with a training that is only played."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -146,14 +147,29 @@ def test_an_interrupt_in_a_destructor_is_not_lost(run_sweep, monkeypatch, capsys
     assert capsys.readouterr().err == "interrupted: 0 of 1000 trials are finished; `make sweep` goes on from there\n"
 
 
-@pytest.mark.parametrize("described", ['{"name": "mnist", "seed": 0}', '{"name": "digits", "seed": 1}'])
-def test_data_of_another_data_set_or_seed_are_refused(tmp_path, described):
+@pytest.mark.parametrize(
+    "changed", [{"name": "mnist"}, {"seed": 1}, {"splits": {"train": {"images": 500}, "val": {"images": 98}}}]
+)
+def test_data_of_other_parameters_are_refused(tmp_path, changed):
     workspace = Workspace(tmp_path)
     YAML().dump(define().content, workspace.params)
     workspace.prepared.mkdir(parents=True)
-    workspace.dataset.write_text(described)
-    with pytest.raises(UserError, match=r"isn't of params.yaml's dataset and seed: run `dvc repro preprocess`"):
+    described = {"name": "digits", "seed": 0, "splits": {"train": {"images": 500}, "val": {"images": 100}}}
+    workspace.dataset.write_text(json.dumps(described))
+    search.require_prepared_data(define().params, workspace)  # 5,000 are asked for; a sixth is less
+    workspace.dataset.write_text(json.dumps(described | changed))
+    with pytest.raises(UserError, match=r"dataset, seed and validation_images: run `dvc repro preprocess`"):
         search.main(workspace)
+
+
+def test_another_code_is_another_search(tmp_path, monkeypatch):
+    workspace = Workspace(tmp_path)
+    workspace.prepared.mkdir(parents=True)
+    workspace.dataset.write_text("{}")
+    before = search.hash_inputs(workspace)
+    assert search.hash_inputs(workspace) == before
+    monkeypatch.setattr(search, "format_description", lambda stage, root: f"another {stage}")
+    assert search.hash_inputs(workspace) != before
 
 
 def test_what_is_wrong_is_reported_without_a_trace_before_tensorflow_is_imported(tmp_path):

@@ -1,10 +1,12 @@
 """One trial, with a training that is only played."""
 
+from types import SimpleNamespace
+
 import optuna
 import pytest
 from optuna.trial import TrialState
 
-from pipeline.config.model import DenseModel
+from pipeline.config.model import DenseModel, KerasObject
 from pipeline.sweep import trial as trials
 from pipeline.training.fit import DivergedError
 from tests.helpers.sweeps import make_epoch
@@ -44,6 +46,14 @@ def test_the_last_validation_accuracy_is_the_value(study, monkeypatch):
     (frozen,) = study.trials
     assert frozen.intermediate_values == {1: 0.6, 2: 0.9, 3: 0.8}
     assert frozen.user_attrs == {f"epoch {number}": make_epoch(1, 0)["finished"] for number in (1, 2, 3)}
+
+
+def test_the_value_of_averaged_weights_is_theirs_and_not_the_last_epochs(study, monkeypatch):
+    play(monkeypatch, 0.6, 0.8)
+    monkeypatch.setattr(trials, "measure_accuracy", lambda network, split: {"val": 0.9}[split])
+    config = CONFIG.model_copy(update={"optimizer": KerasObject(name="SGD", arguments={"use_ema": True})})
+    data = SimpleNamespace(val="val")
+    assert trials.run_trial(study.ask(SPACE), config, data, 7, lambda study: None) == (0.9, TrialState.COMPLETE)
 
 
 def test_a_trial_that_is_worse_than_others_is_given_up(study, monkeypatch, capsys):

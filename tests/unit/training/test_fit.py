@@ -1,9 +1,20 @@
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
-from pipeline.config.model import Augmentation, DenseModel, ExponentialDecay, KerasObject, PerceptronModel
+from pipeline.config.model import (
+    Augmentation,
+    DenseModel,
+    EarlyStopping,
+    ExponentialDecay,
+    KerasObject,
+    Model,
+    PerceptronModel,
+)
+from pipeline.data.pixels import denormalise
 from pipeline.data.prepared import TrainingData, load_training_data
+from pipeline.evaluation.metrics import score
 from pipeline.training import fit, networks
 from pipeline.training.fit import DivergedError, make_batches, require_finite, train_model
 from tests.helpers.datasets import write_numbered_data
@@ -11,6 +22,12 @@ from tests.helpers.datasets import write_numbered_data
 CONFIG = DenseModel.model_validate(
     {"family": "dense", "dense": [{"units": 4}], "optimizer": "SGD", "batch_size": 10, "epochs": 2}
 )
+
+
+@pytest.fixture(autouse=True)
+def _one_step_at_a_time(monkeypatch):
+    """Build small graphs: of 64 steps in one, building takes longer than these trainings."""
+    monkeypatch.setattr(networks, "STEPS_PER_EXECUTION", 1)
 
 
 @pytest.fixture
@@ -85,6 +102,50 @@ def test_every_epoch_is_reported_with_the_validation_accuracy(data, capsys):
     assert lines[1][6] == f"{epochs[1]['seconds']:.1f} s"
     right = (network.predict(data.val.images, verbose=0).argmax(axis=1) == data.val.labels).mean()
     assert metrics["val_accuracy"] == pytest.approx(right)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"family": "perceptron", "learning_rate": 0.1},
+        {"family": "dense", "optimizer": "SGD", "loss": {"name": "categorical_crossentropy", "label_smoothing": 0.3}},
+    ],
+)
+def test_the_validation_loss_of_each_model_is_what_evaluate_measures(data, section):
+    config = TypeAdapter(Model).validate_python(section | {"batch_size": 10, "epochs": 1})
+    network, (epoch,) = train_model("some", config, data, 0)
+    pixels = denormalise(data.val.images)
+    answers = networks.take_pixels(network, config).predict(pixels, verbose=0)
+    measured = score(data.val.labels, answers)
+    assert epoch["metrics"]["val_loss"] == pytest.approx(measured["loss"], rel=1e-5)
+
+
+def test_training_ends_when_the_validation_loss_no_longer_falls_and_restores_the_best_weights_if_asked_to(data):
+    # With such a learning rate the validation loss soon rises.
+    section = {"family": "dense", "optimizer": {"name": "SGD", "learning_rate": 30.0}, "batch_size": 10, "epochs": 9}
+    stopping = {"early_stopping": {"patience": 2, "restore_best_weights": True}}
+    network, epochs = train_model("some", DenseModel.model_validate(section | stopping), data, 0)
+    losses = [epoch["metrics"]["val_loss"] for epoch in epochs]
+    best = losses.index(min(losses))
+    assert (len(losses), best) == (best + 3, len(losses) - 3)
+    assert len(losses) < 9
+    answers = network.predict(data.val.images, verbose=0)
+    assert score(data.val.labels, answers)["loss"] == pytest.approx(losses[best], rel=1e-4)
+
+
+def test_a_receipt_without_early_stopping_is_what_it_was():
+    assert "early_stopping" not in CONFIG.model_dump(mode="json")
+    stopping = CONFIG.model_copy(update={"early_stopping": EarlyStopping(patience=9)})
+    assert stopping.model_dump(mode="json")["early_stopping"]["patience"] == 9
+
+
+def test_averaged_weights_are_measured_as_they_are_published(data):
+    averaged = KerasObject(name="Adam", arguments={"use_ema": True, "ema_momentum": 0.5, "learning_rate": 0.1})
+    config = CONFIG.model_copy(update={"optimizer": averaged})
+    assert not config.publishes_last_epoch
+    network, _ = train_model("some", config, data, 0)
+    right = (network.predict(data.val.images, verbose=0).argmax(axis=1) == data.val.labels).mean()
+    assert fit.measure_accuracy(network, data.val) == pytest.approx(right)
 
 
 def test_a_training_begins_from_its_seed_alone(data, monkeypatch):

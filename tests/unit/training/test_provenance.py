@@ -5,6 +5,7 @@ from importlib.metadata import version
 import pytest
 
 from pipeline.files import sha256_of
+from pipeline.paths import CODE
 from pipeline.training import provenance
 from pipeline.training.provenance import read_git_state
 
@@ -63,32 +64,39 @@ def test_a_diff_of_the_largest_size_is_kept_whole(git, tmp_path):
     assert "[cut off: " in read_git_state(tmp_path, max_characters=len(diff) - 1)["diff"]
 
 
-def test_the_code_is_what_this_process_has_imported_of_the_pipeline():
+def test_the_code_is_what_a_training_computes_with():
     found = provenance.hash_code()
-    root = provenance.PIPELINE.parent
-    assert found["pipeline/training/provenance.py"] == sha256_of(root / "pipeline/training/provenance.py")
-    assert "pipeline/files.py" in found
+    assert found["pipeline/training/networks.py"] == sha256_of(CODE / "pipeline/training/networks.py")
+    assert "pipeline/train.py" in found
     assert "pipeline/config/__init__.py" not in found  # empty
-    assert all(path.startswith("pipeline/") for path in found)
+    assert "pipeline/evaluation/metrics.py" not in found
     assert list(found) == sorted(found, key=lambda path: path.split("/"))
 
 
-def test_the_receipt_records_files_packages_machine_and_stage(tmp_path, monkeypatch):
-    (tmp_path / "further_seeds").mkdir()
-    (tmp_path / "further_seeds" / "1.onnx").write_bytes(b"one")
-    (tmp_path / "model.onnx").write_bytes(b"model")
+def test_the_receipt_records_code_packages_machine_and_stage(monkeypatch):
     monkeypatch.setenv("DVC_STAGE", "train@some")
     monkeypatch.setenv("DVC_EXP_NAME", "bold-name")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc")
-    found = provenance.collect_provenance(tmp_path)
-    assert list(found) == [
-        "files_sha256", "code_sha256", "lock_sha256", "packages", "machine", "git", "dvc",
-    ]  # fmt: skip
-    assert found["files_sha256"] == {
-        name: sha256_of(tmp_path / name) for name in ("further_seeds/1.onnx", "model.onnx")
-    }
-    assert found["lock_sha256"] == sha256_of(provenance.PIPELINE.parent / "requirements.lock")
+    found = provenance.collect_provenance()
+    assert list(found) == ["code_sha256", "lock_sha256", "packages", "machine", "git", "dvc"]
+    assert found["lock_sha256"] == sha256_of(CODE / "requirements.lock")
     assert found["packages"]["python"] == platform.python_version()
     assert found["packages"]["keras"] == version("keras")
     assert found["machine"]["system"] == platform.platform()
     assert found["dvc"] == {"stage": "train@some", "experiment": "bold-name", "baseline": "abc"}
+
+
+def test_every_file_of_a_folder_is_hashed(tmp_path):
+    (tmp_path / "further_seeds").mkdir()
+    (tmp_path / "further_seeds" / "1.onnx").write_bytes(b"one")
+    (tmp_path / "model.onnx").write_bytes(b"model")
+    names = ("further_seeds/1.onnx", "model.onnx")
+    assert provenance.hash_files(tmp_path) == {name: sha256_of(tmp_path / name) for name in names}
+
+
+def test_the_threads_are_those_that_tensorflow_computes_with(monkeypatch):
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    monkeypatch.setattr(provenance.os, "sched_getaffinity", lambda process: {3, 5, 7}, raising=False)
+    assert provenance.collect_provenance()["machine"]["threads"] == 3
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "5")
+    assert provenance.count_threads() == 5
