@@ -41,8 +41,12 @@ def main() -> None:
         whole = 0
         for number in range(moments):
             stage, how = stages[number % len(stages)], ("group", "dvc")[number // len(stages) % 2]
+            after_s = draw.uniform(DVC_START_S, DVC_START_S + durations[stage])
             project = fork(reference, Path(folder) / f"{number}", stage)
-            after_s = kill(project, stage, how, draw.uniform(DVC_START_S, DVC_START_S + durations[stage]))
+            while not kill(project, stage, how, after_s):
+                shutil.rmtree(project.folder)
+                project = fork(reference, project.folder, stage)
+                after_s *= 0.8
             done = project.run("dvc", "repro", check=False)
             faults = list(find_faults(project, done, expected))
             whole += not faults
@@ -84,28 +88,26 @@ def fork(reference: Project, folder: Path, stage: str) -> Project:
     return Project(folder, reference.environment)
 
 
-def kill(project: Project, stage: str, how: str, after_s: float) -> float:
-    """Run one stage and kill it; return after how many seconds. One that ends before is started again, for less."""
-    command = ("dvc", "repro", "--force", "--single-item", stage)
-    while True:
-        process = subprocess.Popen(
-            command,
-            cwd=project.folder,
-            env=project.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            process.wait(after_s)
-        except subprocess.TimeoutExpired:
-            if how == "group":
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
-            process.wait()
-            return after_s
-        after_s *= 0.8
+def kill(project: Project, stage: str, how: str, after_s: float) -> bool:
+    """Run one stage and kill it after so many seconds; return False where it has ended before."""
+    process = subprocess.Popen(
+        ("dvc", "repro", "--force", "--single-item", stage),
+        cwd=project.folder,
+        env=project.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        process.wait(after_s)
+        return False
+    except subprocess.TimeoutExpired:
+        if how == "group":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+        return True
 
 
 def find_faults(project: Project, done: subprocess.CompletedProcess[str], expected: dict[str, str]) -> Iterator[str]:

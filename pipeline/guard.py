@@ -124,7 +124,11 @@ def find_dvc() -> psutil.Process | None:
     else:
         raise _orphan_error()
     # The one that adopts an orphan is of another session, for DVC runs a stage within its own.
-    if os.getsid(parent.pid) != os.getsid(0):
+    try:
+        is_adopted = os.getsid(parent.pid) != os.getsid(0)
+    except OSError:
+        is_adopted = True  # it has just ended, or may not be looked at
+    if is_adopted:
         raise _orphan_error()
     return parent
 

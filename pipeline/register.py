@@ -9,8 +9,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli import run
-from pipeline.config.params import load
+from pipeline.cli import UserError, run
+from pipeline.config.params import Params, load
 from pipeline.config.promotion import Promotion
 from pipeline.files import publish, write_json
 from pipeline.guard import StageGuard
@@ -29,6 +29,8 @@ def main(workspace: Workspace = Workspace()) -> None:
     remove_former_reports(params.presets, workspace)
     guard = StageGuard("register", workspace)
     models = [trained_model.read(name, workspace) for name in params.presets]
+    for model in models:
+        require_asked_parameters(model, params)
 
     from mlflow.exceptions import MlflowException
 
@@ -47,6 +49,21 @@ def main(workspace: Workspace = Workspace()) -> None:
         print(
             f"{model.name:<16} val {metrics['val_accuracy']:.2%}  test {metrics['test_accuracy']:.2%}  "
             f"models:/{registry['name']}/{version}{'  champion' if version == champion else ''}"
+        )
+
+
+def require_asked_parameters(model: TrainedModel, params: Params) -> None:
+    """Raise UserError if a model was trained with other parameters than params.yaml has.
+
+    Between the moment when a training publishes and the one when DVC reads params.yaml again, an edit makes DVC record
+    the model under parameters that it wasn't trained with.
+    """
+    asked: dict[str, Any] = {"seed": params.seed, "seeds_per_model": params.seeds_per_model}
+    asked |= {"parameters": params.model(model.name).model_dump(mode="json")}
+    if any(model.receipt[key] != value for key, value in asked.items()):
+        raise UserError(
+            f"{model.folder} was trained with other parameters than params.yaml has: run "
+            f"`dvc repro --force train@{model.name}`, then `dvc repro`"
         )
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline import register
 from pipeline.cli import UserError
+from pipeline.config.params import load
 from pipeline.config.promotion import Promotion
 from pipeline.paths import Workspace
 from pipeline.tracking import runs, trained_model
@@ -19,12 +20,13 @@ NAMES = ("dense_10", "cnn_fast")
 def workspace(root, monkeypatch) -> Workspace:
     """Two trained presets, cnn_fast better than dense_10; MLflow gets their runs without the models' files."""
     workspace = Workspace(root)
-    for wrong, name in enumerate(reversed(NAMES)):
-        write_trained_model(workspace, name, 2 * wrong)
     lines = PARAMS.splitlines()
     presets = next(number for number, line in enumerate(lines) if line.startswith("presets:"))
     lines[presets] = f"presets: [{', '.join(NAMES)}]"
     workspace.params.write_text("\n".join(lines))
+    for wrong, name in enumerate(reversed(NAMES)):
+        parameters = load(workspace.params).model(name).model_dump(mode="json")
+        write_trained_model(workspace, name, 2 * wrong, seed=0, parameters=parameters)
 
     def log_model(run_id: str, model) -> None:
         client = register.connect("digits").client
@@ -113,6 +115,14 @@ def test_the_runs_of_killed_processes_are_closed(workspace):
     register.main(workspace)
     statuses = {run.info.run_id: run.info.status for run in store.search_runs("")}
     assert (statuses[left], statuses[elsewhere]) == ("KILLED", "RUNNING")
+
+
+@pytest.mark.parametrize(("old", "new"), [("seed: 0", "seed: 1"), ("    epochs: 10", "    epochs: 11")])
+def test_a_model_of_other_parameters_is_not_registered(workspace, old, new):
+    edit_params(workspace, old, new)
+    with pytest.raises(UserError, match=r"models/\w+ was trained with other .*: run `dvc repro --force train@\w+`"):
+        register.main(workspace)
+    assert not workspace.registry.exists()
 
 
 def test_reports_of_former_presets_are_removed_where_dvc_has_them(workspace, capsys):
