@@ -53,7 +53,7 @@ class StageGuard:
         if changes := self._find_changes():
             raise UserError(
                 f"{changes} changed while {self.stage} ran, so nothing was published: run `dvc repro` again, and edit "
-                "when it has ended; `dvc exp run --temp -S …` trains a copy meanwhile"
+                "when it has ended; `dvc exp run --queue -S …` keeps an experiment for later"
             )
 
     def warn(self) -> None:
