@@ -1,12 +1,18 @@
 """Fetch a model from a registry or a folder, and verify it before any of its code is run."""
 
+import importlib.util
 import re
 import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+
+from serving import verification
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -14,10 +20,10 @@ if TYPE_CHECKING:
 
     from serving.model import DigitModel
 
-HASHES = ("onnx_sha256", "serving_code_sha256")  # tags of a registered version
-LOADER = "mlflow.pyfunc.loaders.code_model"  # MLflow's, of models that are code and no pickle
+IDENTITY = ("onnx_sha256", "serving_code_sha256")  # the tags that tell two versions of one number apart
+MAX_NAMED = 3  # faults in one error
 
-# A version's number and its hashes.
+# A version's number and these tags.
 Identity = tuple[str | None, ...]
 
 
@@ -42,81 +48,151 @@ class LoadedModel:
 
 def version_identity(version: "ModelVersion") -> Identity:
     """Return what tells a registered version from others: a rebuilt store gives the same numbers to other models."""
-    return str(version.version), *map(version.tags.get, HASHES)
+    return str(version.version), *map(version.tags.get, IDENTITY)
 
 
 def fetch_version(version: "ModelVersion", alias: str | None) -> LoadedModel:
     """Load a registered version; ModelLoadError unless it is what its tags say."""
+    what = f"version {version.version}"
+    known = {"name": version.name, "version": str(version.version), "alias": alias}
+    # A private copy: what is hashed is what is run, whatever happens to the store meanwhile.
+    with scratch_folder(what) as scratch:
+        try:
+            copy = copy_version(version, scratch)
+        except ModelLoadError:
+            raise
+        except Exception as error:  # each kind of artifact store has its own
+            raise ModelLoadError(f"{what} can't be fetched: {first_line(error)}") from None
+        return load(copy, what, version.tags, known, version_identity(version))
+
+
+def copy_version(version: "ModelVersion", scratch: Path) -> Path:
+    """Return a copy of a version's files in `scratch`. Links are refused, not followed: they may lead anywhere."""
     import mlflow
 
-    # A private copy: what is hashed is what is run, whatever happens to the store meanwhile.
-    with TemporaryDirectory(prefix="model-") as scratch:
-        try:
-            uri = f"models:/{version.name}/{version.version}"
-            folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
-        except Exception as error:  # each kind of artifact store has its own
-            raise ModelLoadError(f"version {version.version} can't be fetched: {first_line(error)}") from None
-        expected = {key: version.tags.get(key) for key in HASHES}
-        known = {"name": version.name, "version": str(version.version), "alias": alias}
-        return load(folder, f"version {version.version}", expected, known, version_identity(version))
+    name, number = version.name, str(version.version)
+    folder = verification.local_folder(mlflow.MlflowClient().get_model_version_download_uri(name, number))
+    if folder is None:
+        return Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{number}", dst_path=str(scratch)))
+    if not folder.is_dir():
+        raise FileNotFoundError(f"the folder {folder} doesn't exist")
+    require_none(
+        f"version {number}", verification.find_strangers(folder, expected_of(f"version {number}", version.tags))
+    )
+    return Path(shutil.copytree(folder, scratch / "model", symlinks=True))
 
 
 def fetch_folder(folder: Path) -> LoadedModel:
     """Load a model from a folder, which no registry vouches for."""
-    with TemporaryDirectory(prefix="model-") as scratch:
+    what = f"the folder {folder}"
+    with scratch_folder(what) as scratch:
         try:
-            copy = Path(shutil.copytree(folder, Path(scratch) / "model"))
+            copy = Path(shutil.copytree(folder, scratch / "model"))
         except OSError:
             raise ModelLoadError(f"{folder} can't be read: name a model's folder, or models:/mnist@champion") from None
-        return load(copy, f"the folder {folder}", {}, {"name": None, "version": None, "alias": None}, ())
+        return load(copy, what, None, {"name": None, "version": None, "alias": None}, ())
+
+
+@contextmanager
+def scratch_folder(what: str) -> Iterator[Path]:
+    """Give a temporary folder; ModelLoadError if it can't be made."""
+    try:
+        scratch = TemporaryDirectory(prefix="model-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise ModelLoadError(
+            f"{what} can't be copied: no temporary folder can be made ({first_line(error)}); set TMPDIR to one that can"
+        ) from None
+    with scratch as folder:
+        yield Path(folder)
 
 
 def load(
-    folder: Path, what: str, expected: dict[str, str | None], known: dict[str, str | None], identity: Identity
+    folder: Path, what: str, tags: Mapping[str, str] | None, known: dict[str, str | None], identity: Identity
 ) -> LoadedModel:
-    """Load a copy; ModelLoadError unless its files have the `expected` sha256 and it answers its golden images.
+    """Load a copy; ModelLoadError unless its files are as the version's `tags` say and it answers its golden images.
 
-    `what` names the model in an error, `known` is what the registry knows of it.
+    `what` names the model in an error, `known` is what the registry knows of it. Without tags nothing vouches for it.
     """
-    import mlflow
-
+    if tags is not None:
+        require_none(what, verification.find_faults(folder, expected_of(what, tags)))
+    # Python would run compiled code in place of the source that is hashed.
+    for compiled in folder.rglob(verification.COMPILED):
+        shutil.rmtree(compiled)
     try:
-        metadata, files = read_description(folder)
-        found = {key: sha256(path.read_bytes()).hexdigest() for key, path in files.items()}
+        description = read_description(folder)
+        foreign = list(verification.find_foreign_keys(description))
     except Exception as error:  # a file that is damaged in any way
         raise ModelLoadError(f"{what} holds no model of this pipeline: {first_line(error)}") from None
-    for key, digest in expected.items():
-        if digest != found[key]:
-            raise ModelLoadError(f"{what} has not the {key} that was recorded when it was registered")
+    require_none(what, foreign)
     try:
         # The golden images say more than a comparison of version numbers, which takes a second.
-        pyfunc = mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
-        model = pyfunc.unwrap_python_model()
+        model = run_code(folder)
         model.check()
+        pyfunc = wrap(model, description["signature"])
     except Exception as error:
         raise ModelLoadError(f"{what} can't be loaded: {first_line(error)}") from None
-    if model.sha256 != found["onnx_sha256"]:
-        raise ModelLoadError(f"{what} runs another network than the one that was checked")
+    metadata = description.get("metadata") or {}
+    if tags is not None and verification.ALL_HASHES not in tags:
+        metadata = known_by_tags(known, tags)
     facts = {**known, "name": known["name"] or metadata.get("dataset")}
     facts |= {"preset": metadata.get("model"), "dataset": metadata.get("dataset"), "sha256": model.sha256}
     facts |= {key: metadata.get(key) for key in ("val_accuracy", "test_accuracy")}
     return LoadedModel(pyfunc, model, facts, identity)
 
 
-def read_description(folder: Path) -> tuple[dict[str, Any], dict[str, Path]]:
-    """Return a model's metadata and its files that have hashes; an error if it would run anything but these."""
+def known_by_tags(known: Mapping[str, str | None], tags: Mapping[str, str]) -> dict[str, Any]:
+    """Return what its tags say of a version that has no hash of its MLmodel, of which nothing is shown then."""
+    accuracy = tags.get("val_accuracy")
+    return {"model": tags.get("model"), "dataset": known["name"], "val_accuracy": accuracy and float(accuracy)}
+
+
+def expected_of(what: str, tags: Mapping[str, str]) -> dict[str, str | None]:
+    """Return what `verification.expected_hashes` does; ModelLoadError if the tags can't be read."""
+    try:
+        return verification.expected_hashes(tags)
+    except (ValueError, TypeError):
+        raise ModelLoadError(f"{what} has a tag {verification.ALL_HASHES} that is no JSON object") from None
+
+
+def require_none(what: str, faults: Iterable[str]) -> None:
+    """Raise ModelLoadError, with the first few, if there are any."""
+    if named := list(faults):
+        more = f" and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
+        raise ModelLoadError(f"{what} is not as it was registered: {', '.join(named[:MAX_NAMED])}{more}")
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Return what a model's MLmodel says."""
     from mlflow.models import Model
 
-    description = Model.load(str(folder))
-    flavor = description.flavors["python_function"]
-    if flavor["loader_module"] != LOADER or flavor.get("code"):
-        raise ValueError("its MLmodel names other code")
-    # Python would run compiled code in place of the source that is hashed.
-    for compiled in folder.rglob("__pycache__"):
-        shutil.rmtree(compiled)
-    # MLflow notes where the code came from, and keeps it under its last name.
-    files = (folder / flavor["artifacts"]["onnx"]["path"], folder / Path(flavor["model_code_path"]).name)
-    return description.metadata or {}, dict(zip(HASHES, files, strict=True))
+    description: dict[str, Any] = Model.load(str(folder)).to_dict()
+    return description
+
+
+def run_code(folder: Path) -> "DigitModel":
+    """Run a model's code, which makes a DigitModel of its network and golden images. Other code is not looked for.
+
+    MLflow's own loader would also run what the MLmodel names, and leave a module in sys.modules for each version.
+    """
+    spec = importlib.util.spec_from_file_location("served_model", folder / verification.CODE)
+    assert spec is not None  # for a path that ends in .py
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    model: DigitModel = module.DigitModel()
+    artifacts = {"onnx": str(folder / verification.NETWORK), "golden": str(folder / verification.GOLDEN)}
+    model.load_context(SimpleNamespace(artifacts=artifacts))  # type: ignore[arg-type]  # it asks for nothing else
+    return model
+
+
+def wrap(model: "DigitModel", signature: dict[str, Any]) -> "PyFuncModel":
+    """Return the model as MLflow's scoring takes it, with the signature that checks what it is asked."""
+    from mlflow.models import Model, ModelSignature
+    from mlflow.pyfunc import PyFuncModel
+
+    flavors = {"python_function": {"loader_module": verification.LOADER}}
+    description = Model(signature=ModelSignature.from_dict(signature), flavors=flavors)
+    return PyFuncModel(description, SimpleNamespace(predict=partial(model.predict, None)))
 
 
 def first_line(error: Exception) -> str:

@@ -58,8 +58,8 @@ class ModelSource:
         """Serve the version that has the alias now; if that fails, keep the present one and say why."""
         try:
             version = self._find_version()
-        except ModelLoadError as error:
-            self._report(str(error))
+        except Exception as error:
+            self._report(first_line(error), error)
             return
         wanted = version_identity(version)
         if wanted == self.loaded.identity:
@@ -73,12 +73,12 @@ class ModelSource:
         """Load a version beside the present one, then swap them; wait longer after each failure of the same one."""
         try:
             self.loaded = fetch_version(version, self.alias)
-        except ModelLoadError as error:
+        except Exception as error:
             identity = version_identity(version)
             self._failures = self._failures + 1 if identity == self._failed else 1
-            self._failed, self._failure = identity, str(error)
+            self._failed, self._failure = identity, first_line(error)
             self._retry_at = time.monotonic() + min(MAX_RETRY_DELAY_S, self.poll_seconds * 2**self._failures)
-            self._report(self._failure)
+            self._report(self._failure, error)
             return
         self.problem = self._failed = None
         gc.collect()  # the old model has cycles, and threads that end with it
@@ -87,16 +87,13 @@ class ModelSource:
     def _follow(self) -> None:
         while True:
             time.sleep(self.poll_seconds)
-            try:
-                self.update()
-            except Exception:
-                log.exception("looking up the alias failed; trying again in %g seconds", self.poll_seconds)
+            self.update()
 
-    def _report(self, cause: str) -> None:
-        """Set `problem`, and log it when it is a new one."""
+    def _report(self, cause: str, error: Exception | None = None) -> None:
+        """Set `problem`, and log it when it is a new one, with the stack trace of an error that nobody foresaw."""
         problem = f"{cause}; version {self.loaded.facts['version']} serves on"
         if problem != self.problem:
-            log.warning("%s", problem)
+            log.warning("%s", problem, exc_info=None if isinstance(error, ModelLoadError) else error)
         self.problem = problem
 
     def _find_version(self, list_others: bool = False) -> "ModelVersion":

@@ -11,7 +11,7 @@ from ruamel.yaml.error import YAMLError
 from pipeline.files import sha256_of
 from pipeline.paths import Workspace
 from pipeline.tracking.runs import RECEIPT
-from pipeline.tracking.trained_model import MODEL_FILES, REPORT_FILES
+from serving import verification
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,30 +37,39 @@ def check_registered(
     from mlflow.artifacts import download_artifacts
 
     source = client.get_model_version_download_uri(version.name, str(version.version))
-    folder = Path(download_artifacts(f"models:/{version.name}/{version.version}", dst_path=str(scratch / "model")))
-    try:
-        files = list_registered_files(folder, version.tags)
-    except FileNotFoundError:
-        files = {}
-        yield Check(MISSING, f"{source}/MLmodel")
-    except (YAMLError, KeyError, TypeError):
-        files = {}
-        yield Check(DIFFERS, f"{source}/MLmodel")
-    for name, file in files.items():
-        yield check_file(folder / file, version.tags.get(f"{name}_sha256"), f"{source}/{file}")
+    folder = verification.local_folder(source)
+    if folder is None:
+        folder = Path(download_artifacts(f"models:/{version.name}/{version.version}", dst_path=str(scratch / "model")))
+    yield from check_model_folder(folder, version.tags, source)
     expected = {"onnx_sha256": receipt["files_sha256"]["model.onnx"], "data_sha256": receipt["data_sha256"]}
     is_same = all(version.tags.get(key) == digest for key, digest in expected.items())
     yield Check(SAME if is_same else DIFFERS, f"{RECEIPT} of run {version.run_id}")
 
 
-def list_registered_files(folder: Path, tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the files of a registered model, by the names under which its tags record their hashes."""
-    flavor = YAML(typ="safe").load(folder / "MLmodel")["flavors"]["python_function"]
-    recorded = [name for name in MODEL_FILES | REPORT_FILES if f"{name}_sha256" in tags]
-    # MLflow notes where the code came from, and keeps it under its last name.
-    return {"serving_code": Path(flavor["model_code_path"]).name} | {
-        name: flavor["artifacts"][name]["path"] for name in recorded
-    }
+def check_model_folder(folder: Path, tags: Mapping[str, str], source: str) -> Iterator[Check]:
+    """Compare each file of a registered model with the version's tags, as the app does; `source` is where it lies.
+
+    Where the tags don't have the hash of its MLmodel, as those of older versions, the keys in it are looked at.
+    """
+    expected = verification.expected_hashes(tags)
+    found = list(verification.list_files(folder))
+    for name, digest in expected.items():
+        if (folder / name).is_symlink():
+            yield Check(DIFFERS, f"{source}/{name}: it is a link")
+        elif name in found or digest is not None or name in verification.REQUIRED:
+            yield check_file(folder / name, digest, f"{source}/{name}")
+    yield from (Check(ADDED, f"{source}/{name}") for name in found if name not in expected)
+    if expected.get(verification.DESCRIPTION) is None and verification.DESCRIPTION in found:
+        for fault in explain_description(folder / verification.DESCRIPTION):
+            yield Check(DIFFERS, f"{source}/{verification.DESCRIPTION}: {fault}")
+
+
+def explain_description(path: Path) -> list[str]:
+    """Return a phrase on each entry of an MLmodel that `register` doesn't write."""
+    try:
+        return list(verification.find_foreign_keys(YAML(typ="safe").load(path)))
+    except (YAMLError, KeyError, TypeError, AttributeError):
+        return ["it describes no model of this pipeline"]
 
 
 def check_data(receipt: Mapping[str, Any], dataset: "Dataset", workspace: Workspace = Workspace()) -> Iterator[Check]:

@@ -1,12 +1,15 @@
 """One finished run and one registered version in MLflow for each trained and evaluated model."""
 
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from pipeline.paths import SERVING_CODE
 from pipeline.tracking.run_entries import hash_inputs, log_entries, receipt_points, run_params, to_milliseconds
 from pipeline.tracking.store import Store
 from pipeline.tracking.trained_model import TrainedModel, pin_serving_packages
+from serving.verification import ALL_HASHES, hash_files
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
@@ -26,7 +29,16 @@ def register_version(store: Store, model: TrainedModel) -> "ModelVersion":
     run_id = record_run(store, model)
     if versions := store.search_versions(f"tags.content_key = '{model.key}'"):
         return versions[0]
-    return mlflow.register_model(store.ready_models(run_id)[0].model_uri, store.name, tags=model.tags)
+    uri = store.ready_models(run_id)[0].model_uri
+    return mlflow.register_model(uri, store.name, tags=model.tags | {ALL_HASHES: hash_logged(uri)})
+
+
+def hash_logged(uri: str) -> str:
+    """Return the sha256 of each file of a logged model, as JSON; who serves it compares them."""
+    from mlflow.artifacts import download_artifacts
+
+    with TemporaryDirectory() as scratch:
+        return json.dumps(hash_files(Path(download_artifacts(uri, dst_path=scratch))))
 
 
 def record_run(store: Store, model: TrainedModel) -> str:

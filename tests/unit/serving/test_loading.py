@@ -3,14 +3,19 @@
 import importlib.util
 import json
 import py_compile
+import re
 import shutil
+import sys
+import tempfile
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from serving.loading import ModelLoadError, fetch_folder, first_line, load
-from tests.helpers.broken_models import CHANGES, change_code
+from serving.verification import ALL_HASHES, hash_files
+from tests.helpers.broken_models import ALTERATIONS, change_code
 from tests.helpers.project import SOURCE
 
 KNOWN = {"name": "digits", "version": "3", "alias": "champion"}
@@ -24,38 +29,81 @@ def copy(model_folder: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def hashes(model_folder: Path) -> dict[str, str]:
-    """What a registry's tags say of the model."""
+    """The tags of a version that was registered before ALL_HASHES was recorded."""
     files = {"onnx_sha256": "artifacts/model.onnx", "serving_code_sha256": "model.py"}
-    return {key: sha256((model_folder / file).read_bytes()).hexdigest() for key, file in files.items()}
+    files["golden_sha256"] = "artifacts/golden.json"
+    digests = {key: sha256((model_folder / file).read_bytes()).hexdigest() for key, file in files.items()}
+    return digests | {"model": "bright_pixel", "val_accuracy": "0.75"}
 
 
-def test_a_model_that_is_as_recorded_is_loaded_with_what_is_known_of_it(copy, hashes):
-    loaded = load(copy, "version 3", hashes, KNOWN, ("3", *hashes.values()))
+@pytest.fixture(scope="module")
+def tags(model_folder: Path, hashes: dict[str, str]) -> dict[str, str]:
+    """The tags of a version as `register` makes it."""
+    return hashes | {ALL_HASHES: json.dumps(hash_files(model_folder))}
+
+
+def test_a_model_that_is_as_recorded_is_loaded_with_what_is_known_of_it(copy, tags):
+    loaded = load(copy, "version 3", tags, KNOWN, ("3", "identity"))
     assert loaded.facts == KNOWN | {
-        "preset": "bright_pixel", "dataset": "dots", "sha256": hashes["onnx_sha256"],
+        "preset": "bright_pixel", "dataset": "dots", "sha256": tags["onnx_sha256"],
         "val_accuracy": 0.75, "test_accuracy": 0.5,
     }  # fmt: skip
     assert loaded.label == {"name": "digits", "version": "3"}
-    assert loaded.identity == ("3", *hashes.values())
+    assert loaded.identity == ("3", "identity")
 
 
-@pytest.mark.parametrize(("change", "message"), CHANGES, ids=lambda value: getattr(value, "__name__", value))
-def test_a_model_that_is_not_as_recorded_is_not_loaded(copy, hashes, change, message):
+@pytest.mark.parametrize(("change", "message"), ALTERATIONS.values(), ids=ALTERATIONS)
+def test_a_model_that_is_not_as_recorded_is_not_run_and_the_error_names_what_differs(copy, tags, change, message):
     change(copy)
-    with pytest.raises(ModelLoadError, match=message) as error:
-        load(copy, "version 3", hashes, KNOWN, ())
-    assert str(error.value).startswith("version 3 ")
+    with pytest.raises(ModelLoadError, match=re.escape(message)) as error:
+        load(copy, "version 3", tags, KNOWN, ())
+    assert str(error.value).startswith("version 3 is not as it was registered: ")
     assert not (copy / "executed").exists()
 
 
-def test_compiled_code_beside_the_source_is_not_run(copy, hashes, model_folder):
+@pytest.mark.parametrize("change", [change for change, _ in ALTERATIONS.values()], ids=ALTERATIONS)
+def test_of_an_older_version_without_all_hashes_only_what_was_hashed_is_run_and_shown(copy, hashes, change):
+    change(copy)
+    facts = KNOWN | {"preset": "bright_pixel", "dataset": "digits", "val_accuracy": 0.75, "test_accuracy": None}
+    with suppress(ModelLoadError):
+        assert load(copy, "version 3", hashes, KNOWN, ()).facts == facts | {"sha256": hashes["onnx_sha256"]}
+    assert not (copy / "executed").exists()
+
+
+def test_a_key_of_the_mlmodel_that_register_does_not_write_is_named_in_any_folder(copy, hashes):
+    name_as_data = ALTERATIONS["a folder that the MLmodel names as its data"][0]
+    name_as_data(copy)
+    for ask in (lambda: load(copy, "it", hashes, KNOWN, ()), lambda: fetch_folder(copy)):
+        with pytest.raises(ModelLoadError, match=r"data under python_function|evil/MLmodel was added"):
+            ask()
+    assert not (copy / "executed").exists()
+
+
+def test_a_model_that_is_loaded_leaves_no_module_behind(copy, tags):
+    before = set(sys.modules)
+    load(copy, "version 3", tags, KNOWN, ())
+    assert {name for name in set(sys.modules) - before if not name.startswith(("mlflow", "onnxruntime"))} == set()
+
+
+def test_hashes_that_cannot_be_read_are_an_error(copy, tags):
+    with pytest.raises(ModelLoadError, match="has a tag files_sha256 that is no JSON object"):
+        load(copy, "version 3", tags | {ALL_HASHES: "{"}, KNOWN, ())
+
+
+def test_a_temporary_folder_that_cannot_be_made_is_an_error_that_says_what_to_set(copy, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "removed"))
+    with pytest.raises(ModelLoadError, match=r"no temporary folder can be made .*; set TMPDIR"):
+        fetch_folder(copy)
+
+
+def test_compiled_code_beside_the_source_is_not_run(copy, tags):
     """Python would take it without a look at the source: it says that it needs no check."""
     change_code(copy)
     target = importlib.util.cache_from_source(str(copy / "model.py"))
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     py_compile.compile(str(copy / "model.py"), target, invalidation_mode=mode)
     shutil.copy(SOURCE / "serving" / "model.py", copy / "model.py")
-    load(copy, "version 3", hashes, KNOWN, ())
+    load(copy, "version 3", tags, KNOWN, ())
     assert not (copy / "executed").exists()
 
 

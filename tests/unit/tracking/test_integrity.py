@@ -8,6 +8,7 @@ from pipeline.files import sha256_of
 from pipeline.paths import Workspace
 from pipeline.tracking import integrity, trained_model
 from pipeline.tracking.integrity import ADDED, DIFFERS, ELSEWHERE, MISSING, SAME, UNKNOWN
+from serving.verification import ALL_HASHES, LOADER, hash_files
 from tests.helpers.trained import DATASET, write_data, write_trained_model
 
 
@@ -189,9 +190,9 @@ def registered(workspace, receipt, monkeypatch):
         (folder / "artifacts" / path.name).write_bytes(path.read_bytes())
         artifacts[name] = {"path": f"artifacts/{path.name}", "uri": "elsewhere"}
     (folder / "model.py").write_text("code")
-    flavor = {"model_code_path": "/somewhere/serving/model.py", "artifacts": artifacts}
+    flavor = {"loader_module": LOADER, "model_code_path": "/somewhere/serving/model.py", "artifacts": artifacts}
     (folder / "MLmodel").write_text(json.dumps({"flavors": {"python_function": flavor}}))
-    tags = model.tags | {"serving_code_sha256": digest("code")}
+    tags = model.tags | {"serving_code_sha256": digest("code"), ALL_HASHES: json.dumps(hash_files(folder))}
     version = SimpleNamespace(name="digits", version=3, run_id="some", tags=tags)
     downloads = []
     monkeypatch.setattr(
@@ -209,9 +210,14 @@ def registered(workspace, receipt, monkeypatch):
 
 
 FILES = [
+    "MLmodel",
     "model.py",
-    *(f"artifacts/{file}" for file in ("model.onnx", "model.tflite", "model_int8.tflite", "golden.json")),
+    *(f"artifacts/{file}" for file in ("golden.json", "model.onnx", "model.tflite", "model_int8.tflite")),
 ]
+
+
+def faults(registered) -> list[tuple[str, str]]:
+    return [(check.outcome, check.subject) for check in registered.check() if check.outcome != SAME]
 
 
 def test_a_registered_copy_is_checked_file_by_file(registered):
@@ -223,7 +229,21 @@ def test_a_registered_copy_is_checked_file_by_file(registered):
 @pytest.mark.parametrize("file", FILES)
 def test_a_changed_registered_file_differs(registered, file):
     (registered.folder / file).write_text("changed")
-    assert [check for check in registered.check() if check.outcome != SAME] == [(DIFFERS, f"store:/digits/3/{file}")]
+    assert faults(registered) == [(DIFFERS, f"store:/digits/3/{file}")]
+
+
+def test_a_file_or_folder_that_was_added_to_a_registered_copy_is_named(registered):
+    (registered.folder / "evil").mkdir()
+    (registered.folder / "evil" / "model.py").write_text("evil")
+    (registered.folder / "__pycache__").mkdir()
+    (registered.folder / "__pycache__" / "model.pyc").write_text("what Python leaves where a model is run")
+    assert faults(registered) == [(ADDED, "store:/digits/3/evil/model.py")]
+
+
+def test_a_registered_file_that_became_a_link_is_named(registered):
+    (registered.folder / "model.py").rename(registered.folder.parent / "model.py")
+    (registered.folder / "model.py").symlink_to("../model.py")
+    assert faults(registered) == [(DIFFERS, "store:/digits/3/model.py: it is a link")]
 
 
 @pytest.mark.parametrize("tag", ["onnx_sha256", "data_sha256"])
@@ -232,20 +252,30 @@ def test_a_receipt_of_another_model_differs(registered, tag):
     assert registered.check()[-1] == (DIFFERS, "training/receipt.json of run some")
 
 
-def test_a_file_whose_hash_was_not_recorded_is_not_expected_but_serving_code_is(registered):
-    del registered.version.tags["golden_sha256"], registered.version.tags["serving_code_sha256"]
-    found = registered.check()
-    assert found[0] == (UNKNOWN, "store:/digits/3/model.py: its sha256 was not recorded")
-    assert not [check for check in found if "golden" in check.subject]
-
-
-@pytest.mark.parametrize("content", ["[", "{}", '{"flavors": {"python_function": []}}'])
-def test_a_damaged_or_missing_description_of_the_model_is_a_fault(registered, content):
-    receipt = (SAME, "training/receipt.json of run some")
-    (registered.folder / "MLmodel").write_text(content)
-    assert registered.check() == [(DIFFERS, "store:/digits/3/MLmodel"), receipt]
-
-
-def test_a_missing_description_of_the_model_is_missing(registered):
+def test_a_missing_registered_file_is_missing(registered):
     (registered.folder / "MLmodel").unlink()
-    assert registered.check()[0] == (MISSING, "store:/digits/3/MLmodel")
+    assert faults(registered) == [(MISSING, "store:/digits/3/MLmodel")]
+
+
+def test_what_an_older_version_recorded_no_hash_of_is_unknown(registered):
+    del registered.version.tags[ALL_HASHES], registered.version.tags["golden_sha256"]
+    unknown = ("MLmodel", "artifacts/golden.json")
+    assert faults(registered) == [(UNKNOWN, f"store:/digits/3/{file}: its sha256 was not recorded") for file in unknown]
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("[", "it describes no model of this pipeline"),
+        ("{}", "it describes no model of this pipeline"),
+        ('{"flavors": {"python_function": []}}', "it describes no model of this pipeline"),
+        (None, "its MLmodel has data under python_function"),
+    ],
+)
+def test_a_foreign_key_in_the_mlmodel_of_an_older_version_is_named(registered, content, fault):
+    del registered.version.tags[ALL_HASHES]
+    description = registered.folder / "MLmodel"
+    description.write_text(
+        content or description.read_text().replace('"loader_module"', '"data": "x", "loader_module"')
+    )
+    assert (DIFFERS, f"store:/digits/3/MLmodel: {fault}") in faults(registered)
