@@ -8,14 +8,13 @@ a page of about one colour is expected.
 """
 
 import contextlib
-import io
-from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFilter, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageFilter
 
-FORMATS = ("PNG", "JPEG")
-MAX_PIXELS = 40_000_000  # an A4 page at 600 dpi has 35 million
+from serving.image_files import ImageError as ImageError
+from serving.image_files import has_short_note, open_image
+
 FIELD, BOX, CENTER = 28, 20, 14  # MNIST's; its centers of mass are at pixel 14, give or take half of one
 WORK_SIZE = 512  # longer side at which the digit is looked for: one of a twentieth of the page still has 25 pixels
 CELL = 4  # side of the squares in which ink is gathered to parts: strokes of a digit, or dirt
@@ -23,31 +22,33 @@ MIN_PAGE_LIGHT = 32  # light of a page, of 255: a deeper shadow is all grain
 MIN_INK = 16  # of 255: what darkens the page by less is no ink
 STROKE_SHARE = 0.35  # of the darkest ink: more is a stroke; less would take in a shadow's edge, more lose hair lines
 MIN_PART_SHARE = 0.1  # of the largest part's area: smaller parts are dirt, larger ones strokes of their own
-
-
-class ImageError(ValueError):
-    """An image can't be answered; the text is one sentence for the client."""
+TURNS = {  # by what EXIF calls the orientation; 1 is upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def decode(data: bytes) -> Image.Image:
-    """Return the PNG or JPEG in `data` in greyscale (mode L), upright, transparency put on white; or ImageError.
+    """Return the PNG or JPEG in `data` as `decode_opened` does; or ImageError."""
+    return decode_opened(open_image(data))
+
+
+def decode_opened(image: ImageFile.ImageFile) -> Image.Image:
+    """Return an opened file in greyscale (mode L), upright, transparency put on white; ImageError if it is damaged.
 
     A large JPEG may come out at a half, quarter or eighth of its size, still larger than `to_mnist` needs.
     """
-    too_large = ImageError(f"the image is too large: at most {MAX_PIXELS // 1_000_000} million pixels are allowed")
-    # Damaged bytes make Pillow raise nearly anything: OSError, SyntaxError, struct.error, …
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)  # reads no more than the header
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise too_large from None
-    except Exception:
-        raise ImageError("not an image that can be read: a PNG or JPEG is expected") from None
-    if image.width * image.height > MAX_PIXELS:
-        raise too_large
     try:
         image.draft("L", (2 * WORK_SIZE, 2 * WORK_SIZE))
         image.load()
-        return apply_orientation(to_greyscale(image), image.info)
+        return turn_upright(to_greyscale(image), image)
+    except ImageError:
+        raise
     except Exception:
         raise ImageError("the image is damaged or cut short: the whole PNG or JPEG file is expected") from None
 
@@ -64,12 +65,12 @@ def to_greyscale(image: Image.Image) -> Image.Image:
     return white
 
 
-def apply_orientation(image: Image.Image, info: dict[str | tuple[int, int], Any]) -> Image.Image:
-    """Return the image turned as the camera's EXIF note says; a note that can't be read turns nothing."""
-    image.info = info
+def turn_upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
+    """Return the pixels turned as the EXIF note of their file says; a note that can't be read turns nothing."""
     with contextlib.suppress(Exception):
-        return ImageOps.exif_transpose(image)
-    return image
+        if has_short_note(image):
+            return pixels.transpose(TURNS[image.getexif()[ExifTags.Base.Orientation]])
+    return pixels
 
 
 def to_mnist(image: Image.Image) -> np.ndarray:

@@ -1,0 +1,95 @@
+"""A file is refused by what it would take to decode, not by its bytes alone."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from serving.image_files import FREE_READS, MAX_NOTE_ENTRIES, MAX_SCANS, open_image
+from serving.images import ImageError, decode
+from tests.helpers.pictures import bar, encode
+
+JPEG = encode(bar(100), "JPEG")
+
+
+def chunk(kind: bytes, data: bytes = b"") -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_with(chunks: bytes) -> bytes:
+    """A PNG with these chunks before its pixels."""
+    content = encode(bar())
+    return content[:33] + chunks + content[33:]
+
+
+def jpeg_with(segments: bytes) -> bytes:
+    """A JPEG with these segments before its pixels."""
+    return JPEG[:2] + segments + JPEG[2:]
+
+
+def note(entries: int) -> bytes:
+    """An EXIF segment of that many entries that says that the image lies on its side."""
+    entry = struct.pack("<HHII", 0x0112, 3, 1, 6)
+    others = b"".join(struct.pack("<HHII", 0x1000 + number, 4, 1, 0) for number in range(entries - 1))
+    content = b"Exif\0\0II*\0" + struct.pack("<IH", 8, entries) + entry + others + bytes(4)
+    return b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content
+
+
+def with_scans(count: int) -> bytes:
+    """A progressive JPEG whose last scan is repeated until it has that many."""
+    content = io.BytesIO()
+    Image.fromarray(bar(100)).save(content, "JPEG", progressive=True)
+    data = content.getvalue()
+    last, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    return data[:end] + data[last:end] * (count - data.count(b"\xff\xda")) + data[end:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        png_with(chunk(b"abCd") * FREE_READS),
+        jpeg_with(b"\xff\xe0\0\2" * FREE_READS),
+        jpeg_with(b"\xff" * 2 * FREE_READS),
+        jpeg_with(b"\xff\xe0\0\2" + bytes(2 * FREE_READS)),
+    ],
+    ids=["chunks of a PNG", "segments of a JPEG", "padding", "junk"],
+)
+def test_a_file_of_too_many_small_pieces_is_refused(data):
+    with pytest.raises(ImageError, match="too many small pieces: save it again"):
+        decode(data)
+
+
+def test_pixels_in_too_many_small_pieces_are_refused():
+    content = encode(bar())
+    tail = content.index(b"IDAT") + 4 + struct.unpack(">I", content[33:37])[0] + 4
+    with pytest.raises(ImageError, match="too many small pieces: save it again"):
+        decode(content[:33] + chunk(b"IDAT") * FREE_READS + content[33:tail] + content[tail:])
+
+
+def test_a_file_of_as_many_pieces_as_programs_write_is_decoded():
+    rows = np.random.default_rng(0).integers(0, 255, (500, 100), np.uint8)
+    stream = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows), 0)
+    pieces = b"".join(chunk(b"IDAT", stream[start : start + 101]) for start in range(0, len(stream), 101))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 100, 500, 8, 0, 0, 0, 0))
+    assert (np.asarray(decode(b"\x89PNG\r\n\x1a\n" + header + pieces + chunk(b"IEND"))) == rows).all()
+
+
+def test_a_jpeg_of_too_many_scans_is_refused():
+    decode(with_scans(MAX_SCANS))
+    with pytest.raises(ImageError, match="more than 100 scans"):
+        decode(with_scans(MAX_SCANS + 1))
+
+
+def test_a_note_of_more_entries_than_a_camera_writes_is_not_unpacked(monkeypatch):
+    lying, upright = decode(jpeg_with(note(30))).tobytes(), decode(JPEG).tobytes()
+    assert lying != upright
+    monkeypatch.setattr(Image.Exif, "load", None)
+    assert decode(jpeg_with(note(MAX_NOTE_ENTRIES + 1))).tobytes() == upright
+
+
+def test_an_opened_image_is_not_decoded_yet():
+    image = open_image(encode(np.zeros((2000, 2000), np.uint8)))
+    assert (image.size, image._im) == ((2000, 2000), None)
