@@ -13,7 +13,9 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageFilter
 
 from serving.image_files import ImageError as ImageError
-from serving.image_files import has_short_note, open_image
+from serving.image_files import has_short_note
+from serving.image_files import open_image as open_image
+from serving.image_files import require_pixels as require_pixels
 
 FIELD, BOX, CENTER = 28, 20, 14  # MNIST's; its centers of mass are at pixel 14, give or take half of one
 WORK_SIZE = 512  # longer side at which the digit is looked for: one of a twentieth of the page still has 25 pixels

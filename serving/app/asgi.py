@@ -15,7 +15,6 @@ from serving.app.middleware.request_metrics import RequestMetrics
 from serving.app.middleware.security_headers import SecurityHeaders
 from serving.app.middleware.trusted_clients import TrustedClients
 from serving.app.routes import EXCEPTION_HANDLERS, Routes
-from serving.app.workers import Workers
 from serving.model_source import ModelSource
 
 log = logging.getLogger("uvicorn.error")
@@ -31,7 +30,7 @@ def build_app(source: ModelSource, limits: Limits, allowed_hosts: Set[str]) -> A
         yield
 
     metrics = Metrics()
-    routes = Routes(source, Workers(limits.threads, limits.queue), metrics, limits.files).table()
+    routes = Routes(source, metrics, limits).table()
     app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=EXCEPTION_HANDLERS)
     # Inside out: what is wrapped last sees a request first. Not by Starlette's own list of middleware, because that
     # stands within its answer to a fault, which needs the headers and has to be counted, too.

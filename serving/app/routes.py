@@ -2,42 +2,57 @@
 
 import asyncio
 import json
+import weakref
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mlflow.pyfunc import scoring_server
-from starlette.datastructures import UploadFile
+import mlflow
+import numpy as np
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from serving.app import multipart
+from serving.app.limits import Limits
 from serving.app.metrics import Metrics
-from serving.app.scoring import Answer, pixels_of, score_images, score_json, score_pixels
+from serving.app.scoring import Answer, open_files, pixels_of, prepare, score_json, score_pixels, with_pixels
 from serving.app.workers import Workers
 from serving.loading import LoadedModel
 from serving.model_source import ModelSource
 
 PAGE = Path(__file__).parent / "page"
 IMAGE_TYPES = ("image/png", "image/jpeg")
+LARGE_PIXELS = 10_000_000
+CHECK_EVERY_S = 1.0
 MAX_INLINE_IMAGES = 8  # that are scored sooner than a thread would take them over
 
 
 class Routes:
-    """What each route does; the model is taken once per request, so that all of its images get the same one."""
+    """What each route does; the model is taken once per request, so that all of its images get the same one.
 
-    def __init__(self, source: ModelSource, workers: Workers, metrics: Metrics, max_files: int):
-        self.source, self.workers, self.metrics, self.max_files = source, workers, metrics, max_files
+    Images have threads of their own, so that costly ones close no other route. One of more than LARGE_PIXELS is
+    decoded at a time: it takes the most memory.
+    """
+
+    def __init__(self, source: ModelSource, metrics: Metrics, limits: Limits):
+        self.source, self.metrics, self.max_files = source, metrics, limits.files
+        self.images, self.arrays = (Workers(limits.threads, limits.queue) for _ in range(2))
+        self.large_image = asyncio.Semaphore(1)
+        self.checked: tuple[Callable[[], LoadedModel | None], float, str | None] = (lambda: None, 0.0, None)
+        self.checking = asyncio.Lock()
 
     def table(self) -> list[BaseRoute]:
-        """Return the routes, for Starlette; MLflow's own application answers those of its routes that need no check."""
-        mlflow_app = scoring_server.init(self.source.loaded.pyfunc)
+        """Return the routes, for Starlette."""
         return [
             Route("/predict", self.predict, methods=["POST"]),
             Route("/invocations", self.invocations, methods=["POST"]),
-            *(Route(path, mlflow_app, methods=["GET"]) for path in ("/ping", "/health", "/version")),
+            *(Route(path, self.ping) for path in ("/ping", "/health")),
+            Route("/version", self.version),
             Route("/healthz", self.healthz),
             Route("/readyz", self.readyz),
             Route("/metrics", self.report_metrics),
@@ -50,32 +65,35 @@ class Routes:
         kind, body = media_type(request), await request.body()
         loaded = self.source.loaded
         if kind == "application/octet-stream":
-            pixels = pixels_of(body)
-            if len(pixels) <= MAX_INLINE_IMAGES:
-                return self.respond(loaded, score_pixels(loaded, pixels))
-            return self.respond(loaded, await self.workers.run(score_pixels, loaded, pixels))
+            return self.respond(loaded, await self.score(request, loaded, pixels_of(body)))
         if kind in IMAGE_TYPES:
-            return self.respond(loaded, await self.workers.run(score_images, loaded, [body]))
+            _, pixels = await self.prepare(request, lambda: ([""], [body]))
+            return self.respond(loaded, with_pixels(await self.score(request, loaded, np.stack(pixels)), pixels))
         if kind == "multipart/form-data":
-            names, files = await self.read_files(request)
-            answers = await self.workers.run(score_images, loaded, files)
+            names, pixels = await self.prepare(request, partial(read_files, request, body, self.max_files))
+            answers = with_pixels(await self.score(request, loaded, np.stack(pixels)), pixels)
             return self.respond(loaded, [{"file": name, **answer} for name, answer in zip(names, answers, strict=True)])
         raise HTTPException(415, f"expected {', '.join(IMAGE_TYPES)}, multipart/form-data or application/octet-stream")
 
-    async def read_files(self, request: Request) -> tuple[list[str], list[bytes]]:
-        """Return names and contents of the files in a multipart body; 400 (HTTPException) if there are none."""
-        try:
-            async with request.form(max_files=self.max_files, max_fields=self.max_files) as form:
-                files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
-                names, contents = [file.filename or "" for file in files], [await file.read() for file in files]
-        except HTTPException:
-            raise
-        except Exception:
-            # What a parser of untrusted bytes may raise is beyond counting.
-            raise HTTPException(400, "the body can't be read as multipart/form-data") from None
-        if not files:
-            raise HTTPException(400, "expected at least one file in the multipart/form-data")
-        return names, contents
+    async def prepare(
+        self, request: Request, read: Callable[[], tuple[list[str], list[bytes]]]
+    ) -> tuple[list[str], list[np.ndarray]]:
+        """Return the names of files and, one by one, so that others get their turn between, their pixels."""
+        async with self.images.place(request.receive) as place:
+            names, files = await place.run(read)
+            opened, pixels = await place.run(open_files, files), []
+            for number, image in enumerate(opened, 1):
+                is_large = image.width * image.height > LARGE_PIXELS
+                async with self.large_image if is_large else nullcontext():
+                    pixels.append(await place.run(prepare, image, number, len(opened)))
+        return names, pixels
+
+    async def score(self, request: Request, loaded: LoadedModel, pixels: np.ndarray) -> Sequence[Answer]:
+        """Return the model's answers to uint8 [n, 28, 28]."""
+        if len(pixels) <= MAX_INLINE_IMAGES:
+            return score_pixels(loaded, pixels)
+        async with self.arrays.place(request.receive) as place:
+            return await place.run(score_pixels, loaded, pixels)
 
     def respond(self, loaded: LoadedModel, answers: Sequence[Answer]) -> Response:
         """Return the answers with the model that gave them, and count them."""
@@ -89,7 +107,8 @@ class Routes:
         encoding = parameters.replace('"', "").strip().lower()
         if media_type(request) != "application/json" or encoding not in ("", "charset=utf-8"):
             raise HTTPException(415, "expected application/json, in UTF-8")
-        answer, count = await self.workers.run(score_json, self.source.loaded, await request.body())
+        async with self.arrays.place(request.receive) as place:
+            answer, count = await place.run(score_json, self.source.loaded, await request.body())
         self.metrics.images.inc(count)
         return Response(answer.response, answer.status, media_type=answer.mimetype)
 
@@ -97,22 +116,54 @@ class Routes:
         """Return the page to draw on."""
         return FileResponse(PAGE / "index.html")
 
+    async def ping(self, _: Request) -> Response:
+        """Answer as MLflow's own server does while it has a model."""
+        return Response("\n", media_type="application/json")
+
+    async def version(self, _: Request) -> Response:
+        """Answer MLflow's version, as its own server does."""
+        return Response(mlflow.__version__, media_type="application/json")
+
     async def healthz(self, _: Request) -> Response:
         """Answer that the process is alive."""
         return JSONResponse({"status": "alive"})
 
     async def readyz(self, _: Request) -> Response:
-        """Answer which model is ready: its golden images have just gone through it. 503 if it answers them wrongly."""
-        loaded, problem = self.source.loaded, self.source.problem
-        try:
-            await asyncio.to_thread(loaded.model.check)
-        except Exception as error:
-            return JSONResponse({"status": "failing", "model": loaded.facts, "problem": str(error)}, 503)
+        """Answer which model is ready: its golden images have just gone through it. 503 if it answers them wrongly.
+
+        They do so once a second at most, however often this is asked.
+        """
+        loaded, problem, now = self.source.loaded, self.source.problem, asyncio.get_running_loop().time
+        async with self.checking:
+            if self.checked[0]() is not loaded or now() - self.checked[1] > CHECK_EVERY_S:
+                fault = await asyncio.to_thread(explain_fault, loaded)
+                self.checked = weakref.ref(loaded), now(), fault  # a model that was replaced is not to be kept
+            fault = self.checked[2]
+        if fault is not None:
+            return JSONResponse({"status": "failing", "model": loaded.facts, "problem": fault}, 503)
         return JSONResponse({"status": "ready", "model": loaded.facts, "problem": problem})
 
     async def report_metrics(self, _: Request) -> Response:
         """Return the metrics in Prometheus' text format."""
         return Response(self.metrics.render(self.source.loaded.label), media_type="text/plain; version=0.0.4")
+
+
+def read_files(request: Request, body: bytes, max_files: int) -> tuple[list[str], list[bytes]]:
+    """Return names and contents of the files in a multipart body; 400 (HTTPException) if there are none."""
+    try:
+        files = multipart.read_files(request.headers["content-type"], body, max_files)
+    except multipart.MultipartError as error:
+        raise HTTPException(400, str(error)) from None
+    return [name for name, _ in files], [content for _, content in files]
+
+
+def explain_fault(loaded: LoadedModel) -> str | None:
+    """Return what is wrong with the model's answers to its golden images; None if nothing is."""
+    try:
+        loaded.model.check()
+    except Exception as error:
+        return str(error)
+    return None
 
 
 def media_type(request: Request) -> str:

@@ -1,12 +1,14 @@
 """What the worker threads do: bytes of a request to the model's answers. HTTPException says what is wrong with them."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
+from PIL.ImageFile import ImageFile
 from starlette.exceptions import HTTPException
 
 from serving import images
@@ -35,15 +37,34 @@ def score_pixels(loaded: LoadedModel, pixels: np.ndarray) -> "list[Prediction]":
         raise HTTPException(400, error.message) from None
 
 
-def score_images(loaded: LoadedModel, files: Sequence[bytes]) -> list[Answer]:
-    """Return the model's answers to PNG and JPEG files, each with the 28×28 pixels that the network was given."""
-    pixels = []
+def open_files(files: Sequence[bytes]) -> list[ImageFile]:
+    """Return PNG and JPEG files, opened as far as their headers; 400 (HTTPException) if one can't be answered."""
+    opened = []
     for number, file in enumerate(files, 1):
-        try:
-            pixels.append(images.to_mnist(images.decode(file)))
-        except images.ImageError as error:
-            raise HTTPException(400, f"file {number}: {error}" if len(files) > 1 else str(error)) from None
-    predictions = score_pixels(loaded, np.stack(pixels))
+        with naming_file(number, len(files)):
+            opened.append(images.open_image(file))
+    with naming_file(0, 1):
+        images.require_pixels(sum(image.width * image.height for image in opened), "the images together are too large")
+    return opened
+
+
+def prepare(image: ImageFile, number: int, files: int) -> np.ndarray:
+    """Return an opened file in MNIST's form, uint8 [28, 28]; 400 (HTTPException), with its `number` of `files`."""
+    with naming_file(number, files):
+        return images.to_mnist(images.decode_opened(image))
+
+
+@contextmanager
+def naming_file(number: int, files: int) -> Iterator[None]:
+    """Turn an ImageError into a 400 that names the file by its number, if there are several."""
+    try:
+        yield
+    except images.ImageError as error:
+        raise HTTPException(400, f"file {number}: {error}" if files > 1 else str(error)) from None
+
+
+def with_pixels(predictions: Sequence[Answer], pixels: Sequence[np.ndarray]) -> list[Answer]:
+    """Return the model's answers, each with the 28×28 pixels that the network was given."""
     encoded = [base64.b64encode(image.tobytes()).decode() for image in pixels]
     return [{**prediction, "pixels": image} for prediction, image in zip(predictions, encoded, strict=True)]
 

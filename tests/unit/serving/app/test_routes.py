@@ -2,7 +2,10 @@
 
 import asyncio
 import base64
+import gc
 import json
+import weakref
+from dataclasses import replace
 
 import mlflow
 import numpy as np
@@ -11,6 +14,8 @@ import pytest
 from serving.app.asgi import build_app
 from serving.app.limits import Limits
 from serving.app.routes import MAX_INLINE_IMAGES
+from serving.loading import fetch_folder
+from serving.model_source import ModelSource
 from tests.helpers.client import JSON, PNG, RAW, AsgiClient, multipart
 from tests.helpers.parameters import format_parameter
 from tests.helpers.pictures import bar, encode
@@ -42,10 +47,10 @@ def test_one_image_is_shown_as_the_network_was_given_it(client):
 
 
 def test_several_files_are_answered_by_their_names(client):
-    files = [(f"{number}.png", encode(image)) for number, image in enumerate(dots(64))]
+    files = [(f"{number}.png", encode(image)) for number, image in enumerate(dots(32))]
     predictions = client.predict(*multipart(files)).json["predictions"]
     assert [(prediction["file"], prediction["digit"]) for prediction in predictions] == [
-        (f"{n}.png", n % 10) for n in range(64)
+        (f"{n}.png", n % 10) for n in range(32)
     ]
 
 
@@ -85,13 +90,43 @@ def test_readyz_says_which_model_answers(client, source):
     assert answer.json == {"status": "ready", "model": source.loaded.facts, "problem": None}
 
 
-def test_a_model_that_no_longer_answers_its_golden_images_is_not_ready(client, source, monkeypatch):
+def test_a_model_that_no_longer_answers_its_golden_images_is_not_ready(source, monkeypatch):
+    client = AsgiClient(build_app(source, Limits(threads=1), {"*"}))  # one that hasn't looked at them yet
     digits = source.loaded.model.golden["digits"]
     monkeypatch.setitem(source.loaded.model.golden, "digits", digits[::-1])
     answer = client.get("/readyz")
     assert (answer.status, answer.json["status"]) == (503, "failing")
     assert "answers 10 of 10 golden images otherwise" in answer.json["problem"]
     assert client.get("/healthz").status == 200
+
+
+def test_readyz_runs_the_model_once_a_second_at_most_however_often_it_is_asked(source, monkeypatch):
+    checks = []
+    monkeypatch.setattr(source.loaded.model, "check", lambda: checks.append(1))
+    client = AsgiClient(build_app(source, Limits(threads=1), {"*"}))
+    for _ in range(3):
+        assert client.get("/readyz").status == 200
+    assert len(checks) == 1
+    monkeypatch.setattr(source, "loaded", replace(source.loaded))  # as another version takes over
+    assert client.get("/readyz").status == 200
+    assert len(checks) == 2
+
+
+def test_no_route_holds_the_model_that_was_served_first(model_folder):
+    source = ModelSource(str(model_folder))
+    app = build_app(source, Limits(threads=1), {"*"})
+    assert {AsgiClient(app).get(path).status for path in ("/readyz", "/ping", "/metrics")} == {200}
+    first, source.loaded = weakref.ref(source.loaded.pyfunc), fetch_folder(model_folder)
+    gc.collect()
+    assert first() is None
+
+
+def test_the_pixels_of_all_files_of_a_request_share_one_limit(client):
+    quarter = encode(np.zeros((4000, 2600), np.uint8))
+    answer = client.predict(*multipart([("a.png", quarter)] * 4))
+    assert (answer.status, answer.json["error"]) == (
+        400, "the images together are too large: at most 40 million pixels are allowed",
+    )  # fmt: skip
 
 
 def sample(client: AsgiClient, name: str) -> float:
@@ -181,7 +216,7 @@ BOMB = encode(np.zeros((1, 1), np.uint8)).replace(b"\0\0\0\1\0\0\0\1", b"\0\1\0\
         (b"no parts", "multipart/form-data; boundary=frontier", 400),
         (*multipart([]), 400),
         (*multipart([("a.png", DIGIT), ("b.png", b"no image")]), 400),
-        (*multipart([("a.png", DIGIT)] * 65), 400),
+        (*multipart([("a.png", DIGIT)] * 33), 400),
     ],
     ids=format_parameter,
 )  # fmt: skip
