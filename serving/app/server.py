@@ -8,7 +8,6 @@ from serving.app.options import Options
 from serving.app.process import resume_garbage_collection
 
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
-MAX_CONNECTIONS = 512  # at one time; each takes some memory, even if it says nothing
 SHUTDOWN_TIMEOUT_S = 30  # that requests in flight have to end after SIGTERM
 
 
@@ -44,6 +43,7 @@ def serve(options: Options, listener: socket.socket) -> None:
     import uvicorn
 
     from serving.app.asgi import build_app
+    from serving.app.connections import BoundedProtocol
     from serving.loading import ModelLoadError
     from serving.model_source import ModelSource
 
@@ -54,8 +54,8 @@ def serve(options: Options, listener: socket.socket) -> None:
     app = build_app(source, options.limits, allowed_hosts(options))
     resume_garbage_collection()
     config = uvicorn.Config(
-        app, http="h11", ws="none", loop="asyncio", access_log=False, server_header=False, log_level="info",
-        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S, limit_concurrency=MAX_CONNECTIONS,
+        app, http=BoundedProtocol, ws="none", loop="asyncio", access_log=False, server_header=False, log_level="info",
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[listener])
 

@@ -1,0 +1,152 @@
+"""HTTP on one connection: uvicorn's protocol, with bounds on what a client costs before its request is there."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+MAX_CONNECTIONS = 512  # at one time; each takes some memory, even if it says nothing
+IDLE_S = 10.0  # from the start of a connection, or the end of an answer, to the end of a request's header
+UNREAD_S = 60.0  # instead, if the client has not yet read an answer
+LINGER_S = 5.0  # for which what a refused client still sends is thrown away
+MAX_HEADER_BYTES = 16 << 10
+# Each piece of a body costs 5 µs to parse, however small: there may be a thousand, or one in so many bytes.
+FREE_PIECES, BYTES_PER_PIECE = 1000, 512
+
+
+class BoundedConnection(h11.Connection):
+    """h11's state machine, which refuses ambiguous headers, and bodies in pieces that are too small."""
+
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER, MAX_HEADER_BYTES)
+        self.body_bytes = self.pieces = 0
+        self.refusal = "the request is no valid HTTP"
+
+    def next_event(self) -> Any:
+        """Return what h11 does; RemoteProtocolError, and the reason in `refusal`, for what it would let through."""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self.body_bytes = self.pieces = 0
+            names = {name for name, _ in event.headers}
+            # RFC 9112, section 6.1: an attempt to smuggle a second request past a proxy that reads the other of both.
+            if {b"content-length", b"transfer-encoding"} <= names:
+                self.refuse("a request has either Content-Length or Transfer-Encoding, not both")
+        elif isinstance(event, h11.Data):
+            self.pieces += 1
+            self.body_bytes += len(event.data)
+            if self.pieces > FREE_PIECES + self.body_bytes // BYTES_PER_PIECE:
+                self.refuse(f"the body comes in too small pieces: send at least {BYTES_PER_PIECE} bytes in each")
+        return event
+
+    def refuse(self, sentence: str) -> None:
+        """Raise h11's error for a wrong request."""
+        self.refusal = sentence
+        raise h11.RemoteProtocolError(sentence)
+
+
+class BoundedProtocol(H11Protocol):
+    """uvicorn's protocol with a deadline for each header, and room for whom the server doesn't wait.
+
+    A connection waits for its client until a request's header and body are there. When there are too many connections,
+    the one that has waited longest is closed, so that silent ones can't keep others out. First those of the address
+    that has the most: no limit, so behind a proxy, where all have one address, the longest wait alone counts.
+    """
+
+    conn: BoundedConnection
+
+    def __init__(self, *arguments: Any, **named: Any):
+        super().__init__(*arguments, **named)
+        self.conn = BoundedConnection()
+        self.waiting_since = self.loop.time()
+        self.deadline: asyncio.TimerHandle | None = None
+        self.is_refused = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being received or answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is the client's turn."""
+        return self.is_idle or self.cycle.more_body
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a header, and make room."""
+        super().connection_made(transport)
+        self.wait()
+        if len(self.connections) > MAX_CONNECTIONS:
+            close_longest_waiting(self.connections)  # type: ignore[arg-type]  # they are of this class
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        self.stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came in small parts, so that a header beyond its limit isn't parsed first and then measured."""
+        for start in range(0, len(data), MAX_HEADER_BYTES):
+            if not (self.is_refused or self.transport.is_closing()):
+                super().data_received(data[start : start + MAX_HEADER_BYTES])
+        if not (self.is_idle or self.is_refused):
+            self.stop_waiting()
+
+    def on_response_complete(self) -> None:
+        """Begin to wait for the next header; also for the rest of a body that was answered early."""
+        self.wait()
+        super().on_response_complete()  # which goes on with a request that is there already
+        if not self.is_idle:
+            self.stop_waiting()
+
+    def wait(self) -> None:
+        """Hang up unless a header is there in time."""
+        self.waiting_since = self.loop.time()
+        self.hang_up_after(UNREAD_S if self.transport.get_write_buffer_size() else IDLE_S)
+
+    def hang_up_after(self, seconds: float) -> None:
+        """Set the deadline; no earlier one counts any more."""
+        self.stop_waiting()
+        self.deadline = self.loop.call_later(seconds, self.transport.abort)
+
+    def stop_waiting(self) -> None:
+        """Cancel the deadline."""
+        if self.deadline is not None:
+            self.deadline.cancel()
+            self.deadline = None
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse with one sentence, as the app does, and hang up; without a word if an answer has begun."""
+        self.is_refused = True
+        if self.cycle is not None:  # the app, if it was asked already, says nothing more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.abort()
+            return
+        body = json.dumps({"error": self.conn.refusal}).encode()
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Connection", "close")]
+        for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        # To close on a client that still sends would reset what it should read.
+        self.transport.write_eof()
+        self.hang_up_after(LINGER_S)
+
+
+def close_longest_waiting(connections: Iterable[BoundedProtocol]) -> None:
+    """Close one connection whose client keeps the server waiting, if there is any."""
+    waiting = [
+        connection for connection in connections if connection.is_waiting and not connection.transport.is_closing()
+    ]
+    if waiting:
+        number = Counter(peer(connection) for connection in waiting)
+        victim = max(waiting, key=lambda each: (number[peer(each)], -each.waiting_since))
+        victim.transport.abort()
+
+
+def peer(connection: BoundedProtocol) -> str:
+    """Return the address of a connection's client."""
+    return connection.client[0] if connection.client else ""
