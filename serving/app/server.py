@@ -1,10 +1,9 @@
 """Listens on a port and serves the app until a signal ends it."""
 
-import ipaddress
 import socket
 import sys
 
-from serving.app.options import Options
+from serving.app.options import Options, host_header
 from serving.app.process import resume_garbage_collection
 
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
@@ -62,12 +61,4 @@ def serve(options: Options, listener: socket.socket) -> None:
 
 def allowed_hosts(options: Options) -> set[str]:
     """Return the names that a Host header may have, in lower case."""
-    return LOOPBACK | {host_header(options.host)} | {host.lower() for host in options.allow_host}
-
-
-def host_header(host: str) -> str:
-    """Return an address as a Host header has it: IPv6 in brackets."""
-    try:
-        return f"[{host}]" if ipaddress.ip_address(host).version == 6 else host
-    except ValueError:
-        return host.lower()
+    return LOOPBACK | {host_header(options.host)} | {host_header(host) for host in options.allow_host}

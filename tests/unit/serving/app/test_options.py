@@ -25,6 +25,18 @@ def test_names_may_be_allowed_one_by_one():
     assert parse_options(["--allow-host", "a", "--allow-host", "b", "folder"]).allow_host == ["a", "b"]
 
 
+@pytest.mark.parametrize("host", ["*", "digits.example", "10.0.0.7", "::1", "[::1]"])
+def test_a_host_is_a_name_an_address_or_any(host):
+    assert parse_options(["--allow-host", host]).allow_host == [host]
+
+
+@pytest.mark.parametrize("host", ["digits.example:8443", "https://digits.example", "[::1]:80", "", "a b"])
+def test_a_host_that_no_request_could_match_is_refused(host, capsys):
+    with pytest.raises(SystemExit):
+        parse_options(["--allow-host", host])
+    assert f"--allow-host {host}: a name or an address without scheme and port" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["threads", "files", "body-bytes", "held-bytes", "body-seconds", "poll-seconds"])
 @pytest.mark.parametrize("value", ["0", "-1"])
 def test_a_limit_that_lets_nothing_through_is_refused(name, value, capsys):

@@ -4,13 +4,13 @@ import socket
 
 import pytest
 
-from serving.app.options import parse_options
-from serving.app.server import LOOPBACK, allowed_hosts, bind, host_header, warn_if_exposed
+from serving.app.options import host_header, parse_options
+from serving.app.server import LOOPBACK, allowed_hosts, bind, warn_if_exposed
 
 
 def test_it_may_be_called_by_the_loopbacks_names_its_own_and_those_allowed():
-    options = parse_options(["--host", "Server.Example", "--allow-host", "Digits.Example"])
-    assert allowed_hosts(options) == LOOPBACK | {"server.example", "digits.example"}
+    options = parse_options(["--host", "Server.Example", "--allow-host", "Digits.Example", "--allow-host", "::2"])
+    assert allowed_hosts(options) == LOOPBACK | {"server.example", "digits.example", "[::2]"}
 
 
 @pytest.mark.parametrize(("host", "header"), [("::1", "[::1]"), ("10.0.0.1", "10.0.0.1"), ("LOCALHOST", "localhost")])

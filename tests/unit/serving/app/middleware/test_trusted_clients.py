@@ -2,6 +2,8 @@
 
 import pytest
 
+from serving.app.asgi import build_app
+from serving.app.limits import Limits
 from serving.app.middleware.refusals import Refusals
 from serving.app.middleware.trusted_clients import TrustedClients
 from tests.helpers.client import AsgiClient
@@ -40,6 +42,29 @@ def test_a_foreign_page_may_link_here_but_by_no_foreign_name(client):
     foreign = {"Origin": "http://evil.example", "Sec_Fetch_Site": "cross-site"}
     assert client.get("/", **foreign).status == 200
     assert client.get("/", Host="evil.example").status == 400
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_probes_are_answered_by_whatever_address_they_call(client, path):
+    assert client.get(path, Host="10.244.1.7:8000").status == 200
+    assert client.ask("HEAD", path, Host="10.244.1.7:8000").status == 200
+    assert client.get("/ping", Host="10.244.1.7:8000").status == 400
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        # proxy_set_header Host $http_host, with --allow-host, and nginx's default, which is the name of its upstream
+        ({"Host": "digits.example:8443", "Origin": "https://digits.example:8443"}, 200),
+        ({"Host": "localhost:8000", "Origin": "https://digits.example:8443"}, 403),
+    ],
+)
+def test_behind_a_proxy_the_page_works_if_the_host_header_is_passed_on(source, headers, status):
+    answer = AsgiClient(build_app(source, Limits(threads=1), {"localhost", "digits.example"})).predict(
+        bytes(784), Sec_Fetch_Site="same-origin", **headers
+    )
+    assert answer.status == status
+    assert status == 200 or "a proxy has to pass the Host header on" in answer.json["error"]
 
 
 def test_a_star_allows_any_name():
