@@ -69,6 +69,23 @@ def test_it_is_tried_at_least_every_five_minutes(registry, source):
     assert registry.tried[-1] - registry.tried[-2] == MAX_RETRY_DELAY_S == 300
 
 
+@pytest.mark.parametrize("step", ["fetch_version", "_find_version"])
+def test_an_error_that_nobody_foresaw_is_a_problem_too_and_is_logged_once(registry, source, monkeypatch, caplog, step):
+    def fail(*_) -> None:
+        registry.tried.append(registry.now)
+        raise OSError("no space left on device")
+
+    registry.found = Version("2")
+    monkeypatch.setattr(*((model_source, step) if step == "fetch_version" else (ModelSource, step)), fail)
+    for second in range(0, 40, 2):
+        registry.now = float(second)
+        source.update()
+        assert source.problem == "no space left on device; version 1 serves on"
+    assert registry.tried == ([0, 4, 12, 28] if step == "fetch_version" else list(range(0, 40, 2)))
+    assert len(caplog.records) == 1
+    assert caplog.records[0].exc_info
+
+
 def test_another_version_that_fails_is_tried_at_once(registry, source):
     registry.found = Version("2")
     source.update()
