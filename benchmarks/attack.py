@@ -23,9 +23,9 @@ PROBE_EVERY_S = 0.1
 # As the search for the costliest request found them.
 IMAGES = [
     {"files": 1, "pixels": 39_999_000, "ratio": 1, "color": 6, "depth": 16, "filter": 4, "interlace": 0, "noise": 0.02,
-     "drawing": "bar", "note": 0, "texts": 63, "chunks": 3000, "piece": 8192},
-    {"files": 1, "pixels": 39_999_000, "ratio": 1, "mode": "RGB", "quality": 1, "progressive": True, "subsampling": 0,
-     "drawing": "noise", "note": 500, "scans": 90, "segments": 2000, "junk": 0},
+     "drawing": "bar", "note": 0, "texts": 4, "chunks": 900, "piece": 8192},
+    {"files": 1, "pixels": 39_999_000, "ratio": 1, "mode": "RGB", "quality": 1, "progressive": True, "subsampling": 2,
+     "drawing": "noise", "note": 200, "scans": 80, "segments": 700, "junk": 0},
 ]  # fmt: skip
 NORMAL = {"files": 1, "pixels": 512**2, "ratio": 1, "color": 0, "depth": 8, "filter": 0, "interlace": 0, "noise": 0,
           "drawing": "bar", "note": 0, "texts": 0, "chunks": 0, "piece": 1 << 30}  # fmt: skip

@@ -26,19 +26,19 @@ BODY_BYTES = 32 << 20
 Choices = Mapping[str, tuple[Any, ...]]
 Request = tuple[str, str, bytes]  # path, content type, body
 
-FILES = (1, 1, 2, 8, 32)
+FILES = (1, 1, 2, 8, 24)
 PIXELS = (28**2, 10**5, 512**2, 10**6, 10**7, 39_999_000)
 RATIOS = (1, 2, 1000, 1e6)
-NOTES = (0, 100, 500, 501, 5000)
+NOTES = (0, 100, 200, 201, 5000)
 PNG: Choices = {
     "files": FILES, "pixels": PIXELS, "ratio": RATIOS, "color": (0, 2, 4, 6), "depth": (8, 16), "filter": (0, 1, 2, 4),
     "interlace": (0, 1), "noise": (0, 0.02, 0.1), "drawing": ("bar", "stripes", "dots"), "note": NOTES,
-    "texts": (0, 10, 63, 64), "chunks": (0, 1000, 3000, 100_000), "piece": (1 << 30, 8192, 250, 30),
+    "texts": (0, 4, 5, 63), "chunks": (0, 500, 900, 100_000), "piece": (1 << 30, 8192, 250, 30),
 }  # fmt: skip
 JPEG: Choices = {
     "files": FILES, "pixels": PIXELS, "ratio": RATIOS, "mode": ("L", "RGB", "CMYK"), "quality": (1, 30, 90),
     "progressive": (False, True), "subsampling": (0, 2), "drawing": ("bar", "stripes", "dots", "noise"), "note": NOTES,
-    "scans": (0, 10, 50, 90, 1000), "segments": (0, 2000, 100_000), "junk": (0, 9000, 10**6),
+    "scans": (0, 10, 50, 90, 1000), "segments": (0, 700, 100_000), "junk": (0, 2500, 10**6),
 }  # fmt: skip
 JSON: Choices = {
     "form": ("inputs", "instances", "dataframe_split", "dataframe_records"), "images": (1, 20, 21, 500, 1000, 1001),

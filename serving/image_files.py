@@ -15,8 +15,10 @@ MAX_SCANS = 100  # of a progressive JPEG: encoders write about 10
 START_OF_SCAN = b"\xff\xda"
 # Pillow reads at least once for each chunk of a PNG, segment of a JPEG, or byte between two of them: of these there may
 # be some thousands, or one in so many bytes.
-FREE_READS, BYTES_PER_READ = 10_000, 64
-MAX_NOTE_ENTRIES = 500  # of EXIF, each of which Pillow unpacks in Python: cameras write about 30
+FREE_READS, BYTES_PER_READ = 3000, 64
+PACKED = (b"zTXt", b"iTXt", b"iCCP")  # chunks of a PNG that Pillow unpacks, each to a megabyte
+MAX_PACKED = 4
+MAX_NOTE_ENTRIES = 200  # of EXIF, each of which Pillow unpacks in Python: cameras write about 30
 
 
 class ImageError(ValueError):
@@ -44,7 +46,13 @@ class _CountedReads(io.BytesIO):
 
 def open_image(data: bytes) -> ImageFile.ImageFile:
     """Return the PNG or JPEG in `data` with its size known and its pixels not yet decoded; or ImageError."""
-    kind = _Jpeg if data.startswith(b"\xff\xd8") else PngImagePlugin.PngImageFile
+    kind: type[ImageFile.ImageFile] = PngImagePlugin.PngImageFile
+    if data.startswith(b"\xff\xd8"):
+        kind = _Jpeg
+        if data.count(START_OF_SCAN) > MAX_SCANS:
+            raise ImageError(f"the image has more than {MAX_SCANS} scans: save it as a JPEG that is not progressive")
+    elif sum(map(data.count, PACKED)) > MAX_PACKED:
+        raise ImageError(f"the image has more than {MAX_PACKED} packed notes: save it again without its metadata")
     # Damaged bytes make Pillow raise nearly anything: OSError, SyntaxError, struct.error, …
     try:
         image = kind(_CountedReads(data))  # reads no more than the header
@@ -53,8 +61,6 @@ def open_image(data: bytes) -> ImageFile.ImageFile:
     except Exception:
         raise ImageError("not an image that can be read: a PNG or JPEG is expected") from None
     require_pixels(image.width * image.height, "the image is too large")
-    if data.count(START_OF_SCAN) > MAX_SCANS:
-        raise ImageError(f"the image has more than {MAX_SCANS} scans: save it as a JPEG that is not progressive")
     return image
 
 

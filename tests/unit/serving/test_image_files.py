@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from serving.image_files import FREE_READS, MAX_NOTE_ENTRIES, MAX_SCANS, open_image
+from serving.image_files import FREE_READS, MAX_NOTE_ENTRIES, MAX_PACKED, MAX_SCANS, open_image
 from serving.images import ImageError, decode
 from tests.helpers.pictures import bar, encode
 
@@ -88,6 +88,13 @@ def test_a_note_of_more_entries_than_a_camera_writes_is_not_unpacked(monkeypatch
     assert lying != upright
     monkeypatch.setattr(Image.Exif, "load", None)
     assert decode(jpeg_with(note(MAX_NOTE_ENTRIES + 1))).tobytes() == upright
+
+
+def test_a_png_of_more_packed_notes_than_programs_write_is_refused():
+    text = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1000)))
+    decode(png_with(text * MAX_PACKED))
+    with pytest.raises(ImageError, match="more than 4 packed notes: save it again without its metadata"):
+        decode(png_with(text * (MAX_PACKED + 1)))
 
 
 def test_an_opened_image_is_not_decoded_yet():
