@@ -1,6 +1,7 @@
 # docker build -t digits .
 # docker run -p 127.0.0.1:8000:8000 -e MLFLOW_TRACKING_URI=http://registry:5000 digits [--allow-host NAME …]
 # or, with a model's folder instead of a registry: -v "$PWD/model:/model:ro" -e MODEL=/model
+# By its tag; docs/serving.md says how to name its digest.
 FROM python:3.11-slim
 WORKDIR /app
 COPY requirements-serving.lock .

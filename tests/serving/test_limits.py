@@ -6,6 +6,7 @@ import socket
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 
 import numpy as np
 import pytest
@@ -77,8 +78,17 @@ def test_a_client_that_goes_away_is_no_fault_of_the_server(strict):
     assert "Traceback" not in strict.log
 
 
+def test_silent_clients_keep_nobody_out(strict):
+    with ExitStack() as clients:
+        silent = [clients.enter_context(socket.create_connection(("127.0.0.1", strict.port), 60)) for _ in range(600)]
+        assert strict.get("/healthz").status == 200
+        assert strict.predict(bytes(784)).status == 200
+        with suppress(ConnectionResetError):  # the first has given way
+            assert silent[0].recv(1) == b""
+
+
 def test_the_requests_that_find_no_thread_are_asked_to_come_back(strict):
-    """Eight large scans at once, for one thread; the probes answer meanwhile."""
+    """Eight large scans at once, for one thread; the probes answer meanwhile, and arrays, which have their own."""
     digit = np.zeros((28, 28), np.uint8)
     digit[6:22, 12:16] = 255
     scan = encode(np.kron(digit, np.ones((200, 200), np.uint8)))
@@ -92,8 +102,9 @@ def test_the_requests_that_find_no_thread_are_asked_to_come_back(strict):
         answers = pool.map(ask, range(8))
         together.wait()
         probes = [strict.get(path).status for path in ("/healthz", "/readyz", "/metrics", "/ping")]
+        arrays = strict.invoke({"inputs": np.zeros((1, 28, 28), int).tolist()}).status
         answers = list(answers)
-    assert probes == [200] * 4
+    assert (probes, arrays) == ([200] * 4, 200)
     statuses = Counter(answer.status for answer in answers)
     assert set(statuses) == {200, 503}, statuses
     assert {answer.headers.get("retry-after") for answer in answers if answer.status == 503} == {"1"}
