@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from serving.app.limits import Limits
 from tests.helpers.client import PNG, multipart
 from tests.helpers.pictures import encode
 from tests.helpers.server import CHAMPION, command, free_port
@@ -43,8 +44,11 @@ def test_raw_bytes_get_the_answers_of_the_report(app, pixels, reported):
 
 def test_png_files_get_the_answers_of_the_report(app, pixels, reported):
     found = []
-    for start in range(0, len(pixels), 64):
-        files = [(f"{start + number}.png", encode(image)) for number, image in enumerate(pixels[start : start + 64])]
+    for start in range(0, len(pixels), Limits().files):
+        files = [
+            (f"{start + number}.png", encode(image))
+            for number, image in enumerate(pixels[start : start + Limits().files])
+        ]
         answer = app.predict(*multipart(files))
         found += digits(answer)
         assert [prediction["file"] for prediction in answer.json["predictions"]] == [name for name, _ in files]
