@@ -9,12 +9,12 @@ from packaging.requirements import Requirement
 
 # Packages by the names of their modules, where those differ.
 PACKAGES = {"PIL": "pillow", "ai_edge_litert": "ai-edge-litert", "prometheus_client": "prometheus-client",
-            "ruamel": "ruamel-yaml", "sklearn": "scikit-learn"}  # fmt: skip
+            "python_multipart": "python-multipart", "ruamel": "ruamel-yaml", "sklearn": "scikit-learn",
+            "h11": "uvicorn"}  # fmt: skip  # uvicorn's protocol is made with h11, and brings it
 # Declared, but imported by others only, or run as a program.
 NEEDED_UNSEEN = {
     "dvc": "runs the pipeline",
     "fastapi": "MLflow's scoring routes are made with it",
-    "python-multipart": "Starlette reads forms with it",
     "tf2onnx": "Keras exports ONNX with it",
     "coverage": "make coverage",
     "mypy": "make check",
