@@ -15,18 +15,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
-from benchmarks.costliest import make_jpeg, make_png
+from benchmarks.costliest import STARTS, make_jpeg, make_png
 from benchmarks.servers import Server
 
 SILENT, TRICKLES, CRUMBLES, COSTLY = 520, 100, 8, 4
 PROBE_EVERY_S = 0.1
-# As the search for the costliest request found them.
-IMAGES = [
-    {"files": 1, "pixels": 39_999_000, "ratio": 1, "color": 6, "depth": 16, "filter": 4, "interlace": 0, "noise": 0.02,
-     "drawing": "bar", "note": 0, "texts": 4, "chunks": 900, "piece": 8192},
-    {"files": 1, "pixels": 39_999_000, "ratio": 1, "mode": "RGB", "quality": 1, "progressive": True, "subsampling": 2,
-     "drawing": "noise", "note": 200, "scans": 80, "segments": 700, "junk": 0},
-]  # fmt: skip
 NORMAL = {"files": 1, "pixels": 512**2, "ratio": 1, "color": 0, "depth": 8, "filter": 0, "interlace": 0, "noise": 0,
           "drawing": "bar", "note": 0, "texts": 0, "chunks": 0, "piece": 1 << 30}  # fmt: skip
 Client = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -118,7 +111,7 @@ def ask(server: Server, method: str, path: str, body: bytes = b"", kind: str = "
 def main() -> None:
     """Attack, and print what others saw."""
     model, seconds = [*sys.argv[1:], *("models:/mnist@champion", "60")[len(sys.argv) - 1 :]]
-    requests = [post(body, kind) for _, kind, body in (make_png(IMAGES[0]), make_jpeg(IMAGES[1]))]
+    requests = [post(body, kind) for _, kind, body in (make_png(STARTS["png"]), make_jpeg(STARTS["jpeg"]))]
     path, kind, normal = make_png(NORMAL)
     with tempfile.TemporaryDirectory() as folder:
         server = Server([sys.executable, "-m", "serving.app", model], "/healthz", Path(folder) / "log")
