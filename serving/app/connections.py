@@ -3,13 +3,13 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_CONNECTIONS = 512  # at one time; each takes some memory, even if it says nothing
+CLOSED_SHARE = 16  # one in so many of those that wait is closed where there are too many
 IDLE_S = 10.0  # from the start of a connection, or the end of an answer, to the end of a request's header
 UNREAD_S = 60.0  # instead, if the client has not yet read an answer
 LINGER_S = 5.0  # for which what a refused client still sends is thrown away
@@ -136,15 +136,14 @@ class BoundedProtocol(H11Protocol):
         self.hang_up_after(LINGER_S)
 
 
-def close_longest_waiting(connections: Iterable[BoundedProtocol]) -> None:
-    """Close one connection whose client keeps the server waiting, if there is any."""
-    waiting = [
-        connection for connection in connections if connection.is_waiting and not connection.transport.is_closing()
-    ]
-    if waiting:
-        number = Counter(peer(connection) for connection in waiting)
-        victim = max(waiting, key=lambda each: (number[peer(each)], -each.waiting_since))
-        victim.transport.abort()
+def close_longest_waiting(connections: set[BoundedProtocol]) -> None:
+    """Close connections whose clients keep the server waiting: some at once, because to find them takes time."""
+    waiting = [each for each in connections if each.is_waiting]
+    number = Counter(map(peer, waiting))
+    waiting.sort(key=lambda each: (-number[peer(each)], each.waiting_since))
+    for connection in waiting[: -(-len(waiting) // CLOSED_SHARE)]:
+        connections.discard(connection)  # at once, not when the loop comes to it: the next one to come counts them
+        connection.transport.abort()
 
 
 def peer(connection: BoundedProtocol) -> str:
