@@ -63,7 +63,7 @@ async def read_until_closed(reader: Reader) -> bytes:
 def serve(scenario: Callable[[Server], Awaitable[None]]) -> None:
     async def run() -> None:
         server, state = Server(), ServerState()
-        config = uvicorn.Config(server.app, interface="asgi3", log_level="critical", lifespan="off")
+        config = uvicorn.Config(server.app, interface="asgi3", log_config=None, lifespan="off")
         loop = asyncio.get_running_loop()
         listener = await loop.create_server(lambda: BoundedProtocol(config, state, {}), "127.0.0.1", 0)
         server.port = listener.sockets[0].getsockname()[1]
