@@ -47,11 +47,13 @@ def main() -> None:
                 shutil.rmtree(project.folder)
                 project = fork(reference, project.folder, stage)
                 after_s *= 0.8
-            done = project.run("dvc", "repro", check=False)
+            done, note = repeat(project)
             faults = list(find_faults(project, done, expected))
             whole += not faults
             ran = ", ".join(re.findall(r"Running stage '(\S+)'", done.stdout)) or "nothing"
-            print(f"{number + 1:>3}  {stage:<18} {how:<6} {after_s:5.1f} s  ran again: {ran}", *faults, flush=True)
+            print(
+                f"{number + 1:>3}  {stage:<18} {how:<6} {after_s:5.1f} s  ran again: {ran}{note}", *faults, flush=True
+            )
             if not faults:
                 shutil.rmtree(project.folder)
         print(f"{whole} of {moments} ended with the bytes of the undisturbed run and no leftovers, seed {seed}")
@@ -108,6 +110,15 @@ def kill(project: Project, stage: str, how: str, after_s: float) -> bool:
             process.kill()
         process.wait()
         return True
+
+
+def repeat(project: Project) -> tuple[subprocess.CompletedProcess[str], str]:
+    """Run `dvc repro`; if DVC was killed while it wrote dvc.lock, do first as docs/troubleshooting.md says."""
+    done = project.run("dvc", "repro", check=False)
+    if done.returncode and "dvc.lock' validation failed" in done.stderr:
+        (project.folder / "dvc.lock").unlink()
+        return project.run("dvc", "repro", check=False), " (dvc.lock was cut short)"
+    return done, ""
 
 
 def find_faults(project: Project, done: subprocess.CompletedProcess[str], expected: dict[str, str]) -> Iterator[str]:
