@@ -1,31 +1,32 @@
 # `make run` on a fresh clone does it all; `make help` lists the rest. PORT=… overrides a server's port.
 SHELL := /bin/sh
-VENV := $(CURDIR)/.venv
+# Relative, so that the project's folder may have a space in its name, or be moved.
+VENV := .venv
 # Test processes side by side. They take whole files, in this order: those that take minutes come before the short ones,
 # and the first two don't wait for the same training.
 JOBS ?= 2
 ALL_TESTS := --dist loadfile --no-loadscope-reorder tests/pipeline tests/browser tests/serving tests/unit
 # MLflow and DVC look up their helpers (uvicorn, python) on PATH.
-export PATH := $(VENV)/bin:$(PATH)
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
-# MLflow's UI would start eight processes for jobs that nothing here uses.
-export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 # Without compiled bytecode TensorFlow takes ten seconds to import instead of five.
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
-	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
+	$$python -c '$(IS_SUPPORTED)' 2>/dev/null && echo $$python && break; done)
 READY := $(VENV)/ready
+IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 
 .DEFAULT_GOAL := help
-.PHONY: help run lint check test test-presets coverage docs compare sweep ui serve app rollback rebuild-tracking lineage bench lock
+.NOTPARALLEL:
+.PHONY: help run lint check test test-presets coverage docs compare sweep ui serve app rollback rebuild-tracking lineage \
+	bench lock repository usable
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
 		printf '  make %-16s %s\n' "$$name" "$$text"; done
 
-run: $(READY) ## the whole pipeline: download, preprocess, train, evaluate, register
-	@python -m pipeline.config.params
+run: repository $(READY) ## the whole pipeline: download, preprocess, train, evaluate, register
 	@python -m pipeline.commands.offline
 	dvc repro
 
@@ -45,7 +46,7 @@ test-presets: $(READY) ## train every preset on MNIST and compare it with the ac
 
 coverage: $(READY) ## the whole test suite, and which lines and branches it ran
 	coverage erase
-	COVERAGE_FILE=$(CURDIR)/.coverage coverage run -m pytest -n $(JOBS) $(ALL_TESTS)
+	COVERAGE_FILE="$$PWD/.coverage" coverage run -m pytest -n $(JOBS) $(ALL_TESTS)
 	coverage combine --quiet
 	coverage report --skip-covered --precision=1
 
@@ -59,11 +60,12 @@ sweep: $(READY) ## search a space of parameters for one model: sweep in params.y
 	@test -f data/prepared/dataset.json || dvc repro preprocess
 	python -m pipeline.sweep
 
-ui: $(READY) ## compare the runs in MLflow's UI, on port 5000
-	mlflow ui --port $(or $(PORT),5000)
+ui: $(READY) ## MLflow's UI on the runs, best first, to compare them; on port 5000
+	@exec python -m pipeline.commands.ui $(or $(PORT),5000)
 
 serve: $(READY) ## serve the champion with MLflow's server, on port 5001
 	@test -f registry/registry.json || { echo "error: no model is registered yet; run make run first" >&2; exit 1; }
+	@python -m pipeline.commands.port $(or $(PORT),5001)
 	mlflow models serve -m "models:/$$(python -c 'import json; print(json.load(open("registry/registry.json"))["name"])')@champion" \
 		--env-manager local --port $(or $(PORT),5001)
 
@@ -91,9 +93,26 @@ lock: $(READY) ## resolve pyproject.toml into requirements.lock, and what the ap
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
 		--group serving --constraints requirements.lock -o requirements-serving.lock
 
-$(READY): requirements.lock
+repository:
+	@git rev-parse --git-dir >/dev/null || { echo "error: DVC works in a git repository, and this folder is none: run" \
+		"git init && git add . && git commit -m 'Start', and make again; or git clone the project" >&2; exit 1; }
+
+# Refuses a folder in which the tools can't work (PATH takes no colon, MLflow's migrations no per cent sign), and a
+# virtual environment of another Python, of a Python that is gone, or moved here from another folder.
+usable:
+	@case "$$PWD" in *[:%#?]*) echo "error: MLflow and PATH can't have : % # ? in a folder's name: rename $$PWD" >&2; exit 1;; esac
+	@test ! -e $(VENV) || $(VENV)/bin/python -c '$(IS_SUPPORTED)' 2>/dev/null || { echo "error: $(VENV) has no Python" \
+		"3.11, 3.12 or 3.13 that runs: remove it with rm -rf $(VENV), and make again" >&2; exit 1; }
+	@test ! -e $(VENV) || grep -qx 'relocatable = true' $(VENV)/pyvenv.cfg || grep -qF "$$(cd $(VENV) && pwd -P)" \
+		$(VENV)/bin/activate || { echo "error: $(VENV) was made in another folder, and its commands" \
+		"run what lies there: remove it with rm -rf $(VENV), and make again" >&2; exit 1; }
+
+# Relocatable: its commands find their Python beside them, wherever the folder is moved or copied.
+$(READY): requirements.lock | usable
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 on PATH; install one, or name it: make PYTHON=…" >&2; exit 1; }
-	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@"$(PYTHON)" -c '$(IS_SUPPORTED)' || { echo "error: PYTHON=$(PYTHON) is not Python 3.11, 3.12 or 3.13" >&2; exit 1; }
+	test -e $(VENV) || "$(PYTHON)" -m venv $(VENV)
 	command -v uv >/dev/null || $(VENV)/bin/python -m pip install --quiet uv
-	VIRTUAL_ENV=$(VENV) uv pip install --quiet --require-hashes --compile-bytecode -r requirements.lock
+	uv venv --quiet --relocatable --allow-existing --python $(VENV)/bin/python $(VENV)
+	uv pip install --quiet --python $(VENV) --require-hashes --compile-bytecode -r requirements.lock
 	@touch $@
