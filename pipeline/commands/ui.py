@@ -1,0 +1,81 @@
+"""Start MLflow's UI (`make ui`) and print the address of the page with the runs: best first, their figures in sight.
+
+`python -m pipeline.commands.ui [port]`.
+"""
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from pipeline.cli import UserError, run
+from pipeline.commands.port import require_free_port
+from pipeline.config.params import load
+from pipeline.tracking.store import connect, store_error, store_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment
+
+BEST_FIRST = "metrics.`val_accuracy`"
+COLUMNS = (
+    "attributes.`Models`",
+    BEST_FIRST,
+    *(f"metrics.`{name}`" for name in ("test_accuracy", "val_loss")),
+    *(f"params.`{name}`" for name in ("epochs", "batch_size", "optimizer", "seed")),
+)
+# What MLflow's own button "Share view" writes: a tag of the experiment with the table's state, which the address names.
+VIEW, VIEW_TAG = "overview", "mlflow.sharedViewState."
+
+
+def main(port: str = "5000") -> None:
+    """Print the address of the runs' page, and become MLflow's UI unless the store is a server, which has its own."""
+    is_server = store_uri().startswith(("http://", "https://"))
+    if not is_server:
+        require_free_port(port)
+    server = store_uri().rstrip("/") if is_server else f"http://127.0.0.1:{port}"
+
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client = connect("Default").client
+        experiment = find_experiment(client, load().dataset)
+        share_view(client, experiment)
+    except MlflowException as error:
+        raise store_error(error) from None
+    print(f"The runs on {experiment.name}: {server}/{page(experiment)}", flush=True)
+    if not is_server:
+        os.environ |= {
+            "MLFLOW_BACKEND_STORE_URI": store_uri(),  # or it shows mlflow.db of the folder, whatever the store is
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes for jobs that nothing here uses
+        }
+        quiet = ("--workers", "1", "--uvicorn-opts", "--log-level warning")  # a line per request hides the address
+        os.execv(sys.executable, (sys.executable, "-m", "mlflow", "ui", "--port", port, *quiet))
+
+
+def find_experiment(client: "MlflowClient", name: str) -> "Experiment":
+    """Return the data set's experiment, else the newest that there is; raise UserError if there is none."""
+    others = client.search_experiments(filter_string="name != 'Default'", order_by=["creation_time DESC"])
+    found = client.get_experiment_by_name(name) or next(iter(others), None)
+    if found is None:
+        raise UserError(f"{store_uri()} has no run yet: run `make run` first")
+    return found
+
+
+def share_view(client: "MlflowClient", experiment: "Experiment") -> None:
+    """Give the experiment a shared view of the runs' table; without it, the table shows no parameter and no metric."""
+    state = json.dumps({"orderByKey": BEST_FIRST, "orderByAsc": False, "selectedColumns": COLUMNS})
+    if experiment.tags.get(VIEW_TAG + VIEW) != state:
+        client.set_experiment_tag(experiment.experiment_id, VIEW_TAG + VIEW, state)
+
+
+def page(experiment: "Experiment") -> str:
+    """Return the page of an experiment's runs, below the server's address."""
+    # By default MLflow shows what language models are asked and answer.
+    query = urlencode({"workflowType": "machine_learning", "viewStateShareKey": VIEW})
+    return f"#/experiments/{experiment.experiment_id}/runs?{query}"
+
+
+if __name__ == "__main__":
+    run(main, "[port]")
