@@ -16,6 +16,7 @@ from pipeline.files import publish, write_json
 from pipeline.guard import StageGuard
 from pipeline.paths import Workspace
 from pipeline.tracking import trained_model
+from pipeline.tracking.descriptions import describe
 from pipeline.tracking.processes import close_dead_runs
 from pipeline.tracking.promotion import CHAMPION, promote
 from pipeline.tracking.runs import register_version
@@ -85,6 +86,9 @@ def register(store: Store, models: list[TrainedModel], policy: Promotion) -> dic
     close_dead_runs(store)
     versions = {model.name: register_version(store, model) for model in models}
     records = promote(store, list(versions.values()), policy)
+    for model in models:
+        version = versions[model.name]
+        describe(store, model, version, records[str(version.version)])
     entries = {
         name: {
             "version": int(version.version),

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import mlflow
 import pytest
 
+from pipeline.commands.ui import page, share_view
 from tests.helpers.server import launched
 
 CHROMIUM = shutil.which("chromium")
@@ -29,7 +30,13 @@ def browse(project, tmp_path_factory) -> Iterator[Callable[[str], str]]:
 def rendered(address: str, profile) -> str:
     """The page's HTML once nothing is under way; the browser's clock stands still while it waits for the server."""
     quiet = ("quic", "background-networking", "component-update", "sync", "gpu")
-    options = ("--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in quiet))
+    options = (
+        "--headless",
+        "--no-sandbox",
+        "--no-first-run",
+        "--window-size=2400,1200",
+        *(f"--disable-{what}" for what in quiet),
+    )
     command = (CHROMIUM, *options, f"--user-data-dir={profile}", "--virtual-time-budget=30000", "--dump-dom", address)
     return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
 
@@ -62,3 +69,20 @@ def test_two_runs_compared_show_names_parameters_and_learning_curves(project, br
     assert len(drawn) == 2
     assert all("L" in curve for curve in drawn)
     assert set(re.findall(r">(\w+) \(epoch/val_accuracy\)<", curves)) == {"dense_10", "tiny_cnn"}
+
+
+def test_the_runs_page_has_the_best_run_first_with_its_figures_and_a_version_says_what_it_is(project, browse):
+    client = mlflow.MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("digits")
+    share_view(client, experiment)
+    runs = browse(page(experiment))
+    titles = set(re.findall(r'col-id="([^"]+)"', runs))
+    assert {"metrics.`val_accuracy`", "metrics.`test_accuracy`", "params.`epochs`"} <= {t.strip("$") for t in titles}
+    best = max(client.search_runs([experiment.experiment_id]), key=lambda run: run.data.metrics["val_accuracy"])
+    names = re.findall(r">(dense_10|tiny_cnn)<", runs)
+    assert names[0] == best.info.run_name
+
+    version = client.get_model_version_by_alias("digits", "champion")
+    text = html.unescape(re.sub(r"<[^>]+>", " ", browse(f"#/models/digits/versions/{version.version}")))
+    assert f"{best.info.run_name}: a network of the family" in text
+    assert "Promoted to champion" in text

@@ -51,7 +51,11 @@ def write_trained_model(workspace: Workspace, name: str = "tiny", wrong: int = 0
         "data_sha256": sha256_of(workspace.dataset),
         "seed": 7,
         "seeds_per_model": 1,
-        "parameters": {"epochs": 2, "optimizer": {"name": "Adam", "arguments": {"learning_rate": 0.01}}},
+        "parameters": {
+            "family": "dense",
+            "epochs": 2,
+            "optimizer": {"name": "Adam", "arguments": {"learning_rate": 0.01}},
+        },
         "training": f"training of {name} {wrong}",
         "started": "2026-01-02T03:04:00+00:00",
         "epochs": [

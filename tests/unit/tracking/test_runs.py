@@ -51,7 +51,7 @@ def test_a_version_is_registered_with_a_run_that_has_all_that_made_it(store, roo
     assert run.info.end_time == to_milliseconds("2026-01-02T03:04:02+00:00")
     assert {key: run.data.tags[key] for key in model.tags} == model.tags
     assert run.data.params == {
-        "dataset": "digits", "seed": "7", "seeds_per_model": "1", "epochs": "2", "optimizer": "Adam",
+        "dataset": "digits", "seed": "7", "seeds_per_model": "1", "family": "dense", "epochs": "2", "optimizer": "Adam",
         "optimizer.learning_rate": "0.01",
     }  # fmt: skip
     assert {key: run.data.metrics[key] for key in model.metrics} == model.metrics
