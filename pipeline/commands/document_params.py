@@ -25,7 +25,7 @@ HEAD = """# Parameters
 
 Every key that [`params.yaml`](../params.yaml) may have. Each stage reads and checks the whole file before it imports
 anything heavy: an unknown key, a wrong type or a number outside its limits stops it, with a message that names the key
-and what is allowed. `python -m pipeline.config.params` only checks.
+and what is allowed. `python -m pipeline.commands.check_params` only checks.
 
 A dotted path such as `models.dense_512.dense.0.units` is what `dvc exp run -S` takes; a number is a place in a list,
 from 0. A key without a default is required.

@@ -1,7 +1,4 @@
-"""params.yaml as one typed, frozen object: read and checked by every stage before anything heavy is imported.
-
-`python -m pipeline.config.params` checks the file and prints nothing when it is right.
-"""
+"""params.yaml as one typed, frozen object: read and checked by every stage before anything heavy is imported."""
 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -10,7 +7,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from pipeline.cli import UserError, run
+from pipeline.cli import UserError
 from pipeline.config.errors import explain
 from pipeline.config.model import Model, ModelConfig
 from pipeline.config.promotion import Promotion
@@ -110,12 +107,3 @@ def check(content: Any, source: Path | str) -> Params:
         return Params.model_validate(content)
     except ValidationError as error:
         raise UserError("\n".join(f"{source}: {line}" for line in explain(error))) from None
-
-
-def main() -> None:
-    """Check params.yaml."""
-    load()
-
-
-if __name__ == "__main__":
-    run(main)
