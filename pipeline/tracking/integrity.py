@@ -128,9 +128,14 @@ def check_workspace(receipt: Mapping[str, Any], workspace: Workspace = Workspace
 
 
 def explain_restore(receipt: Mapping[str, Any]) -> str:
-    """Say how to get the recorded files back. Not `dvc checkout`: the commit's dvc.lock may be the run before's."""
-    commit = receipt["git"]["commit"] or "<its commit>"
-    return f"`git checkout {commit[:12]}`, then `dvc repro`, brings back the recorded files"
+    """Say where the recorded files come from, and where it says how to get them back: it takes several commands.
+
+    Not `dvc checkout`: the commit's dvc.lock may be the run before's. Not the commit alone: `dvc exp run -S` trains
+    with parameters that are not committed.
+    """
+    commit = f"commit {receipt['git']['commit'][:12]}" if receipt["git"]["commit"] else "a commit that is not known"
+    changes = " and the run's training/uncommitted.diff" if receipt["git"]["dirty"] else ""
+    return f"the recorded files are of {commit}{changes}; docs/champions.md says how to restore them"
 
 
 def check_folder(folder: Path, recorded: Mapping[str, str]) -> Iterator[Check]:

@@ -89,7 +89,8 @@ def test_another_experiments_model_is_no_fault(receipt, workspace):
     (folder / "receipt.json").write_text(json.dumps({"files_sha256": {"model.onnx": digest("other")}}))
     ((outcome, subject),) = integrity.check_workspace(receipt, workspace)
     assert outcome == ELSEWHERE
-    assert f"holds another experiment's model, onnx sha256 {digest('other')}; `git checkout 333333333333`" in subject
+    assert f"holds another experiment's model, onnx sha256 {digest('other')}; the recorded files are of" in subject
+    assert "commit 333333333333; docs/champions.md" in subject
 
 
 def test_a_damaged_receipt_does_not_excuse_a_damaged_model(receipt, workspace):
@@ -104,8 +105,11 @@ def test_a_workspace_without_the_model_is_no_fault_but_half_a_model_is(receipt, 
     (folder / "model.onnx").unlink()
     assert check_workspace(receipt, workspace)["models/tiny/model.onnx"] == MISSING
     (folder / "receipt.json").unlink()
-    ((outcome, subject),) = integrity.check_workspace(receipt | {"git": {"commit": None}}, workspace)
-    assert (outcome, "holds no model; `git checkout <its commit>`" in subject) == (ELSEWHERE, True)
+    ((outcome, subject),) = integrity.check_workspace(receipt | {"git": {"commit": None, "dirty": None}}, workspace)
+    assert (outcome, "holds no model; the recorded files are of a commit that is not known" in subject) == (
+        ELSEWHERE,
+        True,
+    )
     (folder / "receipt.json").write_text("{}")
     assert check_workspace(receipt, workspace)["models/tiny/model.onnx"] == MISSING
 
@@ -156,7 +160,7 @@ def test_another_data_set_is_no_fault_if_it_is_whole(receipt, workspace):
     write_data(workspace, name="other", sources_sha256=other)
     (workspace.raw / "images").write_text("of another data set")
     ((outcome, subject),) = integrity.check_data(receipt, recorded_dataset(), workspace)
-    assert (outcome, "holds other data, other; `git checkout" in subject) == (ELSEWHERE, True)
+    assert (outcome, "holds other data, other; the recorded files are of" in subject) == (ELSEWHERE, True)
     (workspace.raw / "labels").write_text("damaged")
     found = check_data(receipt, workspace)
     assert (found["data/raw/images"], found["data/raw/labels"]) == (DIFFERS, DIFFERS)
@@ -168,7 +172,7 @@ def test_data_that_are_split_otherwise_are_no_fault(receipt, workspace, change):
     *raw, (outcome, subject) = integrity.check_data(receipt, recorded_dataset(), workspace)
     assert [check.outcome for check in raw] == [SAME, SAME]
     assert outcome == ELSEWHERE
-    assert f"is split otherwise, by seed {change.get('seed', 7)}; `git checkout" in subject
+    assert f"is split otherwise, by seed {change.get('seed', 7)}; the recorded files are of" in subject
 
 
 def test_prepared_data_without_recorded_hashes_are_unknown(receipt, workspace):
@@ -279,3 +283,10 @@ def test_a_foreign_key_in_the_mlmodel_of_an_older_version_is_named(registered, c
         content or description.read_text().replace('"loader_module"', '"data": "x", "loader_module"')
     )
     assert (DIFFERS, f"store:/digits/3/MLmodel: {fault}") in faults(registered)
+
+
+def test_a_model_of_uncommitted_changes_is_restored_with_them():
+    commit = "3" * 40
+    assert "uncommitted.diff" not in integrity.explain_restore({"git": {"commit": commit, "dirty": False}})
+    text = integrity.explain_restore({"git": {"commit": commit, "dirty": True}})
+    assert "commit 333333333333 and the run's training/uncommitted.diff" in text
