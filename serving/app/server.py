@@ -16,6 +16,8 @@ def bind(host: str, port: int) -> socket.socket:
     Exits with a message if the port can't be had.
     """
     try:
+        if port > 65535:  # some systems would take its remainder
+            raise OverflowError("a port is a number up to 65535")
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         # With the protocol named, asyncio sets TCP_NODELAY; without, each answer would take 40 ms.
         listener = socket.socket(family, kind, protocol)
@@ -50,6 +52,7 @@ def serve(options: Options, listener: socket.socket) -> None:
         source = ModelSource(options.model, options.poll_seconds)
     except ModelLoadError as error:
         sys.exit(f"error: {error}")
+    print(f"The page: http://{host_header(options.host)}:{listener.getsockname()[1]}", flush=True)
     app = build_app(source, options.limits, allowed_hosts(options))
     resume_garbage_collection()
     config = uvicorn.Config(

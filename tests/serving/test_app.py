@@ -38,6 +38,10 @@ def digits(answer) -> list[int]:
     return [prediction["digit"] for prediction in answer.json["predictions"]]
 
 
+def test_it_prints_the_address_of_its_page(app):
+    assert f"The page: {app.address}\n" in app.log
+
+
 def test_raw_bytes_get_the_answers_of_the_report(app, pixels, reported):
     assert digits(app.predict(pixels.tobytes())) == reported
 

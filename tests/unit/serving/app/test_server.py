@@ -45,3 +45,11 @@ def test_a_port_in_use_ends_with_what_to_do():
         listener.listen()
         with pytest.raises(SystemExit, match="--port"):
             bind(*listener.getsockname())
+
+
+@pytest.mark.parametrize("port", [65536, 70000])
+def test_a_number_that_is_no_port_ends_with_what_to_do(port):
+    with pytest.raises(
+        SystemExit, match=rf"can't listen on 127\.0\.0\.1:{port}: a port is a number up to 65535.*--port"
+    ):
+        bind("127.0.0.1", port)
