@@ -45,8 +45,9 @@ def switch_to_digits(path: Path, name: str) -> None:
         raise UserError(f"no mirror of {name} answers; to run without a network, set `dataset: digits` in {path}")
     path.write_text(text)
     print(
-        f"No mirror of {name} answers: running on digits, which needs no network. params.yaml now says so; "
-        f"to come back: write `dataset: {name}` there, and `make run`."
+        f"No mirror of {name} answers: running on digits, which needs no network. The presets' epochs are for "
+        "MNIST's 55,000 images and digits has 1,198: expect 60 to 93 % right on test images. "
+        f"params.yaml now says so; to come back: write `dataset: {name}` there, and `make run`."
     )
 
 
