@@ -88,7 +88,7 @@ def register(store: Store, models: list[TrainedModel], policy: Promotion) -> dic
     records = promote(store, list(versions.values()), policy)
     for model in models:
         version = versions[model.name]
-        describe(store, model, version, records[str(version.version)])
+        describe(store, model, version, records.get(str(version.version)))
     entries = {
         name: {
             "version": int(version.version),

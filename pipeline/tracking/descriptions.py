@@ -19,7 +19,7 @@ SPLITS = (("validation", "val"), ("test", "test"))
 FILES = (("model.onnx, which is served", ""), ("model_int8.tflite", "int8_"))
 
 
-def describe(store: Store, model: TrainedModel, version: "ModelVersion", decision: Mapping[str, Any]) -> None:
+def describe(store: Store, model: TrainedModel, version: "ModelVersion", decision: Mapping[str, Any] | None) -> None:
     """Write the descriptions of a version, its run, its registered model and its experiment, except a person's own."""
     client, run_id, number = store.client, str(version.run_id), str(version.version)
     about_run = describe_model(model)
