@@ -20,7 +20,7 @@ IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run lint check test test-presets coverage docs compare sweep ui serve app rollback rebuild-tracking lineage \
-	bench lock repository usable
+	bench lock promote repository usable
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -29,6 +29,7 @@ help: ## list the targets
 run: repository $(READY) ## the whole pipeline: download, preprocess, train, evaluate, register
 	@python -m pipeline.commands.offline
 	dvc repro
+	@python -m pipeline.commands.ensure_registered
 
 lint: $(READY) ## format, lint and types
 	ruff format --check .
@@ -64,18 +65,18 @@ ui: $(READY) ## MLflow's UI on the runs, best first, to compare them; on port 50
 	@exec python -m pipeline.commands.ui $(or $(PORT),5000)
 
 serve: $(READY) ## serve the champion with MLflow's server, on port 5001
-	@test -f registry/registry.json || { echo "error: no model is registered yet; run make run first" >&2; exit 1; }
 	@python -m pipeline.commands.port $(or $(PORT),5001)
-	mlflow models serve -m "models:/$$(python -c 'import json; print(json.load(open("registry/registry.json"))["name"])')@champion" \
-		--env-manager local --port $(or $(PORT),5001)
+	@champion=$$(python -m pipeline.commands.champion) && \
+		exec mlflow models serve -m "$$champion" --env-manager local --port $(or $(PORT),5001)
 
 app: $(READY) ## the project's own server on the champion: a page to draw on, images, metrics; on port 8000
-	@test -f registry/registry.json || { echo "error: no model is registered yet; run make run first" >&2; exit 1; }
-	@exec python -m serving.app --port $(or $(PORT),8000) \
-		"models:/$$(python -c 'import json; print(json.load(open("registry/registry.json"))["name"])')@champion"
+	@champion=$$(python -m pipeline.commands.champion) && exec python -m serving.app --port $(or $(PORT),8000) "$$champion"
 
-rollback: $(READY) ## give the champion's alias back to the previous champion
-	@python -m pipeline.commands.rollback
+rollback: $(READY) ## reject the champion and return to the previous one; REASON='…' is kept
+	@python -m pipeline.commands.rollback "$(REASON)"
+
+promote: $(READY) ## make VERSION=3 the champion, whatever the gate decided; REASON='…' is kept
+	@python -m pipeline.commands.promote "$(VERSION)" "$(REASON)"
 
 rebuild-tracking: $(READY) ## restore MLflow's runs, versions and aliases from DVC's outputs and cache
 	@python -m pipeline.commands.rebuild

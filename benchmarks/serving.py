@@ -34,9 +34,9 @@ Question = tuple[Server, str, bytes, str]
 
 def main(rounds: str = "15") -> None:
     """Print both tables."""
-    registry = read_json(Path("registry/registry.json"))
-    name, champion = registry["champion"]["model"], f"models:/{registry['name']}@champion"
-    connect(registry["name"])
+    dataset = read_json(Path("registry/registry.json"))["name"]
+    store, champion = connect(dataset), f"models:/{dataset}@champion"
+    name = store.version(store.aliases()["champion"]).tags["model"]
     images = np.rint(np.load("data/prepared/test/images.npy", mmap_mode="r")[:100, ..., 0] * 255)
     # macOS has no affinity.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -3,6 +3,7 @@
 Each is keyed by content, so it is there once, however often this stage runs. Writes registry/.
 """
 
+import os
 import re
 import shutil
 from collections.abc import Collection
@@ -17,40 +18,41 @@ from pipeline.guard import StageGuard
 from pipeline.paths import Workspace
 from pipeline.tracking import trained_model
 from pipeline.tracking.descriptions import describe
+from pipeline.tracking.location import lock_registry
 from pipeline.tracking.processes import close_dead_runs
-from pipeline.tracking.promotion import CHAMPION, promote
+from pipeline.tracking.promotion import Record, promote
+from pipeline.tracking.registry import CHAMPION
 from pipeline.tracking.runs import register_version
-from pipeline.tracking.store import Store, connect, lock_registry, store_error
+from pipeline.tracking.store import Store, connect, translate_errors
 from pipeline.tracking.trained_model import TrainedModel
 
 
 def main(workspace: Workspace = Workspace()) -> None:
-    """Register the models of `presets` and write registry/."""
+    """Register the models of `presets`, decide on each, and write registry/."""
     params = load(workspace.params)
     remove_former_reports(params.presets, workspace)
     guard = StageGuard("register", workspace)
     models = [trained_model.read(name, workspace) for name in params.presets]
     for model in models:
         require_asked_parameters(model, params)
-
-    from mlflow.exceptions import MlflowException
-
-    try:
-        # One at a time: two that look for a run before either makes it would both make it.
-        with lock_registry():
-            registry = register(connect(models[0].dataset["name"]), models, params.promotion)
-    except MlflowException as error:
-        raise store_error(error) from None
+    name = models[0].dataset["name"]
+    # One at a time: two that look for a run before either makes it would both make it.
+    with translate_errors(), lock_registry():
+        store = connect(name)
+        numbers, records = register(store, models, params.promotion)
+        champion = store.aliases().get(CHAMPION)
     with publish(workspace.registry, guard.check) as folder:
-        write_json(folder / "registry.json", registry)
+        # Neither numbers nor the champion: another store has others, and a person may move the alias.
+        keys = {model.name: {"content_key": model.key} for model in models}
+        write_json(folder / "registry.json", {"name": name, "models": keys})
         write_comparison(models, folder)
-    champion = registry["champion"] and registry["champion"]["version"]
     for model in models:
-        version, metrics = registry["models"][model.name]["version"], model.metrics
+        version, metrics = numbers[model.name], model.metrics
         print(
             f"{model.name:<16} val {metrics['val_accuracy']:.2%}  test {metrics['test_accuracy']:.2%}  "
-            f"models:/{registry['name']}/{version}{'  champion' if version == champion else ''}"
+            f"models:/{name}/{version}{'  champion' if version == champion else ''}"
         )
+    print_outcome(name, champion, numbers, records)
 
 
 def require_asked_parameters(model: TrainedModel, params: Params) -> None:
@@ -81,28 +83,36 @@ def remove_former_reports(presets: Collection[str], workspace: Workspace) -> Non
             print(f"{workspace.report(name)}: removed, because presets has no {name}; DVC's cache keeps it")
 
 
-def register(store: Store, models: list[TrainedModel], policy: Promotion) -> dict[str, Any]:
-    """Record runs and versions, and decide on each; return what registry.json says."""
+def register(store: Store, models: list[TrainedModel], policy: Promotion) -> tuple[dict[str, str], dict[str, Record]]:
+    """Record runs and versions, and decide on each; return versions by the models' names, decisions by version."""
     close_dead_runs(store)
     versions = {model.name: register_version(store, model) for model in models}
-    records = promote(store, list(versions.values()), policy)
+    may_decide = policy.in_experiments or not is_experiment()
+    records = promote(store, list(versions.values()), policy, may_decide)
     for model in models:
         version = versions[model.name]
         describe(store, model, version, records.get(str(version.version)))
-    entries = {
-        name: {
-            "version": int(version.version),
-            "run_id": version.run_id,
-            "content_key": version.tags["content_key"],
-            "promoted": records[str(version.version)]["promote"],
-            "reasons": records[str(version.version)]["reasons"],
-        }
-        for name, version in versions.items()
-    }
-    champion = None
-    if number := store.aliases().get(CHAMPION):
-        champion = {"version": int(number), "model": store.version(number).tags["model"]}
-    return {"name": store.name, "champion": champion, "models": entries}
+    return {name: str(version.version) for name, version in versions.items()}, records
+
+
+def is_experiment() -> bool:
+    """Return whether DVC runs this as an experiment (`dvc exp run`), in the workspace or elsewhere."""
+    return "DVC_EXP_NAME" in os.environ
+
+
+def print_outcome(name: str, champion: str | None, numbers: dict[str, str], records: dict[str, Record]) -> None:
+    """Say who is champion if it is none of these, why there is none, and what an experiment leaves open."""
+    undecided = [number for number in numbers.values() if number not in records]
+    if champion is None:
+        reasons = [f"version {number}: {record['reasons'][0]}" for number, record in records.items()]
+        print("\n  ".join([f"{name} has no champion; `make promote VERSION=…` makes a version champion", *reasons]))
+    elif champion not in numbers.values():
+        print(f"the champion is models:/{name}/{champion}")
+    if undecided:
+        print(
+            f"an experiment moves no alias: `make run` lets the gate decide on version {', '.join(undecided)}, "
+            f"`make promote VERSION={undecided[0]}` promotes"
+        )
 
 
 def write_comparison(models: list[TrainedModel], folder: Path) -> None:

@@ -6,9 +6,12 @@ Reads what the last `dvc repro` wrote and changes nothing; test images are shown
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import UserError, run
+from pipeline.commands.champion import no_champion_error
 from pipeline.config.params import load
-from pipeline.files import missing_file_error, read_json
+from pipeline.files import missing_file_error, read_json, sha256_of
 from pipeline.paths import Workspace
+from pipeline.tracking.registry import CHAMPION
+from pipeline.tracking.store import connect_existing, translate_errors
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -23,8 +26,7 @@ Row = dict[str, str]  # a cell's text by the title of its column
 def main(workspace: Workspace = Workspace()) -> None:
     """Print the table and what was tested."""
     names = load(workspace.params).presets
-    registry = read_json(workspace.registry / "registry.json")
-    champion = find_champion(registry)
+    champion, tested = find_champion(read_json(workspace.registry / "registry.json")["name"], workspace)
     if champion:
         names = tuple(dict.fromkeys((*names, champion)))  # what the others are tested against is in the table
     metrics = {name: read_json(workspace.report(name) / "metrics.json") for name in names}
@@ -45,33 +47,36 @@ def main(workspace: Workspace = Workspace()) -> None:
     images = {split: int((answers[best_first[0]]["split"] == split).sum()) for split in ("val", "test")}
     print(format_table(rows))
     print(f"\nBest first, by {images['val']:,} validation images; 95 %: Wilson's score interval.")
-    print(describe_test(registry, champion, images["test"], len(measured)))
+    if champion:
+        print(f"Tested against {tested}")
+        alpha = f"alpha {ALPHA:g} for the whole table (Holm; comparisons: {len(measured)})."
+        print(f"on the same {images['test']:,} test images, {alpha}")
+    else:
+        print(f"Nothing was tested: {tested}")
     print("Test figures are for reporting: a model that is chosen by them looks better than it is.")
 
 
-def find_champion(registry: dict[str, Any]) -> str | None:
-    """Return the champion's name; None without one, or if it is a version of another run, whose answers are gone."""
-    champion = registry["champion"]
-    if champion is None:
-        return None
-    registered = registry["models"].get(champion["model"], {}).get("version")
-    return str(champion["model"]) if registered == champion["version"] else None
+def find_champion(name: str, workspace: Workspace = Workspace()) -> tuple[str | None, str]:
+    """Return the name of the model here that is MLflow's champion, and what it is tested by.
 
-
-def describe_test(registry: dict[str, Any], champion: str | None, images: int, comparisons: int) -> str:
-    """Say what was tested, on how many images and at which alpha."""
-    version = registry["champion"]
-    if version is None:
-        return "Nothing was tested: there is no champion; registry/registry.json has the reasons."
-    if champion is None:
-        return (
-            f"Nothing was tested: the champion, {version['model']} (version {version['version']}), is of an earlier "
-            "run, whose answers are no longer in reports/."
+    None, with the reason, if there is no champion, or if it is none of those whose answers are in reports/.
+    """
+    try:
+        store = connect_existing(name)
+        with translate_errors():
+            number = store.aliases().get(CHAMPION)
+            tags = store.version(number).tags if number else {}
+    except UserError as error:
+        return None, str(error)
+    if number is None:
+        return None, str(no_champion_error(name))
+    model, network = tags.get("model", "of another tool"), workspace.model(tags.get("model", "")) / "model.onnx"
+    is_here = network.is_file() and (workspace.report(model) / "predictions.csv").is_file()
+    if not is_here or sha256_of(network) != tags.get("onnx_sha256"):
+        return None, (
+            f"the champion, {model} (version {number}), is of an earlier run, whose answers are no longer in reports/."
         )
-    return (
-        f"Tested against the champion, {champion} (version {version['version']}): McNemar's exact test, two-sided,\n"
-        f"on the same {images:,} test images, alpha {ALPHA:g} for the whole table (Holm; comparisons: {comparisons})."
-    )
+    return model, f"the champion, {model} (version {number}): McNemar's exact test, two-sided,"
 
 
 def read_answers(name: str, workspace: Workspace = Workspace()) -> "DataFrame":

@@ -15,9 +15,10 @@ from pipeline.cli import UserError, run
 from pipeline.files import read_json, sha256_of
 from pipeline.paths import LOCK, Workspace
 from pipeline.tracking import integrity
-from pipeline.tracking.promotion import CHAMPION
+from pipeline.tracking.location import store_uri, without_password
+from pipeline.tracking.registry import CHAMPION
 from pipeline.tracking.runs import DIFF, RECEIPT
-from pipeline.tracking.store import connect, store_error, store_uri
+from pipeline.tracking.store import open_existing, translate_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,12 +30,8 @@ def main(model: str | None = None) -> None:
     """Print what made a model, by default the champion, and the checks; raise UserError if a file isn't as recorded."""
     workspace = Workspace()
     model = model or f"models:/{read_json(workspace.registry / 'registry.json')['name']}@{CHAMPION}"
-
-    from mlflow.exceptions import MlflowException
-
-    try:
-        # The one experiment that each store has: this command only looks, and must not make another.
-        client = connect("Default").client
+    client = open_existing()  # this command only looks
+    with translate_errors():
         version = find_version(client, model)
         training = client.get_run(str(version.run_id))
         assert training.inputs is not None  # each run of this pipeline has its data set
@@ -44,8 +41,6 @@ def main(model: str | None = None) -> None:
             for label, value in list_facts(model, version, training, receipt, dataset):
                 print(f"{label:<12} {value}")
             checks = list(integrity.check_registered(client, version, receipt, Path(scratch)))
-    except MlflowException as error:
-        raise store_error(error) from None
     checks += [*integrity.check_data(receipt, dataset, workspace), *integrity.check_workspace(receipt, workspace)]
     print()
     for check in checks:
@@ -72,8 +67,8 @@ def find_version(client: "MlflowClient", model: str) -> "ModelVersion":
             raise
         available = ", ".join(list_available(client, name))
         raise UserError(
-            f"{store_uri()} has no {model}; it has "
-            f"{available or 'no model at all: run `dvc repro`, which registers them'}"
+            f"MLflow's store {without_password(store_uri())} has no {model}; it has "
+            f"{available or 'no model at all: run `make run`, which registers them'}"
         ) from None
     if "content_key" not in version.tags:
         raise UserError(f"{model} was not registered by this pipeline: only its own versions record what made them")
@@ -97,8 +92,8 @@ def download_receipt(client: "MlflowClient", run_id: str, scratch: str) -> dict[
         return receipt
     except (OSError, MlflowException):
         raise UserError(
-            f"run {run_id} has lost its {RECEIPT}: restore the artifact store; what DVC still has, "
-            "`make rebuild-tracking` registers again in an empty store"
+            f"run {run_id} has lost its {RECEIPT}: restore the artifact store, or run `make rebuild-tracking`, which "
+            "restores what DVC still has"
         ) from None
 
 

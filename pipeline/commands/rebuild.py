@@ -1,7 +1,8 @@
 """Rebuild MLflow's view (`make rebuild-tracking`): every run, version and alias that the disk still knows.
 
 Sources: the workspace, DVC's cache with its record of past runs, and the journal promotions.jsonl, which knows the
-order of the versions and who became champion. What is there already stays unchanged.
+order of the versions and who became champion. What stands in a store is not overwritten: neither a version's decision
+nor the champion.
 """
 
 import itertools
@@ -19,13 +20,12 @@ from pipeline.cli import UserError, run
 from pipeline.config.params import load
 from pipeline.paths import Workspace, project_root
 from pipeline.tracking import trained_model
-from pipeline.tracking.journal import DECIDED, read_events, replay_aliases
-from pipeline.tracking.promotion import CHAMPION, PREVIOUS
+from pipeline.tracking.journal import DECIDED, OWN_STORE, Event, read_events
+from pipeline.tracking.location import find_other_folder, lock_registry, store_file, store_label
+from pipeline.tracking.registry import CHAMPION, DECISION_TAG, begin_rebuild, settle, tag_decision
 from pipeline.tracking.runs import register_version
-from pipeline.tracking.store import Store, connect, lock_registry
+from pipeline.tracking.store import Store, connect, translate_errors
 from pipeline.tracking.trained_model import MODEL_FILES, TrainedModel
-
-NOT_IN_RECORD = ("time", "event", "name", "model")  # what the journal adds to a version's tag `promotion`
 
 
 def main() -> None:
@@ -35,46 +35,89 @@ def main() -> None:
         models = collect_models(params.presets, Path(folder))
         if not models:
             raise UserError("neither the workspace nor DVC's cache has a trained and evaluated model: run `dvc repro`")
+        move_foreign_store()
         for name in sorted({model.dataset["name"] for model in models.values()}):
             own = {key: model for key, model in models.items() if model.dataset["name"] == name}
-            rebuild(connect(name), own)
+            with translate_errors():
+                rebuild(connect(name), own)
+
+
+def move_foreign_store() -> None:
+    """Move the project's store aside if it is that of the folder which this one was copied or moved from."""
+    other, file = find_other_folder(), store_file()
+    if other is None or file is None:
+        return
+    names = (file.with_name(f"{file.name}.old-{number}") for number in itertools.count(1))
+    aside = next(name for name in names if not name.exists())
+    file.rename(aside)
+    print(f"{file.name} belonged to the folder {other}: it is {aside.name} now, and a new one is made for this folder")
 
 
 def rebuild(store: Store, models: dict[str, TrainedModel]) -> None:
-    """Register one data set's models, by key, in the journal's order, then set tags and aliases as it says."""
-    remaining = dict(models)
-    events = [event for event in read_events() if event["name"] == store.name]
+    """Register one data set's models, by key, and bring back decisions and aliases of a store that has lost them.
+
+    In an empty store the versions get the journal's numbers.
+    """
+    is_empty = begin_rebuild(store)
+    events = read_events(store_label(), store.name)
+    if is_empty and not events:
+        events = read_events(OWN_STORE, store.name)
     decisions = {int(event["version"]): event for event in events if event["event"] == DECIDED}
-    lost = []
+    found = match(decisions, models)
     for number, decision in sorted(decisions.items()):
-        if model := remaining.pop(decision["content_key"], None):
-            version = register_version(store, model)
-            record = {key: value for key, value in decision.items() if key not in NOT_IN_RECORD}
-            store.tag_version(str(version.version), "promotion", json.dumps(record))
-        else:
-            lost.append(number)
-            use_up_number(store, number)
-    for model in sorted(remaining.values(), key=lambda model: model.receipt["started"]):
-        register_version(store, model)
-    champion, previous = replay_aliases(events)
-    aliases = {alias: number for alias, number in ((CHAMPION, champion), (PREVIOUS, previous)) if number}
-    for alias, number_text in aliases.items():
-        if int(number_text) not in lost:
-            store.set_alias(alias, number_text)
-    print(
-        f"{store.name}: {len(store.search_versions())} versions, {aliases}"
-        + (f"; not on this disk any more: version {', '.join(map(str, lost))}" if lost else "")
-    )
+        if number not in found:
+            continue
+        if is_empty:
+            use_up_numbers(store, number - 1)
+        version = register_version(store, found[number])
+        if DECISION_TAG not in version.tags:
+            tag_decision(store, version, decision)
+    matched = {model.key for model in found.values()}
+    for model in sorted(models.values(), key=lambda model: model.receipt["started"]):
+        if model.key not in matched:
+            register_version(store, model)
+    settle(store, events)
+    print_store(store, sorted(decisions.keys() - found.keys()) if is_empty else [])
 
 
-def use_up_number(store: Store, number: int) -> None:
-    """Use up the number of a version whose content is gone, so that the later ones keep theirs."""
-    numbers = [int(version.version) for version in store.search_versions()]
-    if max(numbers, default=0) < number:
-        if not store.client.search_registered_models(f"name = '{store.name}'"):
-            store.client.create_registered_model(store.name)
+def match(decisions: dict[int, Event], models: dict[str, TrainedModel]) -> dict[int, TrainedModel]:
+    """Return the model of each version that the journal decided on, by the version's number there.
+
+    The content itself comes first. Where serving code or pinned packages have changed since, the last version of the
+    same training gets it.
+    """
+    keys = {number: event.get("content_key") for number, event in decisions.items()}
+    found = {number: models[key] for number, key in keys.items() if key in models}
+    matched = {model.key for model in found.values()}
+    trained = {model.trained_key: model for model in models.values() if model.key not in matched}
+    for number, event in sorted(decisions.items(), reverse=True):
+        if number not in found and event.get("trained_key") in trained:
+            found[number] = trained.pop(event["trained_key"])
+    return found
+
+
+def print_store(store: Store, lost: list[int]) -> None:
+    """Say what the store has now, and why there is no champion if there is none."""
+    aliases = store.aliases()
+    print(f"{store.name}: {len(store.search_versions())} versions; " + (describe_aliases(aliases) or "no champion"))
+    if lost:
+        print(f"  not on this disk any more, or only with newer serving code: version {', '.join(map(str, lost))}")
+    if CHAMPION not in aliases:
+        print("  the journal promotions.jsonl names none of them as champion: `make run` lets the gate decide")
+
+
+def describe_aliases(aliases: dict[str, str]) -> str:
+    """Return the aliases and their versions as a person reads them."""
+    return ", ".join(f"{alias} is version {number}" for alias, number in sorted(aliases.items()))
+
+
+def use_up_numbers(store: Store, last: int) -> None:
+    """Use up the numbers of versions whose content is gone, up to `last`, so that the later ones keep theirs."""
+    highest = max((int(version.version) for version in store.search_versions()), default=0)
+    while highest < last:
         empty = store.client.create_model_version(store.name, source=(project_root() / "mlruns").as_uri())
         store.client.delete_model_version(store.name, str(empty.version))
+        highest = int(empty.version)
 
 
 def collect_models(names: tuple[str, ...], folder: Path) -> dict[str, TrainedModel]:
@@ -97,14 +140,14 @@ def find_cache() -> Path:
 def restore_cached_models(cache: Path, folder: Path) -> Iterator[TrainedModel]:
     """Restore every pair of a training and its evaluation that DVC's run cache has and whose files it still holds."""
     records = [YAML(typ="safe").load(path) for path in sorted((cache / "runs").rglob("*")) if path.is_file()]
-    trainings = [record for record in records if record["cmd"].startswith("python -m pipeline.train ")]
-    evaluations = [record for record in records if record["cmd"].startswith("python -m pipeline.evaluate ")]
+    trainings = [record for record in records if str(record["cmd"]).startswith("python -m pipeline.train ")]
+    evaluations = [record for record in records if str(record["cmd"]).startswith("python -m pipeline.evaluate ")]
     for number, (training, evaluation) in enumerate(itertools.product(trainings, evaluations)):
         try:
             if is_of_training(cache, evaluation, training):
                 yield restore_model(cache, training, evaluation, Workspace(folder / str(number)))
-        except (OSError, KeyError, UserError):
-            continue  # DVC's garbage collection has taken a part, or an older version of the project made it
+        except (OSError, KeyError, ValueError, UserError):
+            continue  # DVC's garbage collection has taken a part, or another version of the project made it
 
 
 def is_of_training(cache: Path, evaluation: dict[str, Any], training: dict[str, Any]) -> bool:

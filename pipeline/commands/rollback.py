@@ -1,28 +1,35 @@
-"""Take the last promotion back (`make rollback`): the previous champion gets the alias again."""
+"""Take the last promotion back (`make rollback`): reject the champion's network, return to the previous champion."""
 
 from pipeline.cli import UserError, run
+from pipeline.commands.champion import no_champion_error
 from pipeline.files import read_json
 from pipeline.paths import Workspace
-from pipeline.tracking.journal import ROLLED_BACK, append_event
-from pipeline.tracking.promotion import CHAMPION, PREVIOUS
-from pipeline.tracking.store import connect, lock_registry
+from pipeline.tracking import registry
+from pipeline.tracking.location import lock_registry
+from pipeline.tracking.store import connect_existing, translate_errors
 
 
-def main(workspace: Workspace = Workspace()) -> None:
-    """Swap the aliases champion and previous; raise UserError if there was no champion before this one."""
+def main(reason: str = "", workspace: Workspace = Workspace()) -> None:
+    """Reject the champion, with a reason if one is given; raise UserError if there was no champion before it."""
     name = read_json(workspace.registry / "registry.json")["name"]
-    with lock_registry():
-        store = connect(name)
-        aliases = store.aliases()
-        if PREVIOUS not in aliases or aliases[PREVIOUS] == aliases[CHAMPION]:
-            raise UserError(f"{name} has had no champion before version {aliases.get(CHAMPION)}: nothing to take back")
-        old, new = aliases[CHAMPION], aliases[PREVIOUS]
-        store.set_alias(CHAMPION, new)
-        store.set_alias(PREVIOUS, old)
-        append_event({"event": ROLLED_BACK, "name": name, "version": new, "against": old})
-    model = store.version(new).tags["model"]
-    print(f"models:/{name}@champion is version {new} ({model}) again; version {old} is the previous one")
+    with translate_errors(), lock_registry():
+        store = connect_existing(name)
+        before = registry.settle(store)
+        if before.champion is None:
+            raise no_champion_error(name)
+        if before.previous is None:
+            raise UserError(
+                f"{name} has had no champion before version {before.champion.version}: nothing to take back; "
+                "`make promote VERSION=…` promotes another version"
+            )
+        old, new = before.champion.version, before.previous.version
+        registry.roll_back(store, before, reason or "rolled back")
+        models = {number: store.version(number).tags.get("model") for number in (old, new)}
+    print(
+        f"models:/{name}@champion is version {new} ({models[new]}) again; version {old} ({models[old]}) is rejected: "
+        f"`make promote VERSION={old}` takes that back"
+    )
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, "[reason]")

@@ -28,3 +28,5 @@ class Promotion(Section):
     max_latency_ms: PositiveFloat | None = None
     """Longest time per image in milliseconds, of ONNX Runtime with one thread, on the machine that registers: the
     fastest of five medians; null is no limit."""
+    in_experiments: bool = False
+    """Whether an experiment (`dvc exp run`) may make its version the champion."""

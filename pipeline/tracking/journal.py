@@ -1,17 +1,24 @@
-"""The journal promotions.jsonl: every decision on the champion and every rollback, one JSON line each.
+"""The journal promotions.jsonl: every decision on the champion, by the gate or by a person, one JSON line each.
 
-It lies beside MLflow's store and not in it, so a store that was lost can be rebuilt with its champion.
+It lies beside MLflow's store and not in it, so a store that was lost can be rebuilt with its champion. It is only ever
+added to, and belongs to the project: commit it with dvc.lock.
 """
 
 import json
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pipeline.paths import project_root
 
-DECIDED, ROLLED_BACK = "decided", "rolled back"
+# The gate's decision; a promotion and a rollback by a person; what was left of a line that was cut off.
+DECIDED, PROMOTED, ROLLED_BACK, CUT_OFF = "decided", "promoted", "rolled back", "cut off"
+NEEDED = {"event", "name", "version", "against"}  # entries that each event of a registered model has
+OWN_STORE = "mlflow.db"  # what events of older versions, which don't name their store, belong to
+NO_EVENT = "warning: {}, line {}, is no event and is left out: {!r}"
+WAS_CUT_OFF = "warning: the last line of {} was cut off: {!r}"
 Event = dict[str, Any]
 
 
@@ -20,31 +27,51 @@ def journal_path() -> Path:
     return project_root() / "promotions.jsonl"
 
 
-def read_events() -> list[Event]:
-    """Return all decisions and rollbacks so far, oldest first."""
+def now() -> str:
+    """Return the time as events record it; its microseconds distinguish an event from its repetition."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def read_events(store: str, name: str) -> list[Event]:
+    """Return the events of one registered model in one store, oldest first; report lines that can't be read."""
     path = journal_path()
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    events = []
+    for number, line in enumerate(path.read_text(errors="replace").split("\n") if path.exists() else [], start=1):
+        event = parse(line)
+        if event is None and line.strip():
+            print(NO_EVENT.format(path, number, line[:60]), file=sys.stderr)
+        elif event and (event.get("store", OWN_STORE), event.get("name")) == (store, name):
+            events.append(event)
+    return events
 
 
 def append_event(event: Event) -> None:
-    """Add an event, with its time, to the journal; a decision that repeats the last line is not added again.
+    """Add an event at the journal's end, on a line of its own, and wait until it is on the disk.
 
-    It is the one that a killed process recorded before it could tag the version.
+    What was left of a line that was cut off (by a full disk, a power cut) becomes an event that says so.
     """
-    last = {key: value for key, value in (read_events() or [{}])[-1].items() if key != "time"}
-    if last == event and event["event"] == DECIDED:
-        return
-    line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), **event})
-    with journal_path().open("a") as file:
-        file.write(line + "\n")
+    line = json.dumps(event) + "\n"
+    with journal_path().open("a+b") as file:
+        file.seek(0)
+        content = file.read()
+        rest = content.rpartition(b"\n")[2]
+        text = rest.decode(errors="replace")
+        if text and parse(text) is None:
+            print(WAS_CUT_OFF.format(journal_path(), text[:60]), file=sys.stderr)
+            file.truncate(len(content) - len(rest))
+            line = json.dumps({"event": CUT_OFF, "time": now(), "text": text}) + "\n" + line
+        elif text:
+            line = "\n" + line
+        file.write(line.encode())
         file.flush()
         os.fsync(file.fileno())
 
 
-def replay_aliases(events: list[Event]) -> tuple[str | None, str | None]:
-    """Return which version is champion and which was before it, after one registered model's events."""
-    champion = previous = None
-    for event in events:
-        if event["event"] == ROLLED_BACK or event["promote"]:
-            champion, previous = event["version"], event["against"]
-    return champion, previous
+def parse(line: str) -> Event | None:
+    """Return a line's event; None if it is none."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    is_event = isinstance(event, dict) and (event.get("event") == CUT_OFF or event.keys() >= NEEDED)
+    return event if is_event else None

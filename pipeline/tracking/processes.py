@@ -2,6 +2,7 @@
 
 import os
 import socket
+import uuid
 from typing import TYPE_CHECKING
 
 import psutil
@@ -13,8 +14,20 @@ PROCESS_TAG = "process"
 
 
 def identify_process() -> str:
-    """Return this process' host, id and start time: a later process with the same id started at another time."""
-    return f"{socket.gethostname()} {os.getpid()}@{psutil.Process().create_time()}"
+    """Return this process' machine, id and start time: a later process with the same id started at another time."""
+    return f"{identify_machine()} {os.getpid()}@{psutil.Process().create_time()}"
+
+
+def identify_machine() -> str:
+    """Return the machine's name, its network card and, on Linux, the space in which process ids are counted.
+
+    The name alone isn't enough: cloned machines and containers may share it, and would end each other's runs.
+    """
+    try:
+        counted_in = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:
+        counted_in = "-"
+    return f"{socket.gethostname()}/{uuid.getnode():012x}/{counted_in}"
 
 
 def is_alive(process: str) -> bool:
@@ -29,6 +42,6 @@ def is_alive(process: str) -> bool:
 def close_dead_runs(store: "Store") -> None:
     """End, as KILLED, the runs that a training on this machine left RUNNING when it was killed."""
     for run in store.search_runs("attributes.status = 'RUNNING'"):
-        host, _, process = run.data.tags.get(PROCESS_TAG, "").partition(" ")
-        if host == socket.gethostname() and not is_alive(process):
+        machine, _, process = run.data.tags.get(PROCESS_TAG, "").partition(" ")
+        if machine == identify_machine() and not is_alive(process):
             store.client.set_terminated(run.info.run_id, "KILLED")

@@ -1,74 +1,127 @@
-"""Carry out the promotion gate's decisions in MLflow: aliases, the tag `promotion` of a version, and the journal."""
+"""Ask the promotion gate about versions, and carry out and keep what it decides."""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.config.promotion import Promotion
-from pipeline.evaluation.gate import Candidate, Decision, decide
+from pipeline.evaluation.gate import Candidate, Decision, check_limits, decide
 from pipeline.evaluation.latency import measure_latencies_ms
-from pipeline.tracking.journal import DECIDED, append_event, read_events
+from pipeline.tracking.champions import Champion, State
+from pipeline.tracking.journal import DECIDED, Event, append_event, now, read_events
+from pipeline.tracking.location import store_label
+from pipeline.tracking.registry import (
+    DECISION_TAG,
+    describe,
+    number_of,
+    promote_by_gate,
+    settle,
+    tag_decision,
+    to_champion,
+)
 from pipeline.tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-CHAMPION, PREVIOUS = "champion", "previous"
-Record = dict[str, Any]  # a decision with the version, the champion that it was judged against, and the policy
+Record = Event  # a decision with the version, the champion that it was judged against, and the policy
+REJECTED = "its network was rejected by a person: `make promote VERSION={}` takes that back"
+
+FORMER = "its network was champion before the present one: `make rollback` or `make promote VERSION={}` brings it back"
 
 
-def promote(store: Store, versions: "list[ModelVersion]", policy: Promotion) -> dict[str, Record]:
+def promote(
+    store: Store, versions: "list[ModelVersion]", policy: Promotion, may_decide: bool = True
+) -> dict[str, Record]:
     """Decide on each version, the most accurate first, and carry it out; return the record of each by version.
 
-    A version is decided on once against one champion under one policy. The caller holds the lock. What a killed
-    process left undone is finished here: the aliases move before journal and tag are written, which are added then.
+    A version is decided on once against one champion under one policy. Without `may_decide`, one that isn't decided on
+    yet stays so, and has no record. The caller holds the lock.
     """
-    records = {}
+    state, records = settle(store), dict[str, Record]()
     for version in sorted(versions, key=lambda v: (-float(v.tags["val_accuracy"]), int(v.version))):
-        number, aliases = str(version.version), store.aliases()
-        is_champion = aliases.get(CHAMPION) == number
-        against = aliases.get(PREVIOUS) if is_champion else aliases.get(CHAMPION)
-        record = json.loads(version.tags.get("promotion", "null"))
-        if not (record and has_policy(record, policy) and (is_champion or record["against"] == against)):
-            decision = judge(version, store.version(against) if against else None, policy)
-            if decision.promote and not is_champion:
-                make_champion(store, number, against)
-            record = {"version": number, "content_key": version.tags["content_key"], "against": against}
-            record |= {"policy": policy.model_dump(), **asdict(decision)}
-            append_event({"event": DECIDED, "name": store.name, "model": version.tags["model"], **record})
-            store.tag_version(number, "promotion", json.dumps(record))
+        number = str(version.version)
+        record: Record | None = json.loads(store.version(number).tags.get(DECISION_TAG, "null"))
+        if record is None or not is_settled(record, to_champion(version), state, policy):
+            if not may_decide:
+                continue
+            record = {"version": number, "against": number_of(state.champion)}
+            record |= judge(store, version, state, policy)
+            state = carry_out(store, state, version, record)
         records[number] = record
     return records
 
 
+def is_settled(record: Record, own: Champion, state: State, policy: Promotion) -> bool:
+    """Return whether a decision stands: the champion's, a rejection, or the gate's refusal on the same question."""
+    if own == state.champion:
+        return True
+    if record["promote"] or (own.network in state.rejected) != (record["policy"] is None):
+        return False
+    return record["policy"] is None or (has_policy(record, policy) and record["against"] == number_of(state.champion))
+
+
+def is_decided(version: "ModelVersion", policy: Promotion) -> bool:
+    """Return whether a person has decided on a version, or the gate under this policy."""
+    record = json.loads(version.tags.get(DECISION_TAG, "null"))
+    return record is not None and (record["policy"] is None or has_policy(record, policy))
+
+
 def has_policy(record: Record, policy: Promotion) -> bool:
-    """Return whether a decision was made under this policy, whose keys may have had other names then, or been fewer.
-
-    Otherwise a new name or a new key would judge every version again, and could promote one that was rolled back.
-    """
+    """Return whether a decision was made under this policy, whose keys may have had other names then, or been fewer."""
     recorded = {Promotion.renamed_keys.get(key, key): value for key, value in record["policy"].items()}
-    return bool(recorded.items() <= policy.model_dump().items())
+    return recorded.items() <= dump(policy).items()
 
 
-def judge(version: "ModelVersion", champion: "ModelVersion | None", policy: Promotion) -> Decision:
-    """Decide on a version by what MLflow has of it and of the champion, if there is one."""
-    if champion is None:
-        return decide(load_candidate(version, policy), None, policy)
-    is_same_network = champion.tags["onnx_sha256"] == version.tags["onnx_sha256"]
-    if is_same_network and int(version.version) > int(champion.version):
-        return Decision(True, ["the champion's own network, with newer serving code or requirements"])
+def dump(policy: Promotion) -> dict[str, object]:
+    """Return what the gate decides by."""
+    return policy.model_dump(exclude={"in_experiments"})
+
+
+def judge(store: Store, version: "ModelVersion", state: State, policy: Promotion) -> Record:
+    """Decide on a version by what MLflow has of it and of the champion; return policy, promote and reasons.
+
+    The policy is None where a person has decided.
+    """
+    own = to_champion(version)
+    if own == state.champion:
+        return {"policy": None, "promote": True, "reasons": ["it is champion"]}
+    if own.network in state.rejected:
+        return {"policy": None, "promote": False, "reasons": [REJECTED.format(own.version)]}
+    former = [champion.network for champion in state.champions[:-1]]
+    if own.network in former:  # the gate has found a better one since, or a person preferred another one
+        decision = Decision(False, [FORMER.format(own.version)])
+    else:
+        decision = compare(store, version, state.champion, policy)
+    return {"policy": dump(policy), **asdict(decision)}
+
+
+def compare(store: Store, version: "ModelVersion", champion: Champion | None, policy: Promotion) -> Decision:
+    """Ask the gate; the champion's own network in a newer wrapping has to keep the limits alone."""
     candidate = load_candidate(version, policy)
-    events = [event for event in read_events() if event.get("validation_sha256") == candidate.validation_sha256]
-    others = {event["content_key"] for event in events} - {version.tags["content_key"]}
-    return decide(candidate, load_candidate(champion, policy), policy, len(others))
+    if champion is None:
+        return decide(candidate, None, policy)
+    if to_champion(version).network == champion.network and int(version.version) > int(champion.version):
+        objections = check_limits(candidate, policy)
+        return Decision(
+            not objections, objections or ["the champion's own network, with newer serving code or requirements"]
+        )
+    events = read_events(store_label(), store.name)
+    on_these = {
+        event.get("content_key") for event in events if event.get("validation_sha256") == candidate.validation_sha256
+    }
+    others = on_these - {version.tags["content_key"]}
+    return decide(candidate, load_candidate(store.version(champion.version), policy), policy, len(others))
 
 
-def make_champion(store: Store, number: str, old: str | None) -> None:
-    """Make a version the champion and the old one, if any, the previous; at each moment one of them is champion."""
-    if old:
-        store.set_alias(PREVIOUS, old)
-    store.set_alias(CHAMPION, number)
+def carry_out(store: Store, state: State, version: "ModelVersion", record: Record) -> State:
+    """Promote the version if the record says so, else keep the record with it and in the journal; return the state."""
+    if record["promote"] and to_champion(version) != state.champion:
+        return promote_by_gate(store, state, version, record)
+    append_event(describe(store, {"time": now(), "event": DECIDED, **record}, {record["version"]: version}))
+    tag_decision(store, version, record)
+    return state
 
 
 def load_candidate(version: "ModelVersion", policy: Promotion) -> Candidate:

@@ -1,6 +1,7 @@
 """One finished run and one registered version in MLflow for each trained and evaluated model."""
 
 import json
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from pipeline.tracking.trained_model import TrainedModel, pin_serving_packages
 from serving.verification import ALL_HASHES, hash_files
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput
+    from mlflow.entities import DatasetInput, LoggedModel
     from mlflow.entities.model_registry import ModelVersion
 
 RECEIPT = "training/receipt.json"
@@ -27,10 +28,24 @@ def register_version(store: Store, model: TrainedModel) -> "ModelVersion":
     import mlflow
 
     run_id = record_run(store, model)
-    if versions := store.search_versions(f"tags.content_key = '{model.key}'"):
-        return versions[0]
-    uri = store.ready_models(run_id)[0].model_uri
-    return mlflow.register_model(uri, store.name, tags=model.tags | {ALL_HASHES: hash_logged(uri)})
+    found = find_versions(store, model)
+    if not found:
+        uri = store.ready_models(run_id)[0].model_uri
+        made = mlflow.register_model(uri, store.name, tags=model.tags | {ALL_HASHES: hash_logged(uri)})
+        found = find_versions(store, model) or [made]
+    # Another machine on the same server may have registered the same content at the same moment.
+    for twin in found[1:]:
+        if str(twin.version) not in store.aliases().values():
+            store.client.delete_model_version(store.name, str(twin.version))
+            if twin.run_id != found[0].run_id:
+                store.client.delete_run(str(twin.run_id))
+    return found[0]
+
+
+def find_versions(store: Store, model: TrainedModel) -> "list[ModelVersion]":
+    """Return the versions of this content, oldest first: one, but for twins."""
+    found = store.search_versions(f"tags.content_key = '{model.key}'")
+    return sorted(found, key=lambda version: int(version.version))
 
 
 def hash_logged(uri: str) -> str:
@@ -44,7 +59,8 @@ def hash_logged(uri: str) -> str:
 def record_run(store: Store, model: TrainedModel) -> str:
     """Return the id of the finished run of this content: recorded before, shown live, or new.
 
-    All that is logged carries the receipt's own times, so a run that was cut short is completed, not doubled.
+    All that is logged carries the receipt's own times, so a run that was cut short is completed, not doubled. So is one
+    that has lost its artefacts.
     """
     recorded = store.find_run(f"tags.content_key = '{model.key}'")
     run = recorded or store.find_run(f"tags.training = '{model.receipt['training']}'")
@@ -52,10 +68,23 @@ def record_run(store: Store, model: TrainedModel) -> str:
         start = to_milliseconds(model.receipt["started"])
         run = store.client.create_run(store.experiment_id, start, model.tags, model.name)
     run_id = str(run.info.run_id)
-    if recorded is None or recorded.info.status != "FINISHED" or not store.ready_models(run_id):
+    if recorded is None or recorded.info.status != "FINISHED" or not has_artifacts(store, run_id):
         complete_run(store, run_id, model)
     delete_superseded(store, model.receipt)
     return run_id
+
+
+def has_artifacts(store: Store, run_id: str) -> bool:
+    """Return whether the artefact store still has the run's files and those of its model."""
+    models = store.ready_models(run_id)
+    return bool(models) and has_files(models[0]) and bool(store.client.list_artifacts(run_id, "training"))
+
+
+def has_files(model: "LoggedModel") -> bool:
+    """Return whether the artefact store has the files of a logged model."""
+    from mlflow.artifacts import list_artifacts
+
+    return any(Path(file.path).name == "MLmodel" for file in list_artifacts(model.artifact_location))
 
 
 def complete_run(store: Store, run_id: str, model: TrainedModel) -> None:
@@ -71,8 +100,11 @@ def complete_run(store: Store, run_id: str, model: TrainedModel) -> None:
         client.log_artifact(run_id, str(model.folder / file), "training")
     if diff := receipt["git"].get("diff"):
         client.log_text(run_id, diff, DIFF)
-    if not store.ready_models(run_id):
+    models = store.ready_models(run_id)
+    if not models:
         log_model(run_id, model)
+    elif not has_files(models[0]):
+        restore_model(store, models[0], model)
     for tag in LIVE_TAGS & client.get_run(run_id).data.tags.keys():
         client.delete_tag(run_id, tag)  # a run is the same, whether or not it was shown live
     client.set_terminated(run_id, "FINISHED", to_milliseconds(receipt["epochs"][-1]["finished"]))
@@ -92,6 +124,31 @@ def delete_superseded(store: Store, receipt: dict[str, Any]) -> None:
 def log_model(run_id: str, model: TrainedModel) -> None:
     """Log the model's files and the serving code as the model that `mlflow models serve` serves."""
     import mlflow
+
+    with mlflow.start_run(run_id=run_id):
+        mlflow.pyfunc.log_model(name="model", **describe_served(model))
+
+
+def restore_model(store: Store, logged: "LoggedModel", model: TrainedModel) -> None:
+    """Put the files of a logged model that has lost them where they were: its registered version refers to it."""
+    import mlflow
+    from mlflow.models import Model
+
+    description = Model(logged.artifact_location, logged.source_run_id, model_uuid=logged.model_id)
+    description.model_id = logged.model_id
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "model"
+        mlflow.pyfunc.save_model(folder, mlflow_model=description, **describe_served(model))
+        for compiled in folder.rglob("__pycache__"):
+            shutil.rmtree(compiled)
+        # Before the files: a version whose files are not there yet is restored again, hashes and all.
+        for version in find_versions(store, model):
+            store.tag_version(str(version.version), ALL_HASHES, json.dumps(hash_files(folder)))
+        store.client.log_model_artifacts(logged.model_id, str(folder))
+
+
+def describe_served(model: TrainedModel) -> dict[str, Any]:
+    """Return what MLflow is given of a model: code, files, shapes, packages and metadata."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
@@ -100,16 +157,14 @@ def log_model(run_id: str, model: TrainedModel) -> None:
     probabilities = ColSpec(Array(DataType.double), "probabilities")
     answer = Schema([ColSpec(DataType.long, "digit"), ColSpec(DataType.double, "confidence"), probabilities])
     pixels = Schema([TensorSpec(np.dtype(np.float32), (-1, 28, 28))])
-    with mlflow.start_run(run_id=run_id):
-        mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(SERVING_CODE),
-            artifacts={name: str(path) for name, path in model.artifacts.items()},
-            signature=ModelSignature(inputs=pixels, outputs=answer),
-            input_example=np.zeros((1, 28, 28), np.float32),
-            pip_requirements=pin_serving_packages(),
-            metadata=model.metadata,
-        )
+    return {
+        "python_model": str(SERVING_CODE),
+        "artifacts": {name: str(path) for name, path in model.artifacts.items()},
+        "signature": ModelSignature(inputs=pixels, outputs=answer),
+        "input_example": np.zeros((1, 28, 28), np.float32),
+        "pip_requirements": pin_serving_packages(),
+        "metadata": model.metadata,
+    }
 
 
 def dataset_input(dataset: dict[str, Any], sha256: str) -> "DatasetInput":

@@ -2,18 +2,25 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from pipeline.cli import UserError, first_line
-from pipeline.paths import project_root
+from pipeline.tracking.location import (
+    artifact_folder,
+    lock_store,
+    require_usable,
+    store_file,
+    store_uri,
+    without_password,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 
 @dataclass(frozen=True)
@@ -45,18 +52,55 @@ class Store:
     def version(self, number: str) -> "ModelVersion":
         return self.client.get_model_version(self.name, number)
 
+    def registered_model(self) -> "RegisteredModel | None":
+        """Return the registered model with its tags and aliases; None before the first version."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.get_registered_model(self.name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+
     def aliases(self) -> dict[str, str]:
         """Return the version by alias; as text, because MLflow's stores differ in whether a version is a number."""
-        aliases = self.client.get_registered_model(self.name).aliases
-        return {alias: str(number) for alias, number in aliases.items()}
+        model = self.registered_model()
+        return {alias: str(number) for alias, number in model.aliases.items()} if model else {}
 
     def set_alias(self, alias: str, number: str) -> None:
         """Give the alias to a version; it leaves the one that had it."""
         self.client.set_registered_model_alias(self.name, alias, number)
 
+    def delete_alias(self, alias: str) -> None:
+        """Take an alias away from the version that has it."""
+        self.client.delete_registered_model_alias(self.name, alias)
+
+    def tag_model(self, key: str, value: str) -> None:
+        """Set one tag of the registered model."""
+        self.client.set_registered_model_tag(self.name, key, value)
+
     def tag_version(self, number: str, key: str, value: str) -> None:
         """Set one tag of a version."""
         self.client.set_model_version_tag(self.name, number, key, value)
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Raise UserError where MLflow or its database fails inside the block."""
+    # Without these, MLflow asks a server that is down for four minutes, and reports its use to its makers.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, ImportError) as error:
+        raise store_error(error) from None
 
 
 def connect(name: str) -> Store:
@@ -64,30 +108,46 @@ def connect(name: str) -> Store:
 
     Raise UserError if the store can't be used.
     """
-    # Without these, MLflow asks a server that is down for four minutes, and reports its use to its makers.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    require_usable()
+    # One at a time: two first uses of a database would both try to make its tables.
+    with translate_errors(), lock_store(""):
+        client = open_client()
+        return Store(client, open_experiment(client, name), name)
+
+
+def connect_existing(name: str) -> Store:
+    """Return the store of one data set; make nothing. Raise UserError if there is none or it has no such model."""
+    client = open_existing()
+    with translate_errors():
+        found = client.get_experiment_by_name(name)
+    if found is None:
+        raise UserError(
+            f"MLflow's store {without_password(store_uri())} has no model {name}: run `make run`, which registers it"
+        )
+    return Store(client, str(found.experiment_id), name)
+
+
+def open_existing() -> "MlflowClient":
+    """Return the client of a store that exists; raise UserError, without making one, if there is none."""
+    require_usable()
+    file = store_file()
+    if file and not file.exists():
+        raise UserError(f"there is no MLflow store at {file}: run `make run`, which registers the models in a new one")
+    with translate_errors():
+        return open_client()
+
+
+def open_client() -> "MlflowClient":
+    """Return MLflow's client of the store, and make it the one that MLflow's own functions use."""
     import mlflow
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
+    given = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(store_uri())
-    try:
-        client = mlflow.MlflowClient()
-        # One at a time: two first uses of a database would both try to make its tables.
-        with FileLock(project_root() / "mlflow.db.lock"):
-            return Store(client, open_experiment(client, name), name)
-    except (MlflowException, SQLAlchemyError, ImportError) as error:
-        raise store_error(error) from None
-
-
-def store_uri() -> str:
-    """Return MLFLOW_TRACKING_URI, else one SQLite file at the project's root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+    # MLflow writes the address into the environment, where it would pass for the user's at the next look.
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    if given is not None:
+        os.environ["MLFLOW_TRACKING_URI"] = given
+    return mlflow.MlflowClient()
 
 
 def open_experiment(client: "MlflowClient", name: str) -> str:
@@ -102,18 +162,14 @@ def open_experiment(client: "MlflowClient", name: str) -> str:
     # A server knows where its artefacts belong; beside a database file we name the folder, or MLflow would take the
     # current one.
     is_remote = store_uri().startswith(("http://", "https://", "databricks"))
-    location = None if is_remote else (project_root() / "mlruns" / name).as_uri()
+    location = None if is_remote else artifact_folder(name).as_uri()
     return str(client.create_experiment(name, artifact_location=location))
-
-
-def lock_registry() -> FileLock:
-    """Return the lock to hold while registering, promoting or rolling back; read the state again inside it."""
-    return FileLock(project_root() / "mlflow.db.register.lock")
 
 
 def store_error(error: Exception) -> UserError:
     """Return the error for a store that is down, refuses, or isn't one."""
+    address, cause = without_password(store_uri()), without_password(first_line(error))
     return UserError(
-        f"MLflow's store {store_uri()} can't be used: {first_line(error)}. No training is lost: fix or start the "
-        "store, or unset MLFLOW_TRACKING_URI to use the file beside the project, and run the command again"
+        f"MLflow's store {address} can't be used: {cause}. No training is lost: fix or start the store, or unset "
+        "MLFLOW_TRACKING_URI to use the file beside the project, and run the command again"
     )

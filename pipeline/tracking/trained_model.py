@@ -45,15 +45,21 @@ class TrainedModel:
         """The hash of each of these files, as <name>_sha256."""
         return {f"{name}_sha256": sha256_of(path) for name, path in self.artifacts.items()}
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The sha256 of everything the model was made of, everything it computes, and everything that serves it."""
-        content: dict[str, Any] = {
-            key: self.receipt[key] for key in ("model", "dataset", "data_sha256", "seed", "parameters")
-        }
-        content |= {"files": self.artifacts_sha256, "metrics": self.metrics}
-        content |= {"serving": sha256_of(SERVING_CODE), "requirements": pin_serving_packages()}
-        return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        serving = {"serving": sha256_of(SERVING_CODE), "requirements": pin_serving_packages()}
+        return hash_content(self._trained | serving)
+
+    @property
+    def trained_key(self) -> str:
+        """The sha256 of the same without what serves it: it stays when serving code or pinned packages change."""
+        return hash_content(self._trained)
+
+    @cached_property
+    def _trained(self) -> dict[str, Any]:
+        made_of = {key: self.receipt[key] for key in ("model", "dataset", "data_sha256", "seed", "parameters")}
+        return made_of | {"files": self.artifacts_sha256, "metrics": self.metrics}
 
     @property
     def metadata(self) -> dict[str, str | float]:
@@ -69,6 +75,7 @@ class TrainedModel:
         code = json.dumps(receipt["code_sha256"], sort_keys=True)
         tags = {
             "content_key": self.key,
+            "trained_key": self.trained_key,
             "model": self.name,
             "data_sha256": receipt["data_sha256"],
             "code_sha256": sha256(code.encode()).hexdigest(),
@@ -83,6 +90,11 @@ class TrainedModel:
             "dvc.experiment": receipt["dvc"]["experiment"],
         }
         return {key: str(value) for key, value in tags.items() if value is not None}
+
+
+def hash_content(content: dict[str, Any]) -> str:
+    """Return the sha256 of a content, whatever the order of its entries."""
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def read(name: str, workspace: Workspace = Workspace()) -> TrainedModel:

@@ -73,8 +73,8 @@ def read_git_state(folder: Path = Path(), max_characters: int = MAX_DIFF_CHARACT
         except (OSError, subprocess.CalledProcessError):
             return None
 
-    # dvc.lock is what a run writes, not what it is made from.
-    sources = ("--", ".", ":!dvc.lock")
+    # dvc.lock and the journal of promotions are what a run writes, not what it is made from.
+    sources = ("--", ".", ":!dvc.lock", ":!promotions.jsonl")
     commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no", *sources)
     # A user's own settings may colour a diff or hand it to another program.
     plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--binary")

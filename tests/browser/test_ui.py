@@ -48,8 +48,8 @@ def row(page: str, label: str) -> list[str]:
 
 
 def test_two_runs_compared_show_names_parameters_and_learning_curves(project, browse):
-    registry = json.loads((project.folder / "registry/registry.json").read_text())
-    runs = [registry["models"][name]["run_id"] for name in ("dense_10", "tiny_cnn")]
+    registered = project.registered()
+    runs = [registered[name].run_id for name in ("dense_10", "tiny_cnn")]
     mlflow.set_tracking_uri(f"sqlite:///{project.folder}/mlflow.db")
     experiment = mlflow.get_experiment_by_name("digits").experiment_id
     which = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"

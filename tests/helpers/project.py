@@ -1,5 +1,6 @@
 """A copy of the project in a git and DVC repository of its own, shrunk to seconds."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
 
 SOURCE = Path(__file__).parent.parent.parent
@@ -47,6 +50,17 @@ class Project:
         change(content)
         yaml.dump(content, self.folder / "params.yaml")
 
+    def registered(self) -> dict[str, ModelVersion]:
+        """The versions of the models that `register` registered last, by model."""
+        client = MlflowClient(f"sqlite:///{self.folder}/mlflow.db")
+        content = json.loads((self.folder / "registry/registry.json").read_text())
+        ours = f"name = '{content['name']}'"
+        keys = {name: entry["content_key"] for name, entry in content["models"].items()}
+        found = {
+            name: client.search_model_versions(f"{ours} AND tags.content_key = '{key}'") for name, key in keys.items()
+        }
+        return {name: version for name, (version,) in found.items()}
+
 
 def copy_project(folder: Path, change: Callable[[dict[str, Any]], None]) -> Project:
     """Copy what git tracks or would track, change its parameters, and commit it."""
@@ -54,7 +68,7 @@ def copy_project(folder: Path, change: Callable[[dict[str, Any]], None]) -> Proj
         ("git", "ls-files", "--cached", "--others", "--exclude-standard"), cwd=SOURCE, capture_output=True, text=True
     )
     for name in listed.stdout.splitlines():
-        if (SOURCE / name).exists() and name != "dvc.lock":
+        if (SOURCE / name).exists() and name not in ("dvc.lock", "promotions.jsonl"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(SOURCE / name, folder / name)
     project = Project(folder, environment())

@@ -13,6 +13,7 @@ class Registry:
 
     def __init__(self, **candidates: Candidate):
         self.aliases: dict[str, str] = {}
+        self.tags: dict[str, str] = {}
         self.versions = {}
         self.candidates = candidates
         self.fuse = -1
@@ -20,7 +21,7 @@ class Registry:
         for number, name in enumerate(candidates, start=1):
             accuracy = candidates[name].correct.mean()
             tags = {"val_accuracy": str(accuracy), "content_key": name, "model": name, "onnx_sha256": name}
-            self.versions[str(number)] = SimpleNamespace(version=str(number), tags=tags)
+            self.versions[str(number)] = SimpleNamespace(version=str(number), tags=tags, name="digits")
         self.store = Store(self, "1", "digits")
 
     def burn(self) -> None:
@@ -30,7 +31,10 @@ class Registry:
         self.fuse -= 1
 
     def get_registered_model(self, name: str):
-        return SimpleNamespace(aliases=dict(self.aliases))
+        return SimpleNamespace(aliases=dict(self.aliases), tags=dict(self.tags))
+
+    def search_model_versions(self, condition: str) -> list:
+        return list(self.versions.values())
 
     def get_model_version(self, name: str, number: str):
         return self.versions[number]
@@ -38,6 +42,14 @@ class Registry:
     def set_registered_model_alias(self, name: str, alias: str, number: str) -> None:
         self.burn()
         self.aliases[alias] = number
+
+    def delete_registered_model_alias(self, name: str, alias: str) -> None:
+        self.burn()
+        del self.aliases[alias]
+
+    def set_registered_model_tag(self, name: str, key: str, value: str) -> None:
+        self.burn()
+        self.tags[key] = value
 
     def set_model_version_tag(self, name: str, number: str, key: str, value: str) -> None:
         self.burn()

@@ -121,15 +121,14 @@ def test_another_experiment_in_the_workspace_is_no_fault_and_its_diff_is_kept(pr
     project.edit(lambda content: other(content, 64))
     try:
         project.repro()
-        registry = json.loads((project.folder / "registry/registry.json").read_text())
+        entry = project.registered()["dense_10"]
     finally:
         project.edit(lambda content: other(content, 32))
         project.repro()
-    entry = registry["models"]["dense_10"]
-    done = lineage(project, f"models:/digits/{entry['version']}")
+    done = lineage(project, f"models:/digits/{entry.version}")
     assert "elsewhere    models/dense_10 holds another experiment's model" in done.stdout
     assert "dirty: the run's training/uncommitted.diff says how" in done.stdout
-    diff = Path(champion["client"].download_artifacts(entry["run_id"], "training/uncommitted.diff")).read_text()
+    diff = Path(champion["client"].download_artifacts(entry.run_id, "training/uncommitted.diff")).read_text()
     assert "-    batch_size: 32\n+    batch_size: 64\n" in diff
 
 

@@ -43,4 +43,4 @@ def test_the_data_are_mnists(mnist):
 
 
 def test_the_better_one_is_the_champion(mnist):
-    assert json.loads((mnist.folder / "registry/registry.json").read_text())["champion"]["model"] == "cnn_fast"
+    assert mnist.registered()["cnn_fast"].aliases == ["champion"]

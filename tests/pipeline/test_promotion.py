@@ -10,8 +10,9 @@ import signal
 import mlflow
 import numpy as np
 
-from pipeline.tracking import promotion
-from pipeline.tracking.store import Store, connect, lock_registry
+from pipeline.tracking import promotion, registry
+from pipeline.tracking.location import lock_registry
+from pipeline.tracking.store import Store, connect
 from tests.helpers.candidates import POLICY
 
 
@@ -29,19 +30,21 @@ def promote_and_die(uri: str, root: str, numbers: list[int], step: int | None) -
 
         return attempt
 
-    for name in ("set_registered_model_alias", "set_model_version_tag"):
+    for name in ("set_registered_model_alias", "set_registered_model_tag", "set_model_version_tag"):
         setattr(store.client, name, watched(getattr(store.client, name)))
-    promotion.append_event = watched(promotion.append_event)
+    registry.append_event = promotion.append_event = watched(promotion.append_event)
     with lock_registry():
         versions = [store.version(number) for number in numbers]
         promotion.promote(store, versions, POLICY)
 
 
 def test_a_promoter_killed_by_the_system_leaves_a_champion_that_loads(trained, tmp_path):
-    models = json.loads((trained.folder / "registry/registry.json").read_text())["models"]
-    worse, better = (models[name]["version"] for name in ("dense_10", "tiny_cnn"))
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    shutil.copy(trained.folder / "mlflow.db", tmp_path)  # the models stay where they are, and are only read
+    models = trained.registered()
+    worse, better = (str(models[name].version) for name in ("dense_10", "tiny_cnn"))
+    uri = f"sqlite:///{tmp_path}/store.db"
+    shutil.copy(
+        trained.folder / "mlflow.db", tmp_path / "store.db"
+    )  # the models stay where they are, and are only read
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)
     journal = tmp_path / "promotions.jsonl"
@@ -55,15 +58,17 @@ def test_a_promoter_killed_by_the_system_leaves_a_champion_that_loads(trained, t
         assert mlflow.pyfunc.load_model("models:/digits@champion").predict(np.zeros((1, 28, 28), np.float32))
         return promoter.exitcode
 
-    # Two aliases, then journal and tag of the one that wins; journal and tag of the one that doesn't.
-    for step in range(6):
+    # Of the nine writes: with the new state, before the journal; before the first alias; and between the two.
+    for step in (2, 4, 5):
         for number in (worse, better):
             client.delete_model_version_tag("digits", number, "promotion")
+        client.delete_registered_model_tag("digits", "champions")
         client.delete_registered_model_alias("digits", "previous")
         client.set_registered_model_alias("digits", "champion", worse)
         journal.unlink(missing_ok=True)
         assert promote(step) == -signal.SIGKILL
         assert promote(None) == 0
-        assert Store(client, "1", "digits").aliases() == {"champion": str(better), "previous": str(worse)}
-        decided = [json.loads(line)["version"] for line in journal.read_text().splitlines()]
-        assert sorted(decided) == sorted([str(worse), str(better)])
+        assert Store(client, "1", "digits").aliases() == {"champion": better, "previous": worse}
+        decided = [json.loads(line) for line in journal.read_text().splitlines()]
+        assert {event["version"] for event in decided} == {worse, better}
+        assert [event["version"] for event in decided if event["promote"]] == [better]

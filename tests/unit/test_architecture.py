@@ -15,7 +15,8 @@ LAYERS = (
     ("training", "evaluation"),
     ("tracking",),
     ("sweep",),
-    ("download", "preprocess", "train", "evaluate", "register", "commands"),
+    ("download", "preprocess", "train", "evaluate", "register"),
+    ("commands",),
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 

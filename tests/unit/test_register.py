@@ -1,14 +1,20 @@
 import json
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pandas as pd
 import pytest
 
 from pipeline import register
 from pipeline.cli import UserError
+from pipeline.commands import ensure_registered
 from pipeline.config.params import load
 from pipeline.config.promotion import Promotion
 from pipeline.paths import Workspace
-from pipeline.tracking import runs, trained_model
+from pipeline.tracking import registry, runs, trained_model
 from pipeline.tracking.processes import identify_process
 from tests.helpers.params import PARAMS
 from tests.helpers.trained import write_trained_model
@@ -31,10 +37,18 @@ def workspace(root, monkeypatch) -> Workspace:
     def log_model(run_id: str, model) -> None:
         client = register.connect("digits").client
         made = client.create_logged_model(client.get_run(run_id).info.experiment_id, source_run_id=run_id)
+        write_description(made)
         client.finalize_logged_model(made.model_id, "READY")
 
     monkeypatch.setattr(runs, "log_model", log_model)
     return workspace
+
+
+def write_description(model) -> None:
+    """The one file of a logged model that `register` looks for."""
+    folder = Path(urlsplit(model.artifact_location).path)
+    folder.mkdir(parents=True)
+    (folder / "MLmodel").touch()
 
 
 def read_registry(workspace: Workspace) -> dict:
@@ -49,19 +63,15 @@ def edit_params(workspace: Workspace, old: str, new: str) -> None:
 
 def test_every_preset_is_registered_and_the_best_is_the_champion(workspace, capsys):
     register.main(workspace)
-    registry = read_registry(workspace)
-    assert (registry["name"], list(registry["models"])) == ("digits", list(NAMES))
-    assert registry["champion"] == {"version": 2, "model": "cnn_fast"}
+    keys = {name: {"content_key": trained_model.read(name, workspace).key} for name in NAMES}
+    assert read_registry(workspace) == {"name": "digits", "models": keys}
     store = register.connect("digits")
     assert store.aliases() == {"champion": "2"}
     for number, name in enumerate(NAMES, start=1):
-        entry = registry["models"][name]
-        version = store.version(str(number))
-        assert (entry["version"], entry["run_id"]) == (number, version.run_id)
-        assert entry["content_key"] == trained_model.read(name, workspace).key == version.tags["content_key"]
-    promoted = {name: entry["promoted"] for name, entry in registry["models"].items()}
-    assert promoted == {"dense_10": False, "cnn_fast": True}
-    assert "there is no champion; validation accuracy 0.5" in registry["models"]["cnn_fast"]["reasons"][0]
+        assert store.version(str(number)).tags["content_key"] == keys[name]["content_key"]
+    decisions = {number: json.loads(store.version(number).tags["promotion"]) for number in ("1", "2")}
+    assert {number: decision["promote"] for number, decision in decisions.items()} == {"1": False, "2": True}
+    assert "there is no champion; validation accuracy 0.5" in decisions["2"]["reasons"][0]
     assert capsys.readouterr().out.splitlines()[-2:] == [
         "dense_10         val 80.00%  test 75.00%  models:/digits/1",
         "cnn_fast         val 100.00%  test 75.00%  models:/digits/2  champion",
@@ -86,13 +96,101 @@ def test_registering_again_changes_nothing(workspace):
     assert len(register.connect("digits").search_runs("")) == 2
 
 
-def test_without_a_champion_nothing_is_marked_and_the_reasons_are_kept(workspace, capsys):
+def test_without_a_champion_that_and_the_reasons_are_said(workspace, capsys):
     edit_params(workspace, "max_size_bytes: null", "max_size_bytes: 1")
     register.main(workspace)
-    registry = read_registry(workspace)
-    assert registry["champion"] is None
-    assert "exceeds the limit of 1" in registry["models"]["cnn_fast"]["reasons"][0]
-    assert "champion" not in capsys.readouterr().out
+    *rows, said, first, second = capsys.readouterr().out.splitlines()
+    assert not [row for row in rows if "champion" in row]
+    assert said == "digits has no champion; `make promote VERSION=…` makes a version champion"
+    assert first.startswith("  version 2: its file of ")
+    assert "exceeds the limit of 1" in first
+    assert second.startswith("  version 1: ")
+
+
+def test_an_experiment_moves_no_alias_unless_the_parameters_say_so(workspace, capsys, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "wild-idea")
+    register.main(workspace)
+    assert register.connect("digits").aliases() == {}
+    assert "an experiment moves no alias: `make run` lets the gate decide on version 1, 2" in capsys.readouterr().out
+    edit_params(workspace, "max_size_bytes: null", "in_experiments: true")
+    register.main(workspace)
+    assert register.connect("digits").aliases() == {"champion": "2"}
+    assert "an experiment" not in capsys.readouterr().out
+
+
+def test_after_an_experiment_a_plain_run_decides(workspace, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "wild-idea")
+    register.main(workspace)
+    monkeypatch.delenv("DVC_EXP_NAME")
+    ensure_registered.main(workspace)
+    assert register.connect("digits").aliases() == {"champion": "2"}
+
+
+def test_what_the_champion_is_of_another_run_is_said(workspace, capsys):
+    register.main(workspace)
+    edit_params(workspace, "presets: [dense_10, cnn_fast]", "presets: [dense_10]")
+    capsys.readouterr()
+    register.main(workspace)
+    assert capsys.readouterr().out.splitlines()[-1] == "the champion is models:/digits/2"
+
+
+def test_registry_json_stays_the_same_when_the_champion_changes(workspace):
+    """Or a rollback would show up in `dvc status`."""
+    register.main(workspace)
+    before = read_registry(workspace)
+    store = register.connect("digits")
+    registry.promote_by_hand(store, registry.settle(store), store.version("1"), "a reason")
+    register.main(workspace)
+    assert (read_registry(workspace), store.aliases()["champion"]) == (before, "1")
+
+
+def test_a_fresh_store_gets_the_champion_and_the_rejections_of_the_journal(workspace, root, empty_database):
+    """As after `git clone` and `dvc pull`, where the journal is committed."""
+    register.main(workspace)
+    store = register.connect("digits")
+    state = registry.promote_by_hand(store, registry.settle(store), store.version("1"), "a reason")
+    registry.promote_by_hand(store, state, store.version("2"), "a reason")
+    registry.roll_back(store, registry.settle(store), "a reason")
+    wipe(root / "mlflow.db", empty_database)
+    ensure_registered.main(workspace)
+    store = register.connect("digits")
+    assert store.aliases() == {"champion": "1"}
+    assert not json.loads(store.version("2").tags["promotion"])["promote"]
+
+
+def wipe(database: Path, empty: Path) -> None:
+    """Empty a store through SQLite, because MLflow keeps the file open."""
+    with closing(sqlite3.connect(empty)) as source, closing(sqlite3.connect(database)) as target:
+        source.backup(target)
+
+
+def lose_decision(workspace: Workspace) -> None:
+    store = register.connect("digits")
+    store.client.delete_model_version_tag("digits", "1", "promotion")
+
+
+def lose_files(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.root / "mlruns")
+
+
+def lose_state(workspace: Workspace) -> None:
+    register.connect("digits").client.delete_registered_model_tag("digits", "champions")
+
+
+def change_policy(workspace: Workspace) -> None:
+    edit_params(workspace, "alpha: 0.05", "alpha: 0.04")
+
+
+@pytest.mark.parametrize("lose", [lose_decision, lose_files, lose_state, change_policy])
+def test_make_run_registers_what_the_store_lacks_and_nothing_else(workspace, monkeypatch, lose):
+    ensure_registered.main(workspace)
+    called = []
+    monkeypatch.setattr(register, "main", lambda workspace: called.append(workspace))
+    ensure_registered.main(workspace)
+    assert called == []
+    lose(workspace)
+    ensure_registered.main(workspace)
+    assert called == [workspace]
 
 
 def test_a_store_that_refuses_is_reported(workspace, monkeypatch):

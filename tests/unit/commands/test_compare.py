@@ -1,5 +1,7 @@
 import json
+from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -23,15 +25,37 @@ def reports(tmp_path, monkeypatch):
     write_model("dense_10", parameters=7_960, val_wrong=range(30), test_wrong=range(20))
     write_model("cnn_2m", parameters=2_174_442, val_wrong=range(5), test_wrong=range(3, 8))
     write_model("cnn_fast", parameters=81_578, val_wrong=range(2), test_wrong=range(4))
-    write_registry(version=3)
+    write_registry()
+    champion_is(monkeypatch, "cnn_fast")
     return tmp_path
 
 
-def write_registry(version: int) -> None:
-    """cnn_fast, registered as version 3, and the champion, which is `version` of it."""
+def write_registry() -> None:
+    """What `register` leaves of the models: their data set's name."""
     Path("registry").mkdir(exist_ok=True)
-    content = {"champion": {"version": version, "model": "cnn_fast"}, "models": {"cnn_fast": {"version": 3}}}
-    Path("registry/registry.json").write_text(json.dumps(content))
+    Path("registry/registry.json").write_text('{"name": "digits", "models": {}}')
+
+
+class Store:
+    """MLflow's registry with one champion, version 3."""
+
+    def __init__(self, model: str | None, network: bytes = b""):
+        self.model, self.network = model, network
+
+    def aliases(self) -> dict[str, str]:
+        return {"champion": "3"} if self.model else {}
+
+    def version(self, number: str):
+        assert number == "3"
+        return SimpleNamespace(tags={"model": self.model, "onnx_sha256": sha256(self.network).hexdigest()})
+
+
+def champion_is(monkeypatch, model: str | None, network: bytes | None = None) -> None:
+    """MLflow's champion is the model of that name here, or one with other weights."""
+    store = Store(
+        model, Path(f"models/{model}/model.onnx").read_bytes() if model and network is None else network or b""
+    )
+    monkeypatch.setattr(compare, "connect_existing", lambda name: {"digits": store}[name])
 
 
 def write_model(name: str, parameters: int, val_wrong: range, test_wrong: range, **more: float) -> None:
@@ -46,7 +70,7 @@ def write_model(name: str, parameters: int, val_wrong: range, test_wrong: range,
     pd.concat(tables).to_csv(report / "predictions.csv", index=False)
     metrics = {"parameters": parameters, "val_accuracy": 1 - len(val_wrong) / VAL_IMAGES, **more}
     (report / "metrics.json").write_text(json.dumps(metrics))
-    (model / "model.onnx").write_bytes(b"0" * 1_250_000)
+    (model / "model.onnx").write_bytes(name.encode().ljust(1_250_000))
     (model / "receipt.json").write_text(json.dumps({"epochs": [{"seconds": 40.2}, {"seconds": 30.1}]}))
 
 
@@ -127,13 +151,27 @@ def test_reports_of_different_images_are_not_compared(reports):
         compare.main()
 
 
-def test_without_a_champion_nothing_is_tested(reports, capsys):
-    content = {"champion": None, "models": {"cnn_fast": {"version": 3}}}
-    Path("registry/registry.json").write_text(json.dumps(content))
+def test_without_a_champion_nothing_is_tested(reports, capsys, monkeypatch):
+    champion_is(monkeypatch, None)
     shown = lines(capsys)
     assert [row.split()[0] for row in shown[1:4]] == ["cnn_fast", "cnn_2m", "dense_10"]
     assert not [line for line in shown[:4] if "champion" in line or "significant" in line]
-    assert shown[-2] == "Nothing was tested: there is no champion; registry/registry.json has the reasons."
+    assert shown[-2].startswith("Nothing was tested: digits has no champion: `make run` lets the gate decide")
+
+
+def test_without_a_store_the_models_are_shown_and_what_helps(reports, capsys, monkeypatch):
+    def fail(name: str) -> None:
+        raise UserError("there is no MLflow store: run `make run`")
+
+    monkeypatch.setattr(compare, "connect_existing", fail)
+    assert lines(capsys)[-2] == "Nothing was tested: there is no MLflow store: run `make run`"
+
+
+def test_the_champion_is_mlflows_and_may_change_without_a_new_run(reports, capsys, monkeypatch):
+    champion_is(monkeypatch, "cnn_2m")
+    shown = lines(capsys)
+    assert shown[2].endswith("s  champion")
+    assert "cnn_2m (version 3)" in " ".join(shown[5:])
 
 
 def test_another_workspace_gives_the_same_table(reports, capsys, monkeypatch, tmp_path_factory):
@@ -159,12 +197,13 @@ def test_a_champion_that_is_not_compared_is_shown_too(reports, capsys):
     assert [row.split()[0] for row in lines(capsys)[1:3]] == ["cnn_fast", "cnn_2m"]
 
 
-def test_nothing_is_tested_against_a_champion_of_another_run(reports, capsys):
+@pytest.mark.parametrize("model", ["cnn_fast", "cnn_best"])
+def test_nothing_is_tested_against_a_champion_of_another_run(reports, capsys, monkeypatch, model):
     """The version has the name of a model here, but other weights: its answers are not these."""
-    write_registry(version=2)
+    champion_is(monkeypatch, model, b"other weights")
     shown = lines(capsys)
     assert not [line for line in shown[:4] if "champion" in line or "significant" in line]
-    assert "Nothing was tested: the champion, cnn_fast (version 2)" in shown[-2]
+    assert f"Nothing was tested: the champion, {model} (version 3)" in shown[-2]
 
 
 @pytest.mark.parametrize(

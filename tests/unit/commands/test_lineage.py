@@ -55,7 +55,7 @@ def test_an_unknown_name_is_reported_with_the_others_aliases(client):
 
 
 def test_an_empty_registry_is_reported_with_what_fills_it(store):
-    with pytest.raises(UserError, match=r"it has no model at all: run `dvc repro`, which registers them"):
+    with pytest.raises(UserError, match=r"it has no model at all: run `make run`, which registers them"):
         lineage.find_version(store.client, "models:/digits@champion")
 
 
@@ -75,14 +75,20 @@ def test_a_store_that_fails_is_not_taken_for_an_unknown_model():
         lineage.find_version(client, "models:/digits/1")
 
 
+def test_without_a_store_it_makes_none(root):
+    (root / "mlflow.db").unlink()
+    with pytest.raises(UserError, match=r"there is no MLflow store at .*: run `make run`"):
+        lineage.main("models:/digits@champion")
+    assert not (root / "mlflow.db").exists()
+
+
 def test_a_store_that_fails_is_reported(monkeypatch):
     from mlflow.exceptions import MlflowException
 
     def fail(*arguments) -> None:
         raise MlflowException("down")
 
-    client = SimpleNamespace(get_model_version_by_alias=fail)
-    monkeypatch.setattr(lineage, "connect", lambda name: SimpleNamespace(client={"Default": client}[name]))
+    monkeypatch.setattr(lineage, "open_existing", lambda: SimpleNamespace(get_model_version_by_alias=fail))
     with pytest.raises(UserError, match=r"can't be used: down"):
         lineage.main("models:/digits@champion")
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from hashlib import md5
 from pathlib import Path
 
@@ -8,8 +9,9 @@ from ruamel.yaml import YAML
 from pipeline.cli import UserError
 from pipeline.commands import rebuild
 from pipeline.paths import Workspace
-from pipeline.tracking import trained_model
+from pipeline.tracking import registry, trained_model
 from pipeline.tracking.journal import append_event, read_events
+from pipeline.tracking.location import find_other_folder
 from pipeline.tracking.store import Store
 from tests.helpers.trained import write_trained_model
 
@@ -108,6 +110,13 @@ def test_records_of_an_older_project_are_passed_over(cache, tmp_path):
     make_model(tmp_path / "one")
     cache.record_model(Workspace(tmp_path / "one"), "tiny")
     cache.record("python -m pipeline.train old", {}, {"models/old": cache.put(b"[]")})
+    cache.record(["python -m pipeline.train list"], {}, {})
+    make_model(tmp_path / "edited", "edited")
+    training, _ = cache.record_model(Workspace(tmp_path / "edited"), "edited")
+    path = next(
+        path for path in (cache.folder / "runs").iterdir() if f"train {training['cmd'].split()[-1]}" in path.read_text()
+    )
+    path.write_text(path.read_text().replace("data/prepared/dataset.json", "data/other.json"))
     assert [model.name for model in restore(cache, tmp_path / "restored").values()] == ["tiny"]
 
 
@@ -135,54 +144,62 @@ def test_the_workspaces_models_are_added_and_of_equals_the_oldest_is_kept(cache,
     assert len(found) == 2
 
 
-def test_the_numbers_of_lost_versions_are_used_up(store):
-    def numbers() -> list[int]:
-        return sorted(int(version.version) for version in store.search_versions())
+def numbers(store: Store) -> list[int]:
+    return sorted(int(version.version) for version in store.search_versions())
 
-    rebuild.use_up_number(store, 1)
-    assert numbers() == []
-    created = store.client.create_model_version("digits", source="file:///nowhere")
-    assert int(created.version) == 2
-    rebuild.use_up_number(store, 2)
-    assert numbers() == [2]
-    rebuild.use_up_number(store, 3)
-    assert int(store.client.create_model_version("digits", source="file:///nowhere").version) == 4
+
+def test_the_numbers_of_lost_versions_are_used_up(store):
+    store.client.create_registered_model("digits")
+    rebuild.use_up_numbers(store, 0)
+    rebuild.use_up_numbers(store, 1)
+    assert numbers(store) == []
+    assert int(store.client.create_model_version("digits", source="file:///nowhere").version) == 2
+    rebuild.use_up_numbers(store, 2)
+    assert numbers(store) == [2]
+    rebuild.use_up_numbers(store, 4)
+    assert int(store.client.create_model_version("digits", source="file:///nowhere").version) == 5
 
 
 @pytest.fixture
 def registered(monkeypatch) -> list[str]:
-    """The models that are registered, in their order; the store gets a version with their key."""
+    """The models that are registered, in their order; the store gets a version with their tags."""
     registered = []
 
     def register_version(store: Store, model: trained_model.TrainedModel):
         registered.append(model.name)
-        if not store.client.search_registered_models(f"name = '{store.name}'"):
+        if found := store.search_versions(f"tags.content_key = '{model.key}'"):
+            return found[0]
+        if store.registered_model() is None:
             store.client.create_registered_model(store.name)
-        return store.client.create_model_version(store.name, source="file:///nowhere", tags={"model": model.name})
+        return store.client.create_model_version(store.name, source="file:///nowhere", tags=model.tags)
 
     monkeypatch.setattr(rebuild, "register_version", register_version)
     return registered
 
 
-def decide(version: int, model: str, key: str, promote: bool, against: str | None = None, name: str = "digits") -> None:
+def decide(
+    version: int, model: trained_model.TrainedModel, promote: bool, against: str | None = None, **changes
+) -> None:
+    """Journal the gate's decision on a version."""
+    keys = ("model", "content_key", "trained_key", "onnx_sha256")
     append_event(
         {
-            "event": "decided", "name": name, "model": model, "version": str(version), "content_key": key,
-            "against": against, "policy": {}, "promote": promote, "reasons": ["a reason"],
-        }
+            "event": "decided", "store": "mlflow.db", "name": "digits", **{key: model.tags[key] for key in keys},
+            "version": str(version), "against": against, "policy": {}, "promote": promote, "reasons": ["a reason"],
+        } | changes
     )  # fmt: skip
 
 
-def test_versions_tags_and_aliases_come_back_in_the_journals_order(store, tmp_path, registered, capsys):
+def test_versions_decisions_and_aliases_come_back_in_the_journals_order(store, tmp_path, registered, capsys):
     models = [
-        make_model(tmp_path / name, name=name, started=f"202{9 - place}-01-02T03:04:00+00:00")
+        make_model(tmp_path / name, name=name, wrong=place, started=f"202{9 - place}-01-02T03:04:00+00:00")
         for place, name in enumerate(("first", "second", "younger", "older"))
     ]
     keys = {model.key: model for model in models}
-    decide(2, "second", models[1].key, True, against="1")
-    decide(1, "first", models[0].key, True)
-    decide(1, "other", models[2].key, True, name="mnist")
-    append_event({"event": "rolled back", "name": "digits", "version": "1", "against": "2"})
+    decide(2, models[1], True, against="1")
+    decide(1, models[0], True)
+    decide(1, models[2], True, name="mnist")
+    decide(1, models[2], True, store="https://example.org")
     rebuild.rebuild(store, keys)
     assert registered == ["first", "second", "older", "younger"]
     assert len(keys) == 4  # the caller's models are not changed
@@ -192,17 +209,96 @@ def test_versions_tags_and_aliases_come_back_in_the_journals_order(store, tmp_pa
         "reasons": ["a reason"],
     }  # fmt: skip
     assert "promotion" not in store.version("3").tags
-    assert capsys.readouterr().out == "digits: 4 versions, {'champion': '1', 'previous': '2'}\n"
+    assert capsys.readouterr().out == "digits: 4 versions; champion is version 1, previous is version 2\n"
+    assert len(read_events("mlflow.db", "digits")) == 2  # they are not journalled again
 
 
 def test_a_lost_version_keeps_its_number_and_gets_no_alias(store, tmp_path, registered, capsys):
-    model = make_model(tmp_path / "one")
-    decide(1, "gone", "0" * 64, True)
-    decide(2, "tiny", model.key, True, against="1")
+    gone, model = make_model(tmp_path / "gone", "gone", 1), make_model(tmp_path / "one")
+    decide(1, gone, True)
+    decide(2, model, True, against="1")
     rebuild.rebuild(store, {model.key: model})
-    assert [int(version.version) for version in store.search_versions()] == [2]
+    assert numbers(store) == [2]
     assert store.aliases() == {"champion": "2"}
-    assert capsys.readouterr().out.endswith("; not on this disk any more: version 1\n")
+    assert capsys.readouterr().out.endswith("or only with newer serving code: version 1\n")
+
+
+def test_other_serving_code_than_when_it_was_registered_loses_no_version_and_no_champion(
+    store, tmp_path, registered, monkeypatch
+):
+    models = [make_model(tmp_path / name, name, wrong) for wrong, name in enumerate(("worse", "better"))]
+    for number, model in enumerate(models, start=1):
+        decide(number, model, True, against=None)
+    code = tmp_path / "model.py"
+    code.write_text("# edited since")
+    monkeypatch.setattr(trained_model, "SERVING_CODE", code)
+    edited = [trained_model.read(model.name, Workspace(tmp_path / model.name)) for model in models]
+    assert {model.key for model in edited}.isdisjoint(model.key for model in models)
+    rebuild.rebuild(store, {model.key: model for model in edited})
+    assert numbers(store) == [1, 2]
+    assert store.aliases() == {"champion": "2", "previous": "1"}
+
+
+def test_a_journal_without_networks_of_an_older_version_works(store, tmp_path, registered):
+    models = [make_model(tmp_path / name, name, wrong) for wrong, name in enumerate(("first", "second"))]
+    for number, model in enumerate(models, start=1):
+        event = {"event": "decided", "name": "digits", "version": str(number), "content_key": model.key, "policy": {}}
+        append_event(event | {"against": None, "promote": True, "reasons": []})
+    append_event({"event": "rolled back", "name": "digits", "version": "1", "against": "2"})
+    rebuild.rebuild(store, {model.key: model for model in models})
+    assert store.aliases() == {"champion": "1"}
+
+
+def test_a_store_keeps_its_champion_and_its_decisions_whatever_another_ones_journal_says(store, tmp_path, registered):
+    models = [make_model(tmp_path / name, name, wrong) for wrong, name in enumerate(("first", "second"))]
+    for model in models:
+        rebuild.register_version(store, model)
+    store.set_alias("champion", "1")
+    store.tag_version("1", "promotion", '{"promote": true}')
+    decide(1, models[1], True, store="https://example.org")
+    decide(2, models[1], True)
+    rebuild.rebuild(store, {model.key: model for model in models})
+    assert store.aliases() == {"champion": "1"}
+    assert store.version("1").tags["promotion"] == '{"promote": true}'
+
+
+def test_another_store_that_is_empty_begins_as_the_projects_own(store, tmp_path, registered, monkeypatch):
+    model = make_model(tmp_path / "one")
+    decide(1, model, True)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:////elsewhere{tmp_path}/mlflow.db")
+    rebuild.rebuild(store, {model.key: model})
+    assert store.aliases() == {"champion": "1"}
+
+
+def test_without_a_champion_that_is_said_with_what_helps(store, tmp_path, registered, capsys):
+    model = make_model(tmp_path / "one")
+    rebuild.rebuild(store, {model.key: model})
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "digits: 1 versions; no champion"
+    assert second.endswith("names none of them as champion: `make run` lets the gate decide")
+
+
+def test_other_commands_refuse_a_store_whose_rebuild_was_cut_short(store, tmp_path, registered):
+    model = make_model(tmp_path / "one")
+    decide(1, model, True)
+    registry.begin_rebuild(store)
+    with pytest.raises(UserError, match="`make rebuild-tracking` was cut short in this store: run it again"):
+        registry.settle(store)
+    rebuild.rebuild(store, {model.key: model})
+    assert registry.settle(store).champion.version == "1"
+
+
+def test_the_store_of_another_folder_is_moved_aside(store, root, monkeypatch, capsys):
+    folder = root / "moved"
+    folder.mkdir()
+    shutil.copy(root / "mlflow.db", folder)
+    monkeypatch.setenv("DVC_ROOT", str(folder))
+    (folder / "mlflow.db.old-1").touch()
+    rebuild.move_foreign_store()
+    assert f"belonged to the folder {root}: it is mlflow.db.old-2 now" in capsys.readouterr().out
+    assert (find_other_folder(), (folder / "mlflow.db").exists()) == (None, False)
+    rebuild.move_foreign_store()
+    assert capsys.readouterr().out == ""
 
 
 def test_each_data_set_is_rebuilt_by_itself(root, tmp_path, monkeypatch):
@@ -216,10 +312,3 @@ def test_each_data_set_is_rebuilt_by_itself(root, tmp_path, monkeypatch):
     models.clear()
     with pytest.raises(UserError, match=r"neither the workspace nor DVC's cache has .*run `dvc repro`"):
         rebuild.main()
-
-
-def test_events_of_a_rebuild_are_not_journalled_again(store, tmp_path, registered):
-    model = make_model(tmp_path / "one")
-    decide(1, "tiny", model.key, True)
-    rebuild.rebuild(store, {model.key: model})
-    assert len(read_events()) == 1

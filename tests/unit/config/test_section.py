@@ -95,4 +95,5 @@ def test_a_limit_that_nothing_can_keep_is_refused(limits):
 def test_by_default_there_are_no_limits_but_those_of_accuracy():
     assert Promotion().model_dump() == {
         "min_accuracy_gain": 0.0, "alpha": 0.01, "max_class_loss": 0.05, "max_size_bytes": None, "max_latency_ms": None,
+        "in_experiments": False,
     }  # fmt: skip

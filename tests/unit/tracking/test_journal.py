@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline.tracking.journal import append_event, read_events, replay_aliases
+from pipeline.tracking.journal import append_event, now, read_events
 
 
 @pytest.fixture(autouse=True)
@@ -12,65 +12,79 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
-def decided(version: str, against: str | None, promote: bool = True) -> dict:
-    return {"event": "decided", "version": version, "against": against, "promote": promote}
+def event(version: str, name: str = "digits", store: str = "mlflow.db") -> dict:
+    return {"event": "decided", "store": store, "name": name, "version": version, "against": None}
 
 
-def rolled_back(version: str, against: str) -> dict:
-    return {"event": "rolled back", "version": version, "against": against}
+def versions(store: str = "mlflow.db", name: str = "digits") -> list[str]:
+    return [event["version"] for event in read_events(store, name)]
 
 
-def test_events_come_back_in_their_order_each_with_its_time(root):
-    assert read_events() == []
-    events = [decided("1", None), decided("2", "1"), rolled_back("1", "2")]
-    for event in events:
-        append_event(event)
+def test_events_come_back_in_their_order(root):
+    assert versions() == []
+    for number in ("2", "1", "1"):
+        append_event(event(number))
+    assert read_events("mlflow.db", "digits") == [event(number) for number in ("2", "1", "1")]
     assert len((root / "promotions.jsonl").read_text().splitlines()) == 3
-    found = read_events()
-    times = [datetime.fromisoformat(event.pop("time")) for event in found]
-    assert found == events
-    assert all(timedelta(0) <= datetime.now(UTC) - time < timedelta(minutes=1) for time in times)
 
 
-def test_a_decision_that_a_killed_process_has_already_recorded_is_not_repeated():
-    append_event(decided("1", None))
-    append_event(decided("1", None))
-    assert len(read_events()) == 1
-    append_event(decided("2", "1"))
-    append_event(decided("1", None))
-    assert [event["version"] for event in read_events()] == ["1", "2", "1"]
+def test_a_journal_has_the_events_of_each_store_and_model_apart(root):
+    for one in (event("1"), event("2", store="http://server"), event("3", name="mnist")):
+        append_event(one)
+    assert (versions(), versions("http://server"), versions(name="mnist")) == (["1"], ["2"], ["3"])
 
 
-def test_a_rollback_is_recorded_each_time():
-    append_event(rolled_back("1", "2"))
-    append_event(rolled_back("1", "2"))
-    assert len(read_events()) == 2
+def test_events_that_name_no_store_are_of_the_projects_own():
+    """Older versions of the project had no other."""
+    old = event("1")
+    del old["store"]
+    append_event(old)
+    assert (versions(), versions("http://server")) == (["1"], [])
 
 
-def test_a_decision_that_is_recorded_has_one_line_of_json(root):
-    append_event(decided("1", None) | {"reasons": ["first\nline"]})
+def test_the_time_is_now():
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(now())) < timedelta(minutes=1)
+
+
+def test_an_event_has_one_line_of_json(root):
+    append_event(event("1") | {"reasons": ["first\nline"]})
     (line,) = (root / "promotions.jsonl").read_text().splitlines()
-    assert list(json.loads(line)) == ["time", "event", "version", "against", "promote", "reasons"]
+    assert json.loads(line)["reasons"] == ["first\nline"]
 
 
-def test_an_event_is_on_the_disk_before_the_version_gets_its_tag(root, monkeypatch):
+def test_an_event_is_on_the_disk_when_the_call_returns(root, monkeypatch):
     synced = []
     monkeypatch.setattr("os.fsync", lambda number: synced.append((root / "promotions.jsonl").read_text()))
-    append_event(decided("1", None))
+    append_event(event("1"))
     assert synced == [(root / "promotions.jsonl").read_text()]
 
 
-@pytest.mark.parametrize(
-    ("events", "aliases"),
-    [
-        ([], (None, None)),
-        ([decided("1", None)], ("1", None)),
-        ([decided("1", None, promote=False)], (None, None)),
-        ([decided("1", None), decided("2", "1", promote=False)], ("1", None)),
-        ([decided("1", None), decided("2", "1")], ("2", "1")),
-        ([decided("1", None), decided("2", "1"), rolled_back("1", "2")], ("1", "2")),
-        ([decided("1", None), decided("2", "1"), rolled_back("1", "2"), decided("3", "1")], ("3", "1")),
-    ],
-)
-def test_aliases_follow_from_the_events(events, aliases):
-    assert replay_aliases(events) == aliases
+def test_a_last_line_that_was_cut_off_is_reported_and_kept_apart(root, capsys):
+    append_event(event("1"))
+    path = root / "promotions.jsonl"
+    path.write_text(path.read_text() + '{"event": "deci')
+    assert versions() == ["1"]
+    assert "line 2, is no event" in capsys.readouterr().err
+    append_event(event("2"))
+    assert 'was cut off: \'{"event": "deci\'' in capsys.readouterr().err
+    assert versions() == ["1", "2"]
+    assert capsys.readouterr().err == ""  # it was told once
+    assert json.loads(path.read_text().splitlines()[1])["text"] == '{"event": "deci'
+
+
+def test_a_last_line_that_lacks_its_end_alone_counts(root, capsys):
+    append_event(event("1"))
+    path = root / "promotions.jsonl"
+    path.write_text(path.read_text().rstrip("\n"))
+    append_event(event("2"))
+    assert (versions(), capsys.readouterr().err) == (["1", "2"], "")
+
+
+@pytest.mark.parametrize("line", ["<<<<<<< HEAD", "3", "[]", "{}", '{"event": "decided", "name": "digits"}', "\udcff"])
+def test_a_damaged_line_is_named_and_left_out(root, capsys, line):
+    append_event(event("1"))
+    path = root / "promotions.jsonl"
+    path.write_bytes(path.read_bytes() + line.encode(errors="surrogateescape") + b"\n\n")
+    append_event(event("2"))
+    assert versions() == ["1", "2"]
+    assert f"{path}, line 2, is no event and is left out" in capsys.readouterr().err

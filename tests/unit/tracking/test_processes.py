@@ -6,12 +6,32 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from pipeline.tracking.processes import close_dead_runs, identify_process, is_alive
+from pipeline.tracking.processes import close_dead_runs, identify_machine, identify_process, is_alive
 
 
-def test_a_process_is_identified_by_host_number_and_start():
+def test_a_process_is_identified_by_machine_number_and_start():
     started = psutil.Process().create_time()
-    assert identify_process() == f"{socket.gethostname()} {os.getpid()}@{started}"
+    assert identify_process() == f"{identify_machine()} {os.getpid()}@{started}"
+    assert " " not in identify_machine()
+
+
+def test_machines_of_one_name_are_distinguished(monkeypatch):
+    """Clones by their network cards; containers, which may share that, by where their processes are counted."""
+    machines = {identify_machine()}
+    assert machines.pop().startswith(f"{socket.gethostname()}/")
+    for card, space in ((1, "pid:[4026531836]"), (2, "pid:[4026531836]"), (2, "pid:[4026532100]")):
+        monkeypatch.setattr("uuid.getnode", lambda card=card: card)
+        monkeypatch.setattr("os.readlink", lambda path, space=space: space)
+        machines.add(identify_machine().removeprefix(f"{socket.gethostname()}/"))
+    assert machines == {"000000000001/4026531836", "000000000002/4026531836", "000000000002/4026532100"}
+
+
+def test_a_system_without_such_spaces_has_its_name_and_card(monkeypatch):
+    def fail(path: str) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr("os.readlink", fail)
+    assert identify_machine().endswith("/-")
 
 
 def test_a_process_is_alive_until_its_number_is_free_or_used_again():
@@ -27,8 +47,8 @@ def test_a_process_is_alive_until_its_number_is_free_or_used_again():
     ("process", "is_closed"),
     [
         (identify_process(), False),
-        (f"{socket.gethostname()} {os.getpid()}@1.0", True),
-        (f"other-{socket.gethostname()} {os.getpid()}@1.0", False),
+        (f"{identify_machine()} {os.getpid()}@1.0", True),
+        (f"{socket.gethostname()} {os.getpid()}@1.0", False),
         (None, False),
     ],
     ids=["alive", "dead", "elsewhere", "unknown"],

@@ -1,14 +1,21 @@
 """The champion's alias: what moves it, and what of it survives kills, rivals and second thoughts."""
 
 import json
+import re
 import threading
+from types import SimpleNamespace
 
 import pytest
 
-from pipeline.tracking import promotion
-from pipeline.tracking.journal import read_events
-from pipeline.tracking.store import lock_registry
+from pipeline.tracking import journal, promotion
+from pipeline.tracking import registry as state
+from pipeline.tracking.champions import Champion, State
+from pipeline.tracking.location import lock_registry
 from tests.helpers.candidates import POLICY
+
+
+def events() -> list[dict]:
+    return journal.read_events("mlflow.db", "digits")
 
 
 def test_worse_equal_and_better_stay_stay_and_move_each_with_its_reason(registry):
@@ -18,9 +25,9 @@ def test_worse_equal_and_better_stay_stay_and_move_each_with_its_reason(registry
     assert registry.aliases == {"champion": "1"}
     assert registry.promote("good")["3"]["promote"]
     assert registry.aliases == {"champion": "3", "previous": "1"}
-    recorded = [(event["version"], event["against"], event["promote"]) for event in read_events()]
+    recorded = [(event["version"], event["against"], event["promote"]) for event in events()]
     assert recorded == [("1", None, True), ("2", "1", False), ("3", "1", True)]
-    assert all(event["reasons"] and event["time"] for event in read_events())
+    assert all(event["reasons"] and event["time"] for event in events())
     for version in registry.versions.values():
         assert json.loads(version.tags["promotion"])["reasons"]
 
@@ -34,13 +41,13 @@ def test_of_many_the_best_is_promoted_and_the_rest_are_refused(registry):
 def test_deciding_again_changes_and_records_nothing(registry):
     registry.promote("bad")
     registry.promote("equal", "good", "bad")
-    aliases, events = dict(registry.aliases), read_events()
+    aliases, recorded = dict(registry.aliases), events()
     registry.promote("bad", "equal", "good")
-    before_last = len(read_events())
+    before_last = len(events())
     registry.promote("bad", "equal", "good")
     assert registry.aliases == aliases
     # The others are judged once against the new champion, and then no more.
-    assert len(events) <= before_last == len(read_events())
+    assert len(recorded) <= before_last == len(events())
 
 
 def test_the_champions_network_with_newer_serving_code_takes_over(registry):
@@ -52,7 +59,7 @@ def test_the_champions_network_with_newer_serving_code_takes_over(registry):
     assert registry.aliases["champion"] == "2"
 
 
-@pytest.mark.parametrize("step", range(4))
+@pytest.mark.parametrize("step", range(7))
 def test_a_promoter_that_is_killed_leaves_a_champion_and_the_next_finishes(registry, step):
     registry.promote("bad")
     registry.fuse = step
@@ -63,10 +70,22 @@ def test_a_promoter_that_is_killed_leaves_a_champion_and_the_next_finishes(regis
     registry.fuse = -1
     registry.promote("good")
     assert registry.aliases == {"champion": "3", "previous": "1"}
-    decided = [event for event in read_events() if event["version"] == "3"]
+    decided = [event for event in events() if event["version"] == "3"]
     assert [event["promote"] for event in decided] == [True]
     assert json.loads(registry.versions["3"].tags["promotion"])["against"] == "1"
-    assert None not in registry.champions[2:]  # from the first champion on, there is always one
+    assert json.loads(registry.tags["champions"])["event"] is None
+    first = registry.champions.index("1")
+    assert None not in registry.champions[first:]  # from the first champion on, there is always one
+
+
+def test_the_journal_has_an_event_before_the_alias_moves(registry, monkeypatch):
+    registry.promote("bad")
+    journalled = []
+    monkeypatch.setattr(
+        state, "append_event", lambda event: journalled.append((event["version"], dict(registry.aliases)))
+    )
+    registry.promote("good")
+    assert journalled == [("3", {"champion": "1"})]
 
 
 def test_two_promoters_at_once_take_turns(registry):
@@ -94,49 +113,47 @@ def test_of_equally_accurate_versions_the_older_is_promoted(registry):
     assert registry.aliases == {"champion": "1"}
 
 
-def test_a_decision_is_recorded_with_version_champion_and_policy(registry):
-    record = registry.promote("bad")["1"]
+def test_a_decision_is_recorded_with_version_champion_policy_and_store(registry):
+    registry.promote("bad")
+    record = json.loads(registry.versions["1"].tags["promotion"])
     assert record == {
-        "version": "1", "content_key": "bad", "against": None, "policy": POLICY.model_dump(), "promote": True,
+        "version": "1", "content_key": "bad", "against": None, "policy": promotion.dump(POLICY), "promote": True,
         "reasons": ["there is no champion; validation accuracy 0.9500"], "validation_sha256": None,
     }  # fmt: skip
-    assert json.loads(registry.versions["1"].tags["promotion"]) == record
-    (event,) = read_events()
+    (event,) = events()
     del event["time"]
-    assert event == {"event": "decided", "name": "digits", "model": "bad", **record}
+    assert event == {
+        "event": "decided", "store": "mlflow.db", "name": "digits", "model": "bad", "onnx_sha256": "bad", **record,
+    }  # fmt: skip
 
 
 def test_each_decision_on_the_same_validation_images_says_how_many_there_were(registry):
     first = registry.promote("bad")["1"]
     later = registry.promote("equal", "good")
-    later |= registry.promote("bad")
-    assert [first["reasons"][-1].split()[0], *(later[number]["reasons"][-1][:10] for number in "321")] == [
-        "there", "decision 1", "decision 2", "decision 3",
+    assert [first["reasons"][-1].split()[0], *(later[number]["reasons"][-1][:10] for number in "32")] == [
+        "there", "decision 1", "decision 2",
     ]  # fmt: skip
 
 
 def test_another_policy_decides_again(registry):
-    registry.promote("bad")
-    registry.promote("good")
-    registry.store.set_alias("champion", "1")
+    registry.promote("good", "bad")
+    against = json.loads(registry.versions["1"].tags["promotion"])["against"]
     stricter = POLICY.model_copy(update={"min_accuracy_gain": 0.5})
-    record = promotion.promote(registry.store, [registry.versions["3"]], stricter)["3"]
-    assert (record["promote"], record["policy"]["min_accuracy_gain"]) == (False, 0.5)
+    record = promotion.promote(registry.store, [registry.versions["1"]], stricter)["1"]
+    assert (record["promote"], record["policy"]["min_accuracy_gain"], record["against"]) == (False, 0.5, against)
 
 
 def test_a_decision_under_the_policys_former_keys_is_not_made_again(registry):
-    """Or the first run of a version with new names, or more keys, would promote again what was rolled back."""
-    registry.promote("bad")
-    registry.promote("good")
-    registry.store.set_alias("champion", "1")  # rolled back
-    tags = registry.versions["3"].tags
+    registry.promote("good", "bad")
+    tags = registry.versions["1"].tags
     former = {"margin": 0.0, "alpha": POLICY.alpha, "max_size": None, "max_latency": None}
     tags["promotion"] = json.dumps(json.loads(tags["promotion"]) | {"policy": former})
-    registry.promote("bad", "good")
-    assert registry.aliases["champion"] == "1"
+    before = len(events())
+    registry.promote("good", "bad")
+    assert len(events()) == before
     tags["promotion"] = json.dumps(json.loads(tags["promotion"]) | {"policy": former | {"margin": 0.001}})
-    registry.promote("good")
-    assert registry.aliases["champion"] == "3"
+    registry.promote("good", "bad")
+    assert len(events()) == before + 1
 
 
 def test_an_older_version_of_the_champions_network_does_not_take_over(registry):
@@ -146,9 +163,117 @@ def test_an_older_version_of_the_champions_network_does_not_take_over(registry):
     assert registry.aliases == {"champion": "2"}
 
 
-def test_the_old_champion_is_the_previous_before_the_new_one_is_champion(registry):
+def roll_back(registry) -> None:
+    state.roll_back(registry.store, state.settle(registry.store), "reads sevens as ones")
+
+
+def test_what_a_person_rolled_back_is_not_promoted_again(registry):
+    """Whatever became champion since, under whichever policy, and in whichever wrapping."""
     registry.promote("bad")
-    registry.fuse = 1
-    with pytest.raises(KeyboardInterrupt):
-        registry.promote("good")
-    assert registry.aliases == {"champion": "1", "previous": "1"}
+    registry.promote("good")
+    roll_back(registry)
+    assert registry.aliases == {"champion": "1"}
+    rejected = json.loads(registry.versions["3"].tags["promotion"])
+    assert not rejected["promote"]
+    assert re.fullmatch(r"rejected by a person on \d{4}-\d\d-\d\d: reads sevens as ones", rejected["reasons"][0])
+    registry.versions["4"] = SimpleNamespace(version="4", name="digits", tags=dict(registry.versions["3"].tags))
+    del registry.versions["4"].tags["promotion"]
+    for policy in (POLICY, POLICY.model_copy(update={"alpha": 0.01})):
+        records = promotion.promote(registry.store, list(registry.versions.values()), policy)
+        assert registry.aliases == {"champion": "1"}
+        assert records["4"]["reasons"] == [
+            "its network was rejected by a person: `make promote VERSION=4` takes that back"
+        ]
+        assert records["3"] == rejected
+
+
+def test_a_person_takes_a_rejection_back(registry):
+    registry.promote("bad")
+    registry.promote("good")
+    roll_back(registry)
+    state.promote_by_hand(registry.store, state.settle(registry.store), registry.versions["3"], "it was the camera")
+    assert registry.aliases == {"champion": "3", "previous": "1"}
+    assert events()[-1]["reasons"] == ["it was the camera"]
+    registry.promote("bad", "equal", "good")
+    assert registry.aliases == {"champion": "3", "previous": "1"}
+
+
+def test_what_a_person_promoted_over_stays_below(registry):
+    """Or the next registration would undo the person's promotion."""
+    registry.promote("good", "bad")
+    state.promote_by_hand(
+        registry.store, state.settle(registry.store), registry.versions["1"], "good enough, and small"
+    )
+    record = registry.promote("bad", "good")["3"]
+    assert registry.aliases == {"champion": "1", "previous": "3"}
+    assert record["reasons"] == [
+        "its network was champion before the present one: `make rollback` or `make promote VERSION=3` brings it back"
+    ]
+    roll_back(registry)
+    assert registry.aliases == {"champion": "3"}
+
+
+def test_an_alias_that_was_moved_in_mlflow_is_a_persons_decision(registry):
+    registry.promote("bad")
+    registry.promote("good")
+    registry.store.set_alias("champion", "2")
+    registry.promote("bad", "equal")
+    assert registry.aliases == {"champion": "2", "previous": "3"}
+    assert (events()[-2]["event"], events()[-2]["reasons"]) == ("promoted", ["the alias was moved in MLflow"])
+    roll_back(registry)
+    assert registry.aliases == {"champion": "3", "previous": "1"}
+
+
+def test_the_champions_network_in_newer_wrapping_has_to_keep_the_limits(registry):
+    registry.promote("bad")
+    registry.versions["2"].tags["onnx_sha256"] = "bad"
+    limited = POLICY.model_copy(update={"max_size_bytes": 1})
+    record = promotion.promote(registry.store, [registry.versions["2"]], limited)["2"]
+    assert (record["promote"], registry.aliases["champion"]) == (False, "1")
+    assert "exceeds the limit of 1" in record["reasons"][0]
+
+
+def test_the_champions_network_in_newer_wrapping_leaves_the_previous_champion(registry):
+    registry.promote("bad")
+    registry.promote("good")
+    registry.versions["4"] = SimpleNamespace(version="4", name="digits", tags={**registry.versions["3"].tags})
+    del registry.versions["4"].tags["promotion"]
+    registry.promote("good")
+    assert registry.aliases == {"champion": "4", "previous": "1"}
+
+
+def test_an_experiment_decides_nothing_and_a_plain_run_does_later(registry):
+    registry.promote("bad")
+    versions = [registry.versions["1"], registry.versions["3"]]
+    assert list(promotion.promote(registry.store, versions, POLICY, may_decide=False)) == ["1"]
+    assert (registry.aliases, len(events())) == ({"champion": "1"}, 1)
+    assert promotion.promote(registry.store, versions, POLICY)["3"]["promote"]
+
+
+def test_a_store_of_an_older_version_of_the_project_keeps_its_champions(registry):
+    """It has aliases alone; its journal doesn't name networks."""
+    registry.aliases |= {"champion": "1", "previous": "3"}
+    lines = [
+        {"event": "decided", "version": "1", "content_key": "bad", "against": None, "promote": True},
+        {"event": "decided", "version": "3", "content_key": "good", "against": "1", "promote": True},
+        {"event": "rolled back", "version": "1", "against": "3"},
+    ]
+    for line in lines:
+        journal.append_event({"name": "digits", **line})
+    registry.promote("good")
+    assert registry.aliases == {"champion": "1"}
+
+
+def test_without_a_journal_an_older_store_keeps_its_aliases(registry):
+    registry.aliases |= {"champion": "1", "previous": "2"}
+    state.settle(registry.store)
+    assert registry.aliases == {"champion": "1", "previous": "2"}
+    roll_back(registry)
+    assert registry.aliases == {"champion": "2"}
+
+
+def test_the_state_fits_into_a_tag_of_a_database(registry):
+    champions = tuple(Champion(str(number), f"{number:016x}") for number in range(10_000, 11_000))
+    event = {"event": "decided", "time": journal.now(), "reasons": ["x" * 500], "policy": promotion.dump(POLICY)}
+    state.write_state(registry.store, State(champions, tuple(one.network for one in champions)), event)
+    assert len(registry.tags["champions"]) < 5000

@@ -1,11 +1,18 @@
 """A trained model's run and version in a real store; only the model itself is logged without its files."""
 
 import json
+import shutil
 from contextlib import nullcontext
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import urlsplit
 
+import mlflow
 import pytest
+from mlflow.models import Model
 
 from pipeline.config.promotion import Promotion
+from pipeline.files import sha256_of
 from pipeline.paths import Workspace
 from pipeline.tracking import promotion, runs, trained_model
 from pipeline.tracking.follow import follow
@@ -13,6 +20,7 @@ from pipeline.tracking.processes import identify_process
 from pipeline.tracking.run_entries import to_milliseconds
 from pipeline.tracking.store import Store
 from pipeline.tracking.trained_model import TrainedModel
+from serving.verification import hash_files
 from tests.helpers.trained import DATASET, write_trained_model
 
 
@@ -24,10 +32,17 @@ def logged(store, monkeypatch) -> list[str]:
     def log_model(run_id: str, model: TrainedModel) -> None:
         logged.append(run_id)
         made = store.client.create_logged_model(store.experiment_id, name="model", source_run_id=run_id)
+        description(made).parent.mkdir(parents=True)
+        description(made).touch()
         store.client.finalize_logged_model(made.model_id, "READY")
 
     monkeypatch.setattr(runs, "log_model", log_model)
     return logged
+
+
+def description(logged_model) -> Path:
+    """The file MLmodel of a logged model."""
+    return Path(urlsplit(logged_model.artifact_location).path) / "MLmodel"
 
 
 def make_model(root, name: str = "tiny", folder: str = "workspace", **receipt) -> TrainedModel:
@@ -45,7 +60,7 @@ def test_a_version_is_registered_with_a_run_that_has_all_that_made_it(store, roo
     version = runs.register_version(store, model)
     (run,) = all_runs(store)
     assert (version.name, int(version.version), version.run_id) == ("digits", 1, run.info.run_id)
-    assert version.tags == model.tags | {"files_sha256": "{}"}  # the stub logs no files
+    assert version.tags == model.tags | {"files_sha256": json.dumps({"MLmodel": sha256(b"").hexdigest()})}
     assert (run.info.run_name, run.info.status, logged) == ("tiny", "FINISHED", [run.info.run_id])
     assert run.info.start_time == to_milliseconds("2026-01-02T03:04:00+00:00")
     assert run.info.end_time == to_milliseconds("2026-01-02T03:04:02+00:00")
@@ -103,6 +118,35 @@ def test_a_run_that_was_cut_short_is_completed_and_not_doubled(store, root, logg
     assert (run.info.status, run.info.end_time) == ("FINISHED", to_milliseconds("2026-01-02T03:04:02+00:00"))
     assert len(store.client.get_metric_history(run_id, "epoch/loss")) == 2
     assert logged == ([run_id] if is_terminated else [run_id, run_id])
+
+
+@pytest.mark.parametrize("lost", ["", "models"])
+def test_artefacts_that_were_lost_come_back_to_where_the_version_looks_for_them(store, root, logged, lost):
+    model = make_model(root)
+    version = runs.register_version(store, model)
+    folder = root / "mlruns/digits"
+    shutil.rmtree(folder / lost)
+    assert not runs.has_artifacts(store, version.run_id)
+    again = runs.register_version(store, model)
+    assert (again.version, again.source, len(logged)) == (version.version, version.source, 1)
+    assert runs.has_artifacts(store, version.run_id)
+    folder = Path(mlflow.artifacts.download_artifacts("models:/digits/1"))
+    assert sha256_of(folder / "artifacts/model.onnx") == version.tags["onnx_sha256"]
+    assert json.loads(store.version("1").tags["files_sha256"]) == hash_files(folder)
+    assert Model.load(str(folder)).model_id == store.ready_models(version.run_id)[0].model_id
+    assert store.client.list_artifacts(version.run_id, "training")
+    assert len(store.client.get_metric_history(version.run_id, "epoch/loss")) == 2
+
+
+def test_of_twins_that_two_machines_registered_at_once_the_older_stays(store, root, logged):
+    model = make_model(root)
+    first = runs.register_version(store, model)
+    run = store.client.create_run(store.experiment_id, tags=model.tags)
+    store.client.create_model_version("digits", first.source, run.info.run_id, tags=model.tags)
+    found = runs.register_version(store, model)
+    assert int(found.version) == 1
+    assert [int(version.version) for version in store.search_versions()] == [1]
+    assert [run.info.run_id for run in all_runs(store)] == [first.run_id]
 
 
 def show_live(model: TrainedModel, status: str | None = "FINISHED") -> None:

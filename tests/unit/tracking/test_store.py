@@ -1,22 +1,13 @@
 import os
+import shutil
 from types import SimpleNamespace
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from pipeline.cli import UserError
-from pipeline.tracking.store import connect, lock_registry, open_experiment, store_error, store_uri
-
-
-def test_the_store_is_a_file_at_the_projects_root_unless_it_is_named(root, monkeypatch):
-    assert store_uri() == f"sqlite:///{root}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://example.org")
-    assert store_uri() == "http://example.org"
-
-
-def test_the_registrys_lock_is_beside_the_store(root):
-    with lock_registry() as lock:
-        assert lock.lock_file == str(root / "mlflow.db.register.lock")
+from pipeline.tracking.location import store_uri
+from pipeline.tracking.store import connect, connect_existing, open_experiment, store_error
 
 
 def test_a_data_sets_experiment_is_made_once_with_its_artefacts_beside_the_store(store, root):
@@ -25,6 +16,33 @@ def test_a_data_sets_experiment_is_made_once_with_its_artefacts_beside_the_store
     assert connect("mnist").experiment_id != store.experiment_id
     experiment = store.client.get_experiment(store.experiment_id)
     assert (experiment.name, experiment.artifact_location) == ("digits", (root / "mlruns/digits").as_uri())
+
+
+def test_looking_at_a_store_makes_nothing(root):
+    (root / "mlflow.db").unlink()
+    with pytest.raises(UserError, match=r"there is no MLflow store at .*/mlflow.db: run `make run`"):
+        connect_existing("digits")
+    assert not (root / "mlflow.db").exists()
+
+
+def test_a_model_that_a_store_has_not_is_reported_and_not_made(store):
+    assert connect_existing("digits").experiment_id == store.experiment_id
+    with pytest.raises(UserError, match=r"mlflow.db has no model mnist: run `make run`"):
+        connect_existing("mnist")
+    assert store.client.get_experiment_by_name("mnist") is None
+
+
+def test_two_projects_in_one_process_have_a_store_each(root, monkeypatch, tmp_path_factory, empty_database):
+    """MLflow writes the address into the environment, where it would pass for the user's."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    connect("digits")
+    other = tmp_path_factory.mktemp("other")
+    shutil.copy(empty_database, other)
+    monkeypatch.setenv("DVC_ROOT", str(other))
+    assert store_uri() == f"sqlite:///{other}/mlflow.db"
+    connect("mnist")
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    assert connect("digits").client.get_experiment_by_name("mnist") is None
 
 
 def test_mlflow_neither_waits_long_nor_reports(root, monkeypatch):
@@ -84,6 +102,13 @@ def test_a_server_decides_itself_where_artefacts_belong(root, monkeypatch, uri):
     assert (open_experiment(client, "digits"), made) == ("7", [("digits", None)])
 
 
+def test_an_address_is_shown_without_its_password(root, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://somebody:secret@example.org")
+    error = store_error(ValueError("https://somebody:secret@example.org is down"))
+    assert "secret" not in str(error)
+    assert "https://example.org is down" in str(error)
+
+
 def test_an_error_without_a_text_is_reported_by_its_kind(root):
     assert "can't be used: KeyError. " in str(store_error(KeyError()))
     assert "can't be used: first. " in str(store_error(ValueError("first\nsecond")))
@@ -111,8 +136,16 @@ def test_versions_and_aliases_are_those_of_the_registered_model(store):
     assert [int(version.version) for version in store.search_versions("tags.kind = 'b'")] == [2]
     store.set_alias("champion", "2")
     assert store.aliases() == {"champion": "2"}
+    store.delete_alias("champion")
+    assert store.aliases() == {}
     store.tag_version("1", "key", "value")
     assert (store.version("1").tags["key"], "key" in store.version("2").tags) == ("value", False)
+    store.tag_model("key", "value")
+    assert store.registered_model().tags["key"] == "value"
+
+
+def test_before_the_first_version_there_is_no_model(store):
+    assert (store.registered_model(), store.aliases()) == (None, {})
 
 
 def test_only_models_that_are_logged_completely_are_ready(store):

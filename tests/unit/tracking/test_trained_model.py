@@ -49,6 +49,7 @@ def test_tags_say_what_made_the_model_and_leave_out_what_is_unknown(workspace):
     code = sha256(json.dumps({"pipeline/train.py": "1" * 64}).encode()).hexdigest()
     assert model.tags == {
         "content_key": model.key,
+        "trained_key": model.trained_key,
         "model": "tiny",
         "data_sha256": sha256_of(workspace.dataset),
         "code_sha256": code,
@@ -160,6 +161,16 @@ def test_the_key_depends_on_serving_code_and_its_packages(workspace, code):
     assert len(keys) == 2
     lock.write_text(lock.read_text().replace("mlflow==3.17.0", "mlflow==3.18.0"))
     assert read(workspace).key not in keys
+
+
+def test_the_key_of_the_training_does_not_depend_on_what_serves_it(workspace, code):
+    model = read(workspace)
+    before = (model.key, model.trained_key)
+    (code / "serving/model.py").write_text("2\n")
+    model = read(workspace)
+    assert (model.key == before[0], model.trained_key == before[1]) == (False, True)
+    rewrite(workspace.report("tiny") / "metrics.json", test_accuracy=0.5)
+    assert read(workspace).trained_key != before[1]
 
 
 def test_a_receipt_of_an_older_version_is_read_under_todays_names(workspace):

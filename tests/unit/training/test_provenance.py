@@ -27,8 +27,9 @@ def git(tmp_path):
 
 
 def test_a_commit_without_changes_is_clean(git, tmp_path):
-    (tmp_path / "dvc.lock").write_text("what a run writes")
-    git("add", "dvc.lock")
+    for name in ("dvc.lock", "promotions.jsonl"):
+        (tmp_path / name).write_text("what a run writes")
+        git("add", name)
     assert read_git_state(tmp_path) == {"commit": git("rev-parse", "HEAD").strip(), "dirty": False, "diff": None}
 
 

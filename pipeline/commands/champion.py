@@ -1,0 +1,28 @@
+"""Print the address of the champion, models:/mnist@champion, for what serves it; fail if there is none."""
+
+from pipeline.cli import UserError, run
+from pipeline.files import read_json
+from pipeline.paths import Workspace
+from pipeline.tracking.registry import CHAMPION
+from pipeline.tracking.store import connect_existing, translate_errors
+
+
+def main(workspace: Workspace = Workspace()) -> None:
+    """Print the address; raise UserError, with the command that helps, if there is no champion to serve."""
+    name = read_json(workspace.registry / "registry.json")["name"]
+    with translate_errors():
+        if CHAMPION not in connect_existing(name).aliases():
+            raise no_champion_error(name)
+    print(f"models:/{name}@{CHAMPION}")
+
+
+def no_champion_error(name: str) -> UserError:
+    """Return the error for a data set without a champion."""
+    return UserError(
+        f"{name} has no champion: `make run` lets the gate decide, `make promote VERSION=…` makes a version champion, "
+        "and in `make ui` each version has the gate's reasons"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

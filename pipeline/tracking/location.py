@@ -1,0 +1,108 @@
+"""Where MLflow's store is: its address, its name in the journal, its locks, and whether it belongs to this folder."""
+
+import os
+import re
+import sqlite3
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock
+
+from pipeline.cli import UserError
+from pipeline.paths import project_root
+
+SQLITE = "sqlite:///"
+SQLITE_HEADER = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat.html#magic_header_string
+
+
+def store_uri() -> str:
+    """Return MLFLOW_TRACKING_URI, else one SQLite file at the project's root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{project_root() / 'mlflow.db'}"
+
+
+def store_file() -> Path | None:
+    """Return the store's SQLite file; None if the store is something else."""
+    uri = store_uri()
+    return Path(uri.removeprefix(SQLITE)).resolve() if uri.startswith(SQLITE) else None
+
+
+def store_label() -> str:
+    """Return what the journal calls the store: a file of the project by its path in there, else its address.
+
+    So nothing changes when the project's folder moves, and the journal has no password.
+    """
+    file = store_file()
+    if file is None:
+        return without_password(store_uri())
+    root = project_root()
+    return file.relative_to(root).as_posix() if file.is_relative_to(root) else f"{SQLITE}{file}"
+
+
+def without_password(uri: str) -> str:
+    """Return an address without what stands before its @."""
+    return re.sub(r"(?<=://)[^/@]+@", "", uri)
+
+
+def lock_store(purpose: str) -> FileLock:
+    """Return a lock that all who use the store on this machine share: it lies beside the file, if it is one.
+
+    For a server it lies in this project: other checkouts and machines don't wait.
+    """
+    file = store_file()
+    if file is None:
+        digest = sha256(store_uri().encode()).hexdigest()[:16]
+        return FileLock(project_root() / f"mlflow.db.{digest}.{purpose}lock")
+    if not file.parent.is_dir():
+        raise UserError(f"MLflow's store {store_uri()} can't be used: the folder {file.parent} doesn't exist")
+    return FileLock(file.with_name(f"{file.name}.{purpose}lock"))
+
+
+def lock_registry() -> FileLock:
+    """Return the lock to hold while registering, promoting or rolling back; read the state again inside it."""
+    return lock_store("register.")
+
+
+def artifact_folder(name: str) -> Path:
+    """Return the folder of the artefacts that belong to one data set's part of the project's own store."""
+    return project_root() / "mlruns" / name
+
+
+def require_usable() -> None:
+    """Raise UserError if the store is a file that is no database, or is another folder's.
+
+    MLflow would try a file that is no database for half a minute. A copied folder's store would write into the
+    original's artefacts, a moved one's has lost them: MLflow keeps absolute paths.
+    """
+    file = store_file()
+    if file is None or not file.exists() or not file.stat().st_size:
+        return
+    with file.open("rb") as opened:
+        if opened.read(len(SQLITE_HEADER)) != SQLITE_HEADER:
+            raise UserError(f"{file} is no SQLite database: move it away, and `make rebuild-tracking` makes it again")
+    if other := find_other_folder():
+        raise UserError(
+            f"{file} belongs to the folder {other}, and this is {project_root()}: the project was moved or copied. "
+            "Run `make rebuild-tracking`: it moves the file aside and makes one for this folder, and leaves the other "
+            "folder alone"
+        )
+
+
+def find_other_folder() -> Path | None:
+    """Return the project's folder that the own store keeps its artefacts in; None if it is this one."""
+    file = store_file()
+    if file != project_root() / "mlflow.db" or not file.exists():
+        return None
+    # Not by MLflow, which would write to the file; what can't be read so, MLflow reports.
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
+            rows = database.execute("SELECT name, artifact_location FROM experiments").fetchall()
+    except sqlite3.Error:
+        return None
+    for name, location in rows:
+        parts = urlsplit(str(location))
+        folder = Path(unquote(parts.path))
+        if parts.scheme == "file" and folder.parts[-2:] == ("mlruns", name) and folder != artifact_folder(name):
+            return folder.parent.parent
+    return None
