@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 from pipeline.cli import UserError, run
 from pipeline.commands.port import require_free_port
 from pipeline.config.params import load
-from pipeline.tracking.store import connect, store_error, store_uri
+from pipeline.tracking.location import store_uri
+from pipeline.tracking.store import connect, store_error
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
