@@ -20,6 +20,7 @@ from pipeline.cli import UserError, run
 from pipeline.config.params import load
 from pipeline.paths import Workspace, project_root
 from pipeline.tracking import trained_model
+from pipeline.tracking.descriptions import describe
 from pipeline.tracking.journal import DECIDED, OWN_STORE, Event, read_events
 from pipeline.tracking.location import find_other_folder, lock_registry, store_file, store_label
 from pipeline.tracking.registry import CHAMPION, DECISION_TAG, begin_rebuild, settle, tag_decision
@@ -72,10 +73,11 @@ def rebuild(store: Store, models: dict[str, TrainedModel]) -> None:
         version = register_version(store, found[number])
         if DECISION_TAG not in version.tags:
             tag_decision(store, version, decision)
+            describe(store, found[number], version, decision)
     matched = {model.key for model in found.values()}
     for model in sorted(models.values(), key=lambda model: model.receipt["started"]):
         if model.key not in matched:
-            register_version(store, model)
+            describe(store, model, register_version(store, model), None)
     settle(store, events)
     print_store(store, sorted(decisions.keys() - found.keys()) if is_empty else [])
 

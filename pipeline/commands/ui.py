@@ -13,7 +13,7 @@ from pipeline.cli import UserError, run
 from pipeline.commands.port import require_free_port
 from pipeline.config.params import load
 from pipeline.tracking.location import store_uri
-from pipeline.tracking.store import connect, store_error
+from pipeline.tracking.store import connect, translate_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,15 +36,10 @@ def main(port: str = "5000") -> None:
     if not is_server:
         require_free_port(port)
     server = store_uri().rstrip("/") if is_server else f"http://127.0.0.1:{port}"
-
-    from mlflow.exceptions import MlflowException
-
-    try:
+    with translate_errors():
         client = connect("Default").client
         experiment = find_experiment(client, load().dataset)
         share_view(client, experiment)
-    except MlflowException as error:
-        raise store_error(error) from None
     print(f"The runs on {experiment.name}: {server}/{page(experiment)}", flush=True)
     if not is_server:
         os.environ |= {

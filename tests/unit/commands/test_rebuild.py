@@ -171,7 +171,8 @@ def registered(monkeypatch) -> list[str]:
             return found[0]
         if store.registered_model() is None:
             store.client.create_registered_model(store.name)
-        return store.client.create_model_version(store.name, source="file:///nowhere", tags=model.tags)
+        run = store.client.create_run(store.experiment_id)
+        return store.client.create_model_version(store.name, "file:///nowhere", run.info.run_id, tags=model.tags)
 
     monkeypatch.setattr(rebuild, "register_version", register_version)
     return registered
@@ -209,6 +210,7 @@ def test_versions_decisions_and_aliases_come_back_in_the_journals_order(store, t
         "reasons": ["a reason"],
     }  # fmt: skip
     assert "promotion" not in store.version("3").tags
+    assert ["**Promoted" in store.version(number).description for number in ("2", "3")] == [True, False]
     assert capsys.readouterr().out == "digits: 4 versions; champion is version 1, previous is version 2\n"
     assert len(read_events("mlflow.db", "digits")) == 2  # they are not journalled again
 
