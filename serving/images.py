@@ -22,6 +22,7 @@ WORK_SIZE = 512  # longer side at which the digit is looked for: one of a twenti
 CELL = 4  # side of the squares in which ink is gathered to parts: strokes of a digit, or dirt
 MIN_PAGE_LIGHT = 32  # light of a page, of 255: a deeper shadow is all grain
 MIN_INK = 16  # of 255: what darkens the page by less is no ink
+FULL_INK = 224  # of 255: the strongest pixel of an image in MNIST's form has this much at least
 STROKE_SHARE = 0.35  # of the darkest ink: more is a stroke; less would take in a shadow's edge, more lose hair lines
 MIN_PART_SHARE = 0.1  # of the largest part's area: smaller parts are dirt, larger ones strokes of their own
 TURNS = {  # by what EXIF calls the orientation; 1 is upright
@@ -78,11 +79,13 @@ def turn_upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
 def to_mnist(image: Image.Image) -> np.ndarray:
     """Return an image of any size, dark on light or light on dark, as MNIST's: uint8 [28, 28], 0 background, 255 ink.
 
-    One of exactly 28×28 is in that form already, and is inverted if it is dark on light. ImageError if it is blank.
+    One of 28×28 that is in that form already stays as it is, but for being inverted. ImageError if it is blank.
     """
     image = image.convert("L")
     if image.size == (FIELD, FIELD):
-        return make_light_on_dark(np.asarray(image))
+        pixels = make_light_on_dark(np.asarray(image))
+        if has_mnist_form(pixels):
+            return pixels
     if max(image.size) > WORK_SIZE:
         image = image.reduce(-(-max(image.size) // WORK_SIZE))
     ink, grain = ink_intensity(np.asarray(image, np.float32))
@@ -93,8 +96,25 @@ def make_light_on_dark(pixels: np.ndarray) -> np.ndarray:
     """Return a 28×28 image, inverted if its edge is light; ImageError if it is blank."""
     if pixels.min() == pixels.max():
         raise blank_error()
-    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    return 255 - pixels if np.median(edge) > 127 else pixels.copy()
+    return 255 - pixels if np.median(border(pixels)) > 127 else pixels.copy()
+
+
+def border(pixels: np.ndarray) -> np.ndarray:
+    """Return the outermost pixels of [height, width]."""
+    return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+
+
+def has_mnist_form(pixels: np.ndarray) -> bool:
+    """Return whether the ink of uint8 [28, 28] is as large, as central and as strong as MNIST's.
+
+    The bounds hold for all of MNIST's 70,000 images, and for the digits of scikit-learn in that form.
+    """
+    rows, columns = (np.flatnonzero((pixels >= 2 * MIN_INK).any(axis=axis)) for axis in (1, 0))
+    if pixels.max() < FULL_INK or not BOX - 2 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= BOX:
+        return False
+    mass = pixels / pixels.sum(dtype=float)
+    places = np.arange(FIELD)
+    return bool(max(abs(places @ mass.sum(axis=axis) - CENTER) for axis in (1, 0)) <= 1)
 
 
 def blank_error() -> ImageError:
@@ -112,8 +132,9 @@ def ink_intensity(light: np.ndarray) -> tuple[np.ndarray, float]:
     nearby = Image.fromarray(light.astype(np.uint8)).filter(ImageFilter.BoxBlur(max(light.shape) / 50))
     detail = light - np.asarray(nearby)
     # Is the ink the lighter or the darker? A thin stroke stands out from what is nearby, a shadow's edge only from the
-    # page.
-    if skewness(light - page) + 2 * skewness(detail) > 0:
+    # page. Where thick strokes fill the image, half of it is ink, and only its edge is mostly page.
+    edge = (light.mean() - np.median(border(light))) / max(light.std(), 1)
+    if skewness(light - page) + 2 * skewness(detail) + edge > 0:
         light, page = 255 - light, 255 - page
     gain = 255 / np.maximum(page, MIN_PAGE_LIGHT)
     grain = 1.4826 * np.median(np.abs(detail * gain)[::2, ::2])  # the median deviation doesn't see the strokes

@@ -105,12 +105,46 @@ def test_a_digit_of_two_parts_keeps_both():
     assert rows[-1] - rows[0] + 1 == 20
 
 
-def test_28_by_28_is_in_mnists_form_already():
-    # Not scaled, not centred: as it is.
-    pixels = np.zeros((28, 28), np.uint8)
-    pixels[2:9, 3:6] = 200
-    assert (to_mnist(Image.fromarray(pixels)) == pixels).all()
-    assert (to_mnist(Image.fromarray(255 - pixels)) == pixels).all()
+def move(pixels: np.ndarray, down: int, right: int) -> np.ndarray:
+    return np.roll(pixels, (down, right), (0, 1))
+
+
+def fill_the_field(pixels: np.ndarray) -> np.ndarray:
+    rows = np.flatnonzero(pixels.any(axis=1))
+    return np.asarray(Image.fromarray(pixels[rows[0] : rows[-1] + 1, 4:24]).resize((28, 28), Image.Resampling.BICUBIC))
+
+
+def test_what_is_in_mnists_form_stays_as_it_is():
+    assert (to_mnist(Image.fromarray(SEVEN)) == SEVEN).all()
+    assert (to_mnist(Image.fromarray(255 - SEVEN)) == SEVEN).all()
+
+
+@pytest.mark.parametrize("page", ["dark", "light"])
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        move(SEVEN, 3, 0),
+        move(SEVEN, -3, -3),
+        SEVEN // 2,
+        fill_the_field(SEVEN),
+        fill_the_field(SEVEN) // 2,
+        move(SEVEN, 2, 3) // 2,
+    ],
+    ids=["below", "upper left", "pale", "large", "large and pale", "lower right and pale"],
+)
+def test_a_drawing_of_28_by_28_is_brought_to_mnists_form(drawn, page):
+    assert_alike(SEVEN, to_mnist(Image.fromarray(drawn if page == "dark" else 255 - drawn)))
+
+
+@pytest.mark.parametrize("scale", [1, 12])
+def test_a_digit_that_fills_its_image_with_thick_strokes_is_not_inverted(scale):
+    """More than half of it is ink, so only its edge says which part is the page."""
+    thick = Image.new("L", (28 * scale, 28 * scale))
+    ImageDraw.Draw(thick).ellipse((4 * scale, 0, 24 * scale, 28 * scale - 1), outline=255, width=8 * scale)
+    zero = to_mnist(thick)
+    assert zero[14, 14] < 50 < 200 < zero[14, 9]
+    assert zero[4, 6] < 50
+    assert_alike(zero, to_mnist(Image.fromarray(255 - np.asarray(thick))))
 
 
 @pytest.mark.parametrize("size", [(28, 28), (1, 1), (10_000, 1), (300, 200)])
