@@ -86,7 +86,10 @@ class DigitModel(PythonModel):
 
 
 def validate_pixels(pixels: ArrayLike) -> np.ndarray:
-    """Return `pixels` as float32 [n, 28, 28], 1 ≤ n ≤ MAX_IMAGES, values 0…255; MlflowException if they aren't."""
+    """Return `pixels` as float32 [n, 28, 28], 1 ≤ n ≤ MAX_IMAGES, values 0…255; MlflowException if they aren't.
+
+    Of any type of number. Images that are all blank pass, others with no value above 1 don't: they were scaled to 0…1.
+    """
     expected = (
         f"expected 1 to {MAX_IMAGES:,} images of 28×28 pixels, each a number from 0 (background) to 255 (ink); got "
     )
@@ -99,6 +102,8 @@ def validate_pixels(pixels: ArrayLike) -> np.ndarray:
     # A NaN makes the minimum NaN, for which no comparison holds.
     if not (pixels.min() >= 0 and pixels.max() <= 255):
         raise MlflowException.invalid_parameter_value(f"{expected}a value outside, or none at all (NaN)")
+    if 0 < pixels.max() <= 1:
+        raise MlflowException.invalid_parameter_value(f"{expected}numbers from 0 to 1 alone: multiply them by 255")
     return pixels
 
 

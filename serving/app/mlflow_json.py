@@ -68,6 +68,8 @@ def validate_rows(rows: object, shape: tuple[int, int], layout: str) -> list[Any
         raise FormError(f"{EXPECTED}; got something that is no number")
     if min(flat) < 0 or max(flat) > 255:
         raise FormError(f"{EXPECTED}; got a number outside of that")
+    if 0 < max(flat) <= 1:
+        raise FormError(f"{EXPECTED}; got numbers from 0 to 1 alone: multiply them by 255")
     return rows
 
 

@@ -9,6 +9,8 @@ import pyarrow as pa
 from PIL import Image
 from pyarrow import parquet
 
+from tests.helpers.pictures import in_mnist_form
+
 
 def many(count: int) -> np.ndarray:
     """Images of a dot in the middle, of which the first pixel is the number, to 250."""
@@ -19,9 +21,9 @@ def many(count: int) -> np.ndarray:
 
 
 def as_folder(folder: Path, images: np.ndarray) -> Path:
-    """Write each second image into a folder below."""
+    """Write the images with a body that puts them in MNIST's form, each second one into a folder below."""
     (folder / "below").mkdir(parents=True)
-    for number, image in enumerate(images):
+    for number, image in enumerate(in_mnist_form(images)):
         Image.fromarray(image).save(folder / ("below" if number % 2 else ".") / f"{number:04}.png")
     return folder
 

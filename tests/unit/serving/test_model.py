@@ -61,6 +61,9 @@ def test_many_images_are_answered_in_slices_as_each_by_itself(small, monkeypatch
         (np.full((1, 28, 28), np.nan), "none at all (NaN)"),
         (np.full((1, 28, 28), 255.5), "a value outside"),
         (np.full((1, 28, 28), -0.5), "a value outside"),
+        (np.eye(28)[np.newaxis], "numbers from 0 to 1 alone: multiply them by 255"),
+        (np.eye(28, dtype=np.uint8)[np.newaxis], "multiply them by 255"),
+        (np.stack([np.zeros((28, 28)), np.full((28, 28), 0.1)]), "multiply them by 255"),
         ([[["x"] * 28] * 28], "no array of numbers"),
         ([[[0] * 28] * 27 + [[0] * 27]], "no array of numbers"),
     ],
@@ -79,6 +82,13 @@ def test_the_darkest_and_the_lightest_pixel_are_taken(small):
     model = small()
     assert model.probabilities(np.zeros((1, 28, 28))).shape == (1, 10)
     assert model.probabilities(np.full((1, 28, 28), 255)).shape == (1, 10)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float16, np.float64])
+def test_numbers_of_any_type_are_taken(small, kind):
+    pixels = np.zeros((2, 28, 28), kind)
+    pixels[0, 0, 4] = 255  # beside it a blank image
+    assert small().predict(None, pixels)[0]["digit"] == 4
 
 
 def test_a_model_names_the_file_that_it_runs(small, tmp_path):

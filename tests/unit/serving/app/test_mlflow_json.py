@@ -34,6 +34,8 @@ def inputs(*pixels: object) -> bytes:
         (inputs().replace(b"[0,", b"[1e999,", 1).replace(b"[0, ", b"[1e999, ", 1), JSON, 400, "a number outside"),
         (inputs(10**400), JSON, 400, "a number outside"),
         (inputs().replace(b"[0, ", b"[1" + b"0" * 5000 + b", ", 1), JSON, 400, "not JSON"),
+        (inputs(1), JSON, 400, "numbers from 0 to 1 alone: multiply them by 255"),
+        (inputs(0.25), JSON, 400, "numbers from 0 to 1 alone: multiply them by 255"),
         (inputs("7"), JSON, 400, "no number"),
         (inputs(True), JSON, 400, "no number"),
         (inputs(None), JSON, 400, "no number"),

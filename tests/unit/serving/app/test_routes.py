@@ -18,7 +18,7 @@ from serving.loading import fetch_folder
 from serving.model_source import ModelSource
 from tests.helpers.client import JSON, PNG, RAW, AsgiClient, multipart
 from tests.helpers.parameters import format_parameter
-from tests.helpers.pictures import bar, encode
+from tests.helpers.pictures import bar, encode, in_mnist_form
 
 
 def dots(count: int) -> np.ndarray:
@@ -38,7 +38,7 @@ def test_raw_bytes_are_answered_in_their_order(client, count):
 
 
 def test_one_image_is_shown_as_the_network_was_given_it(client):
-    (image,) = dots(4)[3:]
+    (image,) = in_mnist_form(dots(4)[3:])
     (prediction,) = client.predict(encode(image), PNG).json["predictions"]
     assert base64.b64decode(prediction["pixels"]) == image.tobytes()
     assert prediction["digit"] == 3
@@ -47,7 +47,7 @@ def test_one_image_is_shown_as_the_network_was_given_it(client):
 
 
 def test_several_files_are_answered_by_their_names(client):
-    files = [(f"{number}.png", encode(image)) for number, image in enumerate(dots(24))]
+    files = [(f"{number}.png", encode(image)) for number, image in enumerate(in_mnist_form(dots(24)))]
     predictions = client.predict(*multipart(files)).json["predictions"]
     assert [(prediction["file"], prediction["digit"]) for prediction in predictions] == [
         (f"{n}.png", n % 10) for n in range(24)
