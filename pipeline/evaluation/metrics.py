@@ -32,7 +32,7 @@ def tabulate_predictions(split: str, index: IntArray, labels: IntArray, probabil
     return pd.concat([head, pd.DataFrame(probabilities, columns=columns)], axis=1)
 
 
-def choose_golden_images(pixels: FloatArray, labels: IntArray, probabilities: FloatArray) -> dict[str, list[Any]]:
+def choose_golden_images(pixels: FloatArray, labels: IntArray, probabilities: FloatArray) -> dict[str, Any]:
     """Return one image of each class and the model's answer, for the served model to check itself by.
 
     The most confident of the right answers; of a class that the model never gets right, of the wrong ones: such an

@@ -13,7 +13,7 @@ from pipeline.cli import silence_stderr
 from pipeline.data.arrays import FloatArray
 from pipeline.data.pixels import denormalise
 from pipeline.data.prepared import Split
-from pipeline.evaluation import metrics, plots
+from pipeline.evaluation import doubt, metrics, plots
 from pipeline.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -80,7 +80,9 @@ def write_report(
     ]
     pd.concat(tables).to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
     val, test = answers["val"], answers["test"]
-    golden = metrics.choose_golden_images(denormalise(val.split.images), val.split.labels, val.published)
+    pixels = denormalise(val.split.images)
+    golden = metrics.choose_golden_images(pixels, val.split.labels, val.published)
+    golden["usual"] = doubt.fit(pixels, val.published)
     (folder / "golden.json").write_text(json.dumps(golden) + "\n")
     labels = test.split.labels
     metrics.score_classes(labels, test.published).to_csv(folder / "classes.csv", index=False, float_format="%.6f")

@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mlflow.exceptions import MlflowException
@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from serving import images
 from serving.app import mlflow_json
+from serving.doubt import find_doubts
 from serving.loading import LoadedModel
 
 if TYPE_CHECKING:
@@ -29,12 +30,27 @@ def pixels_of(body: bytes) -> np.ndarray:
     return np.frombuffer(body, np.uint8).reshape(-1, SIDE, SIDE)
 
 
-def score_pixels(loaded: LoadedModel, pixels: np.ndarray) -> "list[Prediction]":
-    """Return the model's answers to uint8 [n, 28, 28]."""
+def score_pixels(loaded: LoadedModel, pixels: np.ndarray) -> list[Answer]:
+    """Return the model's answers to uint8 [n, 28, 28], each with whether it is sure, and if not, why."""
     try:
-        return loaded.model.predict(None, pixels)
+        predictions = loaded.model.predict(None, pixels)
     except MlflowException as error:
         raise HTTPException(400, error.message) from None
+    return add_doubts(predictions, pixels, loaded.model.golden.get("usual"))
+
+
+def add_doubts(predictions: "list[Prediction]", pixels: np.ndarray, usual: dict[str, Any] | None) -> list[Answer]:
+    """Return predictions with `sure`, and where that is false a `reason`; as they are if nothing is known of usual ones.
+
+    Models that were evaluated before `sure` existed know nothing of that.
+    """
+    if usual is None:
+        return list(predictions)
+    doubts = find_doubts(pixels, np.array([prediction["probabilities"] for prediction in predictions]), usual)
+    return [
+        {**prediction, "sure": doubt is None, **({"reason": doubt} if doubt else {})}
+        for prediction, doubt in zip(predictions, doubts, strict=True)
+    ]
 
 
 def open_files(files: Sequence[bytes]) -> list[ImageFile]:

@@ -11,10 +11,13 @@ export function tell(id, text) {
 
 /** Show what /predict answered, or nothing (null); `aloud`: to a screen reader, too. */
 export function show(answer, aloud = true) {
-  const { digit, confidence, probabilities = [], pixels } = answer?.predictions[0] ?? {};
+  const { digit, confidence, probabilities = [], pixels, sure, reason } = answer?.predictions[0] ?? {};
+  const doubt = sure === false ? `unsure: ${reason}` : ""; // an older model doesn't say whether it is sure
   tell("digit", answer ? String(digit) : "");
   tell("confidence", answer ? percent(confidence) : "");
-  if (aloud) tell("announcement", answer ? `${digit}, ${percent(confidence)}` : "");
+  tell("doubt", doubt);
+  part("reading").classList.toggle("unsure", doubt !== "");
+  if (aloud) tell("announcement", answer ? [digit, percent(confidence), doubt].filter((word) => word !== "").join(", ") : "");
   columns.forEach((column, i) => {
     column.classList.toggle("most", i === digit);
     column.style.setProperty("--probability", probabilities[i] ?? 0);

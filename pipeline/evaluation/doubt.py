@@ -1,0 +1,50 @@
+"""Find what is usual of the answers to validation images; serving/doubt.py says of others whether they are."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.arrays import FloatArray
+from serving.doubt import describe, measure_distance
+
+UNSURE_SHARE = 0.005  # of validation images
+RIDGE = 0.3  # of each measure's own variance: keeps what hardly varies among validation images from deciding alone
+DIGITS = 6  # significant, of each number
+
+
+def fit(pixels: FloatArray, probabilities: FloatArray) -> dict[str, Any]:
+    """Return `means`, `scale`, `precision` and `limit` for raw pixels [n, 28, 28] and the answers to them [n, classes].
+
+    The limit leaves UNSURE_SHARE of the images beyond it, each half measured by what is usual of the other half: an
+    image is nearer to a mean that it is a part of.
+    """
+    described, classes, count = describe(pixels, probabilities), probabilities.argmax(axis=1), probabilities.shape[1]
+    is_even = np.arange(len(described)) % 2 == 0
+    distances = [
+        measure_distance(described[~half], classes[~half], fit_classes(described[half], classes[half], count))
+        for half in (is_even, ~is_even)
+    ]
+    limit = np.quantile(np.concatenate(distances), 1 - UNSURE_SHARE, method="higher")
+    return fit_classes(described, classes, count) | {"limit": shorten(limit)}
+
+
+def fit_classes(described: NDArray[np.float64], classes: NDArray[np.int64], count: int) -> dict[str, Any]:
+    """Return each class's mean, each measure's deviation within the classes, and the inverse of their correlation.
+
+    A class that is never answered gets the mean of all.
+    """
+    found = [described[classes == number] for number in range(count)]
+    means = np.stack([(own if len(own) else described).mean(axis=0) for own in found])
+    apart = described - means[classes]
+    scale = np.maximum(apart.std(axis=0), 1e-6)
+    correlation = (apart / scale).T @ (apart / scale) / len(apart)
+    precision = np.linalg.inv(correlation + RIDGE * np.eye(len(scale)))
+    return {"means": shorten(means), "scale": shorten(scale), "precision": shorten(precision)}
+
+
+def shorten(numbers: NDArray[np.float64] | np.float64) -> Any:
+    """Return the numbers as lists, to so many significant digits: the last bits are not a result."""
+    if np.ndim(numbers):
+        return [shorten(number) for number in numbers]
+    return float(f"{numbers:.{DIGITS}g}")

@@ -1,0 +1,83 @@
+"""Say which answers are unsure: those whose probabilities or strokes are unlike those of validation images.
+
+Each image is described by the log-probabilities of its answer and by seven measures of its strokes. The answers to
+validation images, class by class, show which descriptions are usual: their means and the covariance around these, which
+all classes share (Lee, Lee, Lee and Shin 2018, "A simple unified framework for detecting out-of-distribution samples").
+What is farther from its class's mean, by Mahalanobis' distance, than all but a few of these is unsure. `evaluate` fits
+that and publishes it with the golden images; here it is applied.
+"""
+
+from typing import Any
+
+import numpy as np
+
+SMALLEST_PROBABILITY = 1e-7
+MIN_INK = 32  # of 255, the same as a line of scans has: an image without as much has no strokes
+LEVELS = (0.1, 0.25, 0.75)  # of full ink: what begins a soft edge, a stroke, and a stroke's middle
+BETWEEN = 0.5  # of the largest probability: if the second has as much, both are close
+MIN_DIGIT_SHARE = 0.15  # of the ink: less, apart from the rest, is no digit of its own
+
+NO_DIGIT = "no digit"
+SEVERAL = "several digits"
+CLOSE = "two digits are close"
+UNLIKE = "unlike the images that the network was trained on"
+
+
+def find_doubts(pixels: np.ndarray, probabilities: np.ndarray, usual: dict[str, Any]) -> list[str | None]:
+    """Return why each answer is unsure, None where it is sure.
+
+    Of pixels 0…255 [n, 28, 28], the answers to them [n, classes], and what `pipeline.evaluation.doubt.fit` found usual.
+    """
+    distances = measure_distance(describe(pixels, probabilities), probabilities.argmax(axis=1), usual)
+    unsure = distances > usual["limit"]
+    return [
+        explain(image, answer) if is_unsure or image.max() < MIN_INK else None
+        for image, answer, is_unsure in zip(pixels, probabilities, unsure, strict=True)
+    ]
+
+
+def describe(pixels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return float64 [n, classes + 7]: log-probabilities; ink, edges, soft ink, height, width, strokes per row, column.
+
+    Soft ink tells photographs, edges noise, the strokes per row and column letters and several digits.
+    """
+    ink = np.asarray(pixels, np.float64) / 255
+    total = np.maximum(ink.sum(axis=(1, 2)), SMALLEST_PROBABILITY)
+    edges = sum(np.abs(np.diff(ink, axis=axis)).sum(axis=(1, 2)) for axis in (1, 2))
+    softest, soft, full = ((ink > level) for level in LEVELS)
+    measures = [ink.mean(axis=(1, 2)), edges / total]
+    measures += [(softest & ~full).sum(axis=(1, 2)) / np.maximum(softest.sum(axis=(1, 2)), 1)]
+    sides = [soft.any(axis=axis).sum(axis=1) for axis in (2, 1)]
+    measures += sides
+    for axis, side in zip((2, 1), sides, strict=True):
+        begun = np.diff(soft.astype(np.int8), axis=axis, prepend=0) > 0
+        measures.append(begun.sum(axis=(1, 2)) / np.maximum(side, 1))
+    logs = np.log(np.maximum(probabilities.astype(np.float64), SMALLEST_PROBABILITY))
+    return np.column_stack([logs, *measures])
+
+
+def measure_distance(described: np.ndarray, classes: np.ndarray, usual: dict[str, Any]) -> np.ndarray:
+    """Return the squared Mahalanobis distance of each description from the mean of its class, float64 [n]."""
+    apart = (described - np.asarray(usual["means"])[classes]) / np.asarray(usual["scale"])
+    distances: np.ndarray = ((apart @ np.asarray(usual["precision"])) * apart).sum(axis=1)
+    return distances
+
+
+def explain(image: np.ndarray, answer: np.ndarray) -> str:
+    """Return the likeliest reason why an answer is unsure."""
+    if image.max() < MIN_INK:
+        return NO_DIGIT
+    if count_apart(image) > 1:
+        return SEVERAL
+    second, first = np.sort(answer)[-2:]
+    return CLOSE if second >= BETWEEN * first else UNLIKE
+
+
+def count_apart(image: np.ndarray) -> int:
+    """Return into how many parts of much ink empty rows, or empty columns, divide an image."""
+    counts = []
+    for axis in (0, 1):
+        profile = np.where(image >= MIN_INK, image, 0).sum(axis=axis, dtype=float)
+        parts = np.bincount(np.cumsum(np.diff(profile > 0, prepend=False)), profile)
+        counts.append((parts > MIN_DIGIT_SHARE * profile.sum()).sum())
+    return int(max(counts))
