@@ -40,9 +40,9 @@ def score_pixels(loaded: LoadedModel, pixels: np.ndarray) -> list[Answer]:
 
 
 def add_doubts(predictions: "list[Prediction]", pixels: np.ndarray, usual: dict[str, Any] | None) -> list[Answer]:
-    """Return predictions with `sure`, and where that is false a `reason`; as they are if nothing is known of usual ones.
+    """Return predictions with `sure`, and where that is false a `reason`.
 
-    Models that were evaluated before `sure` existed know nothing of that.
+    Those of a model that was evaluated before this existed stay as they are.
     """
     if usual is None:
         return list(predictions)
