@@ -20,10 +20,11 @@ def fit(pixels: FloatArray, probabilities: FloatArray) -> dict[str, Any]:
     image is nearer to a mean that it is a part of.
     """
     described, classes, count = describe(pixels, probabilities), probabilities.argmax(axis=1), probabilities.shape[1]
-    is_even = np.arange(len(described)) % 2 == 0
+    is_first = np.zeros(len(classes), bool)
+    is_first[np.argsort(classes, kind="stable")[::2]] = True  # half of each class
     distances = [
         measure_distance(described[~half], classes[~half], fit_classes(described[half], classes[half], count))
-        for half in (is_even, ~is_even)
+        for half in (is_first, ~is_first)
     ]
     limit = np.quantile(np.concatenate(distances), 1 - UNSURE_SHARE, method="higher")
     return fit_classes(described, classes, count) | {"limit": shorten(limit)}

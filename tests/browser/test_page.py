@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -14,8 +15,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.helpers.project import SOURCE
 from tests.helpers.server import running
 
+SEVEN = SOURCE / "docs" / "seven.png"
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium")
 expect.set_options(timeout=20_000)
@@ -329,6 +332,27 @@ def test_what_passes_at_the_server_is_tried_again(address, visit, file, fault, m
     assert page.get_by_role("alert").is_visible()
     problem(page).to_be_empty()  # without anybody's doing
     assert read(page)
+
+
+def test_it_says_why_an_answer_is_unsure(address, visit):
+    page = visit(address)
+    doubts = iter([{"sure": False, "reason": "several digits"}, {"sure": True}, {}])
+
+    def doubted(route) -> None:
+        response = route.fetch()
+        answer = response.json()
+        (prediction,) = answer["predictions"]
+        doubt = next(doubts)
+        answer["predictions"] = [{key: prediction[key] for key in prediction.keys() - {"sure", "reason"}} | doubt]
+        route.fulfill(response=response, body=json.dumps(answer))
+
+    page.route("**/predict", doubted)
+    for text, announced in (("unsure: several digits", ", unsure: several digits"), ("", " %"), ("", " %")):
+        with page.expect_response("**/predict"):
+            page.get_by_label("Choose an image").set_input_files(SEVEN)
+        assert read(page) in list("0123456789")
+        assert page.locator("#doubt").inner_text().lower() == text
+        expect(page.get_by_role("status")).to_have_text(re.compile(f"{announced}$"))
 
 
 def test_it_describes_the_model_that_answers(project, address, visit):

@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 
 from pipeline import evaluate, inference
 from pipeline.cli import UserError
+from pipeline.data.pixels import denormalise
+from pipeline.evaluation.doubt import fit
 from pipeline.files import sha256_of
 from pipeline.inference import predict_litert
 from pipeline.paths import Workspace
@@ -72,6 +74,8 @@ def test_the_golden_file_has_a_validation_image_of_each_digit_and_the_models_ans
     assert set(pixels[:, 27, 27]) == {51}
     assert golden["digits"] == [9, 9, 9, *range(3, 10)]
     assert np.argmax(golden["probabilities"], axis=1).tolist() == golden["digits"]
+    val, session = denormalise(images), inference.open_onnx(workspace.model("dense_10") / "model.onnx")
+    assert golden["usual"] == fit(val, inference.predict_onnx(session, val))
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,11 @@ import mlflow
 import numpy as np
 import pytest
 
+from pipeline.evaluation.doubt import fit
 from serving.app.asgi import build_app
 from serving.app.limits import Limits
 from serving.app.routes import MAX_INLINE_IMAGES
+from serving.doubt import CLOSE, NO_DIGIT, UNLIKE
 from serving.loading import fetch_folder
 from serving.model_source import ModelSource
 from tests.helpers.client import JSON, PNG, RAW, AsgiClient, multipart
@@ -44,6 +46,23 @@ def test_one_image_is_shown_as_the_network_was_given_it(client):
     assert prediction["digit"] == 3
     (raw,) = client.predict(image.tobytes()).json["predictions"]
     assert {key: prediction[key] for key in raw} == raw
+
+
+def test_answers_say_whether_they_are_sure_if_the_model_knows_what_is_usual(client, source, monkeypatch):
+    images = in_mnist_form(dots(200))
+    usual = fit(images, source.loaded.model.probabilities(images))
+    monkeypatch.setitem(source.loaded.model.golden, "usual", usual)
+    noise = np.random.default_rng(0).integers(0, 256, (1, 28, 28), np.uint8)
+    for ask in (lambda image: client.predict(image.tobytes()), lambda image: client.predict(encode(image[0]), PNG)):
+        (sure,), (unsure,) = (ask(image).json["predictions"] for image in (images[3:4], noise))
+        assert sure["sure"] is True
+        assert "reason" not in sure
+        assert unsure["sure"] is False
+        assert unsure["reason"] in (CLOSE, UNLIKE)
+    (nothing,) = client.predict(bytes(784)).json["predictions"]
+    assert (nothing["sure"], nothing["reason"]) == (False, NO_DIGIT)
+    monkeypatch.delitem(source.loaded.model.golden, "usual")
+    assert "sure" not in client.predict(bytes(784)).json["predictions"][0]
 
 
 def test_several_files_are_answered_by_their_names(client):
