@@ -20,7 +20,7 @@ MIN_DIGIT_SHARE = 0.15  # of the ink: less, apart from the rest, is no digit of 
 NO_DIGIT = "no digit"
 SEVERAL = "several digits"
 CLOSE = "two digits are close"
-UNLIKE = "unlike the images that the network was trained on"
+UNLIKE = "unlike the training images"
 
 
 def find_doubts(pixels: np.ndarray, probabilities: np.ndarray, usual: dict[str, Any]) -> list[str | None]:
