@@ -46,6 +46,5 @@ def fit_classes(described: NDArray[np.float64], classes: NDArray[np.int64], coun
 
 def shorten(numbers: NDArray[np.float64] | np.float64) -> Any:
     """Return the numbers as lists, to so many significant digits: the last bits are not a result."""
-    if np.ndim(numbers):
-        return [shorten(number) for number in numbers]
-    return float(f"{numbers:.{DIGITS}g}")
+    shortened = [float(f"{number:.{DIGITS}g}") for number in np.ravel(numbers)]
+    return np.reshape(shortened, np.shape(numbers)).tolist()
