@@ -119,10 +119,14 @@ def make_noise(_: Material, random: Random) -> np.ndarray:
 
 
 def make_blank_page(_: Material, random: Random) -> np.ndarray:
-    """Return an empty page in uneven light, with a shadow and grain."""
+    """Return an empty page in uneven light, with grain."""
     page = np.full(tuple(random.integers(28, 600, 2)), random.uniform(120, 255))
-    page = cast_shadow(light_unevenly(page, random, random.uniform(0.6, 1)), random, random.uniform(0, 0.3))
-    return add_grain(page, random, random.uniform(0.5, 12))
+    return add_grain(light_unevenly(page, random, random.uniform(0.6, 1)), random, random.uniform(0.5, 12))
+
+
+def make_shaded_page(material: Material, random: Random) -> np.ndarray:
+    """Return an empty page with a shadow's edge, too."""
+    return cast_shadow(make_blank_page(material, random), random, random.uniform(0.05, 0.3))
 
 
 def compose_digits(material: Material, random: Random) -> np.ndarray:
@@ -148,6 +152,7 @@ def show_thing(material: Material, random: Random) -> np.ndarray:
 OTHERS: dict[str, Callable[[Material, Random], np.ndarray]] = {
     "noise": make_noise,
     "blank pages": make_blank_page,
+    "blank pages, a shadow's edge": make_shaded_page,
     "two to eight digits": compose_digits,
     "photographs of things": show_thing,
 }

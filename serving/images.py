@@ -23,8 +23,6 @@ CELL = 4  # side of the squares in which ink is gathered to parts: strokes of a 
 MIN_PAGE_LIGHT = 32  # light of a page, of 255: a deeper shadow is all grain
 MIN_INK = 16  # of 255: what darkens the page by less is no ink
 FULL_INK = 224  # of 255: the strongest pixel of an image in MNIST's form has this much at least
-FAINT_INK = 64  # of 255, half as much as pencil has: what is fainter may be a shadow
-SHARP_SHARE = 0.4  # of the darkest ink, within a twelfth of the image: a stroke begins so suddenly, a shadow doesn't
 STROKE_SHARE = 0.35  # of the darkest ink: more is a stroke; less would take in a shadow's edge, more lose hair lines
 MIN_PART_SHARE = 0.1  # of the largest part's area: smaller parts are dirt, larger ones strokes of their own
 TURNS = {  # by what EXIF calls the orientation; 1 is upright
@@ -181,18 +179,12 @@ def isolate_strokes(ink: np.ndarray, grain: float) -> tuple[np.ndarray, tuple[in
     """Return the strokes alone, float32 0…1, and their box (left, top, right, bottom); ImageError if there are none."""
     smooth = np.asarray(Image.fromarray(ink).filter(ImageFilter.BoxBlur(1)))
     darkest = smooth.max()
-    if darkest < max(MIN_INK, 3 * grain) or (darkest < FAINT_INK and not has_sharp_edge(smooth)):
+    if darkest < max(MIN_INK, 3 * grain):
         raise blank_error()
     mask, near = select_strokes(smooth >= max(STROKE_SHARE * darkest, 1.5 * grain))
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     full = max(np.percentile(ink[mask], 90), 1)  # pencil is grey, MNIST's ink is white
     return np.where(near, np.clip(ink / full, 0, 1), 0), (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
-
-
-def has_sharp_edge(ink: np.ndarray) -> bool:
-    """Return whether ink, uint8, begins somewhere as suddenly as a stroke does; a shadow's edge is wide."""
-    nearby = Image.fromarray(ink).filter(ImageFilter.BoxBlur(max(ink.shape) / 25 + 4))
-    return bool(np.abs(ink - np.asarray(nearby, float)).max() >= SHARP_SHARE * ink.max())
 
 
 def select_strokes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
