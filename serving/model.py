@@ -56,6 +56,7 @@ class DigitModel(PythonModel):
     ) -> list[Prediction]:
         """Answer each image; a 400 (MlflowException) says what was expected for anything else."""
         probabilities = self.probabilities(model_input)
+        require_scale(model_input)
         digits, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
         return [
             {"digit": digit, "confidence": confidence, "probabilities": row}
@@ -65,7 +66,7 @@ class DigitModel(PythonModel):
         ]
 
     def probabilities(self, pixels: ArrayLike) -> np.ndarray:
-        """Return the probability of each digit, float32 [n, 10]; takes the same images as `predict`."""
+        """Return the probability of each digit, float32 [n, 10]; takes what `predict` takes, of any scale."""
         return self._run(validate_pixels(pixels))
 
     def check(self) -> None:
@@ -86,10 +87,7 @@ class DigitModel(PythonModel):
 
 
 def validate_pixels(pixels: ArrayLike) -> np.ndarray:
-    """Return `pixels` as float32 [n, 28, 28], 1 ≤ n ≤ MAX_IMAGES, values 0…255; MlflowException if they aren't.
-
-    Of any type of number. Images that are all blank pass, others with no value above 1 don't: they were scaled to 0…1.
-    """
+    """Return `pixels` as float32 [n, 28, 28], 1 ≤ n ≤ MAX_IMAGES, values 0…255; MlflowException if they aren't."""
     expected = (
         f"expected 1 to {MAX_IMAGES:,} images of 28×28 pixels, each a number from 0 (background) to 255 (ink); got "
     )
@@ -102,9 +100,15 @@ def validate_pixels(pixels: ArrayLike) -> np.ndarray:
     # A NaN makes the minimum NaN, for which no comparison holds.
     if not (pixels.min() >= 0 and pixels.max() <= 255):
         raise MlflowException.invalid_parameter_value(f"{expected}a value outside, or none at all (NaN)")
-    if 0 < pixels.max() <= 1:
-        raise MlflowException.invalid_parameter_value(f"{expected}numbers from 0 to 1 alone: multiply them by 255")
     return pixels
+
+
+def require_scale(pixels: ArrayLike) -> None:
+    """Raise MlflowException if no value is above 1, but one above 0: the images were scaled to 0…1."""
+    if 0 < np.max(pixels) <= 1:
+        raise MlflowException.invalid_parameter_value(
+            "expected pixels from 0 (background) to 255 (ink); got numbers from 0 to 1 alone: multiply them by 255"
+        )
 
 
 set_model(DigitModel())

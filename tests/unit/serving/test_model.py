@@ -61,9 +61,6 @@ def test_many_images_are_answered_in_slices_as_each_by_itself(small, monkeypatch
         (np.full((1, 28, 28), np.nan), "none at all (NaN)"),
         (np.full((1, 28, 28), 255.5), "a value outside"),
         (np.full((1, 28, 28), -0.5), "a value outside"),
-        (np.eye(28)[np.newaxis], "numbers from 0 to 1 alone: multiply them by 255"),
-        (np.eye(28, dtype=np.uint8)[np.newaxis], "multiply them by 255"),
-        (np.stack([np.zeros((28, 28)), np.full((28, 28), 0.1)]), "multiply them by 255"),
         ([[["x"] * 28] * 28], "no array of numbers"),
         ([[[0] * 28] * 27 + [[0] * 27]], "no array of numbers"),
     ],
@@ -82,6 +79,16 @@ def test_the_darkest_and_the_lightest_pixel_are_taken(small):
     model = small()
     assert model.probabilities(np.zeros((1, 28, 28))).shape == (1, 10)
     assert model.probabilities(np.full((1, 28, 28), 255)).shape == (1, 10)
+
+
+@pytest.mark.parametrize("level", [0.1, 1])
+@pytest.mark.parametrize("kind", [np.float32, np.uint8, list])
+def test_pixels_scaled_to_1_are_a_400(small, level, kind):
+    pixels = np.stack([np.zeros((28, 28)), np.eye(28) * level])
+    images = pixels.tolist() if kind is list else np.ceil(pixels).astype(kind) if kind is np.uint8 else pixels
+    with pytest.raises(MlflowException, match="got numbers from 0 to 1 alone: multiply them by 255") as error:
+        small().predict(None, images)
+    assert error.value.get_http_status_code() == 400
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float16, np.float64])
