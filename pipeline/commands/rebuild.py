@@ -28,6 +28,8 @@ from pipeline.tracking.runs import register_version
 from pipeline.tracking.store import Store, connect, translate_errors
 from pipeline.tracking.trained_model import MODEL_FILES, TrainedModel
 
+PLACEHOLDER = "placeholder"  # tag of a version that only uses up its number
+
 
 def main() -> None:
     """Rebuild each data set's part of the store; raise UserError if there is nothing to rebuild it from."""
@@ -60,6 +62,7 @@ def rebuild(store: Store, models: dict[str, TrainedModel]) -> None:
     In an empty store the versions get the journal's numbers.
     """
     is_empty = begin_rebuild(store)
+    delete_placeholders(store)
     events = read_events(store_label(), store.name)
     if is_empty and not events:
         events = read_events(OWN_STORE, store.name)
@@ -74,6 +77,8 @@ def rebuild(store: Store, models: dict[str, TrainedModel]) -> None:
         if DECISION_TAG not in version.tags:
             tag_decision(store, version, decision)
             describe(store, found[number], version, decision)
+    if is_empty:
+        use_up_numbers(store, max(decisions, default=0))
     matched = {model.key for model in found.values()}
     for model in sorted(models.values(), key=lambda model: model.receipt["started"]):
         if model.key not in matched:
@@ -116,10 +121,17 @@ def describe_aliases(aliases: dict[str, str]) -> str:
 def use_up_numbers(store: Store, last: int) -> None:
     """Use up the numbers of versions whose content is gone, up to `last`, so that the later ones keep theirs."""
     highest = max((int(version.version) for version in store.search_versions()), default=0)
+    source = (project_root() / "mlruns").as_uri()
     while highest < last:
-        empty = store.client.create_model_version(store.name, source=(project_root() / "mlruns").as_uri())
+        empty = store.client.create_model_version(store.name, source, tags={PLACEHOLDER: "true"})
         store.client.delete_model_version(store.name, str(empty.version))
         highest = int(empty.version)
+
+
+def delete_placeholders(store: Store) -> None:
+    """Delete the empty version that a rebuild left which was killed while it used up a number."""
+    for version in store.search_versions(f"tags.{PLACEHOLDER} = 'true'"):
+        store.client.delete_model_version(store.name, str(version.version))
 
 
 def collect_models(names: tuple[str, ...], folder: Path) -> dict[str, TrainedModel]:

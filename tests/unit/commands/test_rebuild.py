@@ -160,6 +160,22 @@ def test_the_numbers_of_lost_versions_are_used_up(store):
     assert int(store.client.create_model_version("digits", source="file:///nowhere").version) == 5
 
 
+def test_a_number_that_a_killed_rebuild_was_using_up_leaves_no_version(store, tmp_path, registered, monkeypatch):
+    model = make_model(tmp_path / "one")
+    decide(2, model, True)
+
+    def die(*arguments) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store.client), "delete_model_version", die)
+        with pytest.raises(KeyboardInterrupt):
+            rebuild.rebuild(store, {model.key: model})
+    assert numbers(store) == [1]
+    rebuild.rebuild(store, {model.key: model})
+    assert [version.tags["model"] for version in store.search_versions()] == ["tiny"]
+
+
 @pytest.fixture
 def registered(monkeypatch) -> list[str]:
     """The models that are registered, in their order; the store gets a version with their tags."""
