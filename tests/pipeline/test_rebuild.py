@@ -6,6 +6,8 @@ from uuid import uuid4
 
 from mlflow.tracking import MlflowClient
 
+from serving.verification import ALL_HASHES
+
 
 def described(project) -> dict:
     """All that a user sees in the store, without the ids that the store invents."""
@@ -33,7 +35,9 @@ def described(project) -> dict:
             "name": info.run_name, "status": info.status, "end": info.end_time, "params": run.data.params,
             "metrics": metrics, "tags": tags, "files": files,
         }  # fmt: skip
-    versions = {version.version: version.tags for version in client.search_model_versions("name = 'digits'")}
+    versions = {version.version: dict(version.tags) for version in client.search_model_versions("name = 'digits'")}
+    for tags in versions.values():
+        tags.pop(ALL_HASHES)  # MLmodel has such ids, too
     return {"runs": runs, "versions": versions, "aliases": client.get_registered_model("digits").aliases}
 
 
