@@ -21,7 +21,7 @@ from pipeline.config.params import load
 from pipeline.paths import Workspace, project_root
 from pipeline.tracking import trained_model
 from pipeline.tracking.descriptions import describe
-from pipeline.tracking.journal import DECIDED, OWN_STORE, Event, read_events
+from pipeline.tracking.journal import DECIDED, OWN_STORE, Event, append_event, read_events
 from pipeline.tracking.location import find_other_folder, lock_registry, store_file, store_label
 from pipeline.tracking.registry import CHAMPION, DECISION_TAG, begin_rebuild, settle, tag_decision
 from pipeline.tracking.runs import register_version
@@ -65,7 +65,9 @@ def rebuild(store: Store, models: dict[str, TrainedModel]) -> None:
     delete_placeholders(store)
     events = read_events(store_label(), store.name)
     if is_empty and not events:
-        events = read_events(OWN_STORE, store.name)
+        # It begins as the project's own, and so does its history.
+        events = [event | {"store": store_label()} for event in read_events(OWN_STORE, store.name)]
+        append_event(*events)
     decisions = {int(event["version"]): event for event in events if event["event"] == DECIDED}
     found = match(decisions, models)
     for number, decision in sorted(decisions.items()):

@@ -45,12 +45,12 @@ def read_events(store: str, name: str) -> list[Event]:
     return events
 
 
-def append_event(event: Event) -> None:
-    """Add an event at the journal's end, on a line of its own, and wait until it is on the disk.
+def append_event(*events: Event) -> None:
+    """Add events at the journal's end, each on a line of its own, and wait until they are on the disk.
 
     What was left of a line that was cut off (by a full disk, a power cut) becomes an event that says so.
     """
-    line = json.dumps(event) + "\n"
+    line = "".join(json.dumps(event) + "\n" for event in events)
     with journal_path().open("a+b") as file:
         file.seek(0)
         content = file.read()

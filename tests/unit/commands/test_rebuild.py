@@ -283,9 +283,12 @@ def test_a_store_keeps_its_champion_and_its_decisions_whatever_another_ones_jour
 def test_another_store_that_is_empty_begins_as_the_projects_own(store, tmp_path, registered, monkeypatch):
     model = make_model(tmp_path / "one")
     decide(1, model, True)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:////elsewhere{tmp_path}/mlflow.db")
+    uri = f"sqlite:////elsewhere{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     rebuild.rebuild(store, {model.key: model})
     assert store.aliases() == {"champion": "1"}
+    own, copied = (read_events(label, "digits") for label in ("mlflow.db", uri))
+    assert copied == [event | {"store": uri} for event in own]
 
 
 def test_without_a_champion_that_is_said_with_what_helps(store, tmp_path, registered, capsys):

@@ -222,7 +222,10 @@ class RegistryMachine(RuleBasedStateMachine):
     @rule(place=st.sampled_from(PLACES), wrapping=st.integers(0, 1), kill_at=st.none() | st.integers(0, 60))
     def rebuild(self, place, wrapping, kill_at) -> None:
         """One that was killed is run again: other commands refuse an empty store that is half filled."""
-        self.enter(place, wrapping)
+        store = self.enter(place, wrapping)
+        if place == ("a", "shared") and not store.search_versions():  # it begins as the checkout's own
+            for of_stores in (self.champions, self.rejected):
+                of_stores["shared"] = of_stores["own"].copy()
         FUSE.left = kill_at
         for _ in range(2):
             with suppress(Killed), lock_registry():
