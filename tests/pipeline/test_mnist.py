@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
 from tests.helpers.project import Project, train_once
@@ -43,4 +44,5 @@ def test_the_data_are_mnists(mnist):
 
 
 def test_the_better_one_is_the_champion(mnist):
-    assert mnist.registered()["cnn_fast"].aliases == ["champion"]
+    client = MlflowClient(f"sqlite:///{mnist.folder}/mlflow.db")
+    assert client.get_model_version_by_alias("mnist", "champion").tags["model"] == "cnn_fast"
