@@ -13,7 +13,7 @@ from pipeline.cli import UserError, run
 from pipeline.commands.port import require_free_port
 from pipeline.config.params import load
 from pipeline.tracking.location import store_uri
-from pipeline.tracking.store import connect, translate_errors
+from pipeline.tracking.store import open_existing, translate_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,7 +37,7 @@ def main(port: str = "5000") -> None:
         require_free_port(port)
     server = store_uri().rstrip("/") if is_server else f"http://127.0.0.1:{port}"
     with translate_errors():
-        client = connect("Default").client
+        client = open_existing()
         experiment = find_experiment(client, load().dataset)
         share_view(client, experiment)
     print(f"The runs on {experiment.name}: {server}/{page(experiment)}", flush=True)
