@@ -27,6 +27,8 @@ from tests.helpers.project import Project, copy_project, shrink
 
 OUTPUTS = ("code", "data", "models", "reports", "registry")
 STORE = ("mlflow.db*", "mlruns", "registry", "promotions.jsonl")
+# DVC writes these in place. What it says where it was killed meanwhile, and the file to remove.
+CUT_SHORT = {"dvc.lock' validation failed": "dvc.lock", "Unable to read RWLock-file": ".dvc/tmp/rwlock"}
 DVC_START_S = 1.0  # before the stage itself begins; a moment is drawn from there to the stage's end
 
 
@@ -113,12 +115,13 @@ def kill(project: Project, stage: str, how: str, after_s: float) -> bool:
 
 
 def repeat(project: Project) -> tuple[subprocess.CompletedProcess[str], str]:
-    """Run `dvc repro`; if DVC was killed while it wrote dvc.lock, do first as docs/troubleshooting.md says."""
-    done = project.run("dvc", "repro", check=False)
-    if done.returncode and "dvc.lock' validation failed" in done.stderr:
-        (project.folder / "dvc.lock").unlink()
-        return project.run("dvc", "repro", check=False), " (dvc.lock was cut short)"
-    return done, ""
+    """Run `dvc repro`; if DVC was killed while it wrote a file of its own, do first as docs/troubleshooting.md says."""
+    done, note = project.run("dvc", "repro", check=False), ""
+    for message, file in CUT_SHORT.items():
+        if done.returncode and message in done.stderr:
+            (project.folder / file).unlink()
+            done, note = project.run("dvc", "repro", check=False), f" ({file} was cut short)"
+    return done, note
 
 
 def find_faults(project: Project, done: subprocess.CompletedProcess[str], expected: dict[str, str]) -> Iterator[str]:

@@ -45,7 +45,7 @@ def describe(pixels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     total = np.maximum(ink.sum(axis=(1, 2)), SMALLEST_PROBABILITY)
     edges = sum(np.abs(np.diff(ink, axis=axis)).sum(axis=(1, 2)) for axis in (1, 2))
     softest, soft, full = ((ink > level) for level in LEVELS)
-    measures = [ink.mean(axis=(1, 2)), edges / total]
+    measures: list[np.ndarray] = [ink.mean(axis=(1, 2)), edges / total]
     measures += [(softest & ~full).sum(axis=(1, 2)) / np.maximum(softest.sum(axis=(1, 2)), 1)]
     sides = [soft.any(axis=axis).sum(axis=1) for axis in (2, 1)]
     measures += sides

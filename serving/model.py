@@ -105,7 +105,7 @@ def validate_pixels(pixels: ArrayLike) -> np.ndarray:
 
 def require_scale(pixels: ArrayLike) -> None:
     """Raise MlflowException if no value is above 1, but one above 0: the images were scaled to 0…1."""
-    if 0 < np.max(pixels) <= 1:
+    if 0 < np.asarray(pixels).max() <= 1:
         raise MlflowException.invalid_parameter_value(
             "expected pixels from 0 (background) to 255 (ink); got numbers from 0 to 1 alone: multiply them by 255"
         )
