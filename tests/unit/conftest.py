@@ -18,6 +18,7 @@ def registry(tmp_path, monkeypatch) -> Registry:
     """A registry with a bad, an equally bad and a good version; the journal is in a folder of its own."""
     made = Registry(bad=candidate(range(50)), equal=candidate(range(50, 100)), good=candidate(range(5)))
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # which other tests of the process may have set
     monkeypatch.setattr(promotion, "load_candidate", lambda version, policy: made.candidates[version.tags["model"]])
     return made
 
