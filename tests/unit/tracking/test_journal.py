@@ -68,7 +68,7 @@ def test_a_last_line_that_was_cut_off_is_reported_and_kept_apart(root, capsys):
     append_event(event("2"))
     assert 'was cut off: \'{"event": "deci\'' in capsys.readouterr().err
     assert versions() == ["1", "2"]
-    assert capsys.readouterr().err == ""  # it was told once
+    assert capsys.readouterr().err == ""  # it is reported once
     assert json.loads(path.read_text().splitlines()[1])["text"] == '{"event": "deci'
 
 

@@ -267,9 +267,9 @@ class RegistryMachine(RuleBasedStateMachine):
         assert aliases == {alias: one.version for alias, one in numbers.items() if one}
         assert json.loads(model.tags[registry.STATE_TAG])["event"] is None
         found = {str(version.version): version for version in versions}
-        told = replay(self.journalled(), lambda event: registry.find_content(event, found))
-        assert champions_of(versions, told) == self.champions[kind]
-        assert set(told.rejected) == set(state.rejected)
+        replayed = replay(self.journalled(), lambda event: registry.find_content(event, found))
+        assert champions_of(versions, replayed) == self.champions[kind]
+        assert set(replayed.rejected) == set(state.rejected)
         if state.champion:
             name, text = compare.find_champion("digits", Workspace(self.folder))
             assert (name, f"(version {state.champion.version})" in text) == (self.champions[kind][-1], True)
