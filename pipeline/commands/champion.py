@@ -9,11 +9,16 @@ from pipeline.tracking.store import connect_existing, translate_errors
 
 def main(workspace: Workspace = Workspace()) -> None:
     """Print the address; raise UserError, with the command that helps, if there is no champion to serve."""
-    name = read_json(workspace.registry / "registry.json")["name"]
+    name = read_registered_name(workspace)
     with translate_errors():
         if CHAMPION not in connect_existing(name).aliases():
             raise no_champion_error(name)
     print(f"models:/{name}@{CHAMPION}")
+
+
+def read_registered_name(workspace: Workspace) -> str:
+    """Return the name of the model that `register` registered last; raise UserError if it has not run."""
+    return str(read_json(workspace.registry / "registry.json")["name"])
 
 
 def no_champion_error(name: str) -> UserError:

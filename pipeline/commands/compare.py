@@ -6,7 +6,7 @@ Reads what the last `dvc repro` wrote and changes nothing; test images are shown
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import UserError, run
-from pipeline.commands.champion import no_champion_error
+from pipeline.commands.champion import no_champion_error, read_registered_name
 from pipeline.config.params import load
 from pipeline.files import missing_file_error, read_json, sha256_of
 from pipeline.paths import Workspace
@@ -26,7 +26,7 @@ Row = dict[str, str]  # a cell's text by the title of its column
 def main(workspace: Workspace = Workspace()) -> None:
     """Print the table and what was tested."""
     names = load(workspace.params).presets
-    champion, tested = find_champion(read_json(workspace.registry / "registry.json")["name"], workspace)
+    champion, tested = find_champion(read_registered_name(workspace), workspace)
     if champion:
         names = tuple(dict.fromkeys((*names, champion)))  # what the others are tested against is in the table
     metrics = {name: read_json(workspace.report(name) / "metrics.json") for name in names}

@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import UserError, run
-from pipeline.files import read_json, sha256_of
+from pipeline.commands.champion import read_registered_name
+from pipeline.files import sha256_of
 from pipeline.paths import LOCK, Workspace
 from pipeline.tracking import integrity
 from pipeline.tracking.location import store_uri, without_password
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 def main(model: str | None = None) -> None:
     """Print what made a model, by default the champion, and the checks; raise UserError if a file isn't as recorded."""
     workspace = Workspace()
-    model = model or f"models:/{read_json(workspace.registry / 'registry.json')['name']}@{CHAMPION}"
+    model = model or f"models:/{read_registered_name(workspace)}@{CHAMPION}"
     client = open_existing()  # this command only looks
     with translate_errors():
         version = find_version(client, model)

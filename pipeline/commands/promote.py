@@ -1,7 +1,7 @@
 """Make a version the champion because a person says so: `make promote VERSION=3`, whatever the gate decided."""
 
 from pipeline.cli import UserError, run
-from pipeline.files import read_json
+from pipeline.commands.champion import read_registered_name
 from pipeline.paths import Workspace
 from pipeline.tracking import registry
 from pipeline.tracking.location import lock_registry
@@ -10,7 +10,7 @@ from pipeline.tracking.store import connect_existing, translate_errors
 
 def main(number: str, reason: str = "", workspace: Workspace = Workspace()) -> None:
     """Promote a version, and take back the rejection of its network; raise UserError if there is no such version."""
-    name = read_json(workspace.registry / "registry.json")["name"]
+    name = read_registered_name(workspace)
     with translate_errors(), lock_registry():
         store = connect_existing(name)
         versions = {str(version.version): version for version in store.search_versions()}

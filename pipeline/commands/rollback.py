@@ -1,8 +1,7 @@
 """Take the last promotion back (`make rollback`): reject the champion's network, return to the previous champion."""
 
 from pipeline.cli import UserError, run
-from pipeline.commands.champion import no_champion_error
-from pipeline.files import read_json
+from pipeline.commands.champion import no_champion_error, read_registered_name
 from pipeline.paths import Workspace
 from pipeline.tracking import registry
 from pipeline.tracking.location import lock_registry
@@ -11,7 +10,7 @@ from pipeline.tracking.store import connect_existing, translate_errors
 
 def main(reason: str = "", workspace: Workspace = Workspace()) -> None:
     """Reject the champion, with a reason if one is given; raise UserError if there was no champion before it."""
-    name = read_json(workspace.registry / "registry.json")["name"]
+    name = read_registered_name(workspace)
     with translate_errors(), lock_registry():
         store = connect_existing(name)
         before = registry.settle(store)
