@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.photographs import add_grain, cast_shadow, light_unevenly, photograph, render_page
-from pipeline.data.pixels import denormalise
+from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import load_split
 from pipeline.evaluation.doubt import fit
 from pipeline.inference import open_onnx, predict_onnx
@@ -180,8 +180,8 @@ def main(things: str, model: str = "cnn_fast", images: str = "1000", fonts: str 
     workspace, count = Workspace(), int(images)
     session = open_onnx(workspace.model(model) / "model.onnx")
     val, test = (load_split(workspace.prepared, split) for split in ("val", "test"))
-    usual = fit(denormalise(val.images), predict_onnx(session, denormalise(val.images)))
-    digits, labels = denormalise(test.images).astype(np.uint8), test.labels
+    usual = fit(as_raw(val.pixels), predict_onnx(session, as_raw(val.pixels)))
+    digits, labels = as_raw(test.pixels), test.labels
 
     def answer(pictures: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         fields, found = read(pictures)

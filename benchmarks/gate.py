@@ -135,6 +135,7 @@ def share(outcomes: Iterator[bool] | list[bool]) -> float:
 
 def print_agreement(models: list[str]) -> None:
     """Train each model with three seeds; print how often two differ on validation images, and their phi."""
+    from pipeline.data.pixels import normalise
     from pipeline.data.prepared import load_training_data
     from pipeline.paths import Workspace
     from pipeline.training.fit import train_model
@@ -143,7 +144,8 @@ def print_agreement(models: list[str]) -> None:
     correct = {}
     for model, seed in itertools.product(models, range(3)):
         network, _ = train_model(model, params.model(model), data, seed)
-        answers = np.concatenate([network(batch).numpy().argmax(1) for batch in np.array_split(data.val.images, 10)])
+        batches = np.array_split(normalise(data.val.pixels), 10)
+        answers = np.concatenate([network(batch).numpy().argmax(1) for batch in batches])
         correct[f"{model}, seed {seed}"] = answers == data.val.labels
     for (name, one), (other_name, other) in itertools.combinations(correct.items(), 2):
         phi = np.corrcoef(one, other)[0, 1]

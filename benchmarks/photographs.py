@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from pipeline.data.pixels import denormalise
+from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import load_split
 from pipeline.inference import open_onnx, predict_onnx
 from pipeline.paths import Workspace
@@ -96,7 +96,7 @@ def main(model: str = "cnn_fast", images: str = "1000") -> None:
     session = open_onnx(Workspace().model(model) / "model.onnx")
     split = load_split(Workspace().prepared, "test")
     first = np.argsort(split.index)[: int(images)]
-    digits, labels = denormalise(split.images[first]).astype(np.uint8), split.labels[first]
+    digits, labels = as_raw(split.pixels[first]), split.labels[first]
 
     def report(variant: str, pixels: np.ndarray, unread: int = 0, seconds: float = 0) -> None:
         right = (predict_onnx(session, pixels.astype(np.float32)).argmax(axis=1) == labels).mean()

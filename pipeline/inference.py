@@ -3,10 +3,11 @@
 For train, which checks the files, and evaluate, which measures them.
 """
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ from pipeline.files import damaged_file_error, missing_file_error
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-BATCH_IMAGES = 1000  # images at once; bounds the memory that a wide network takes
+# At once: bounds the memory that a wide network takes.
+BATCH_IMAGES, BATCH_VALUES = 1000, 1_000_000
 INPUT, OUTPUT = "pixels", "probabilities"  # the names in every ONNX file
 
 
@@ -32,13 +34,19 @@ def open_onnx(path: Path) -> "InferenceSession":
         raise damaged_file_error(path, error) from None
 
 
-def predict_onnx(session: "InferenceSession", pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return probabilities, float32 [n, classes], for raw pixels, float32 [n, 28, 28] in 0…255."""
-    return np.concatenate([session.run([OUTPUT], {INPUT: batch})[0] for batch in _batches(pixels)])
+def count_batch_images(image_shape: Sequence[int]) -> int:
+    """Return how many images of this shape are computed at once."""
+    return max(1, min(BATCH_IMAGES, BATCH_VALUES // math.prod(image_shape)))
 
 
-def predict_litert(path: Path, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return probabilities, float32 [n, classes], for raw pixels, whole numbers 0…255 [n, 28, 28], of any type.
+def predict_onnx(session: "InferenceSession", pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """Return probabilities, float32 [n, classes], for raw pixels 0…255, of any type, shaped as the model takes them."""
+    batches = (batch.astype(np.float32) for batch in split_in_batches(pixels))
+    return np.concatenate([session.run([OUTPUT], {INPUT: batch})[0] for batch in batches])
+
+
+def predict_litert(path: Path, pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """Return probabilities, float32 [n, classes], for raw pixels, whole numbers 0…255, of any type, shaped likewise.
 
     Raise UserError if the file is missing or damaged.
     """
@@ -52,7 +60,7 @@ def predict_litert(path: Path, pixels: NDArray[np.float32]) -> NDArray[np.float3
         raise damaged_file_error(path, error) from None
     entry, leave = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     answers = []
-    for batch in _batches(pixels):
+    for batch in split_in_batches(pixels):
         images = batch.astype(entry["dtype"])
         interpreter.resize_tensor_input(entry["index"], images.shape)
         interpreter.allocate_tensors()
@@ -62,5 +70,7 @@ def predict_litert(path: Path, pixels: NDArray[np.float32]) -> NDArray[np.float3
     return np.concatenate(answers)
 
 
-def _batches(pixels: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    return (pixels[start : start + BATCH_IMAGES] for start in range(0, len(pixels), BATCH_IMAGES))
+def split_in_batches(pixels: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield images [n, …] as views of at most as many as are computed at once."""
+    size = count_batch_images(pixels.shape[1:])
+    return (pixels[start : start + size] for start in range(0, len(pixels), size))

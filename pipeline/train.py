@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from pipeline.cli import run, silence_stderr
 from pipeline.config.params import load
-from pipeline.data.pixels import denormalise
+from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import load_training_data
 from pipeline.files import publish, read_json, sha256_of, write_json
 from pipeline.guard import StageGuard
@@ -45,9 +45,9 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
             from pipeline.training import export, networks
 
         metadata = {"model": name, "parameters": str(network.count_params())}
-        pixels = denormalise(data.val.images)
+        pixels = as_raw(data.val.pixels)
         with silence_stderr():
-            calibration = draw_calibration_pixels(data.train.images, params.seed)
+            calibration = draw_calibration_pixels(data.train.pixels, params.seed)
             export.export_model(networks.take_pixels(network, config), folder, metadata, pixels, calibration)
         history = pd.DataFrame([{"epoch": epoch["epoch"], **epoch["metrics"]} for epoch in epochs])
         history.to_csv(folder / "history.csv", index=False)

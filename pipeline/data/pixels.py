@@ -1,6 +1,9 @@
-"""Raw pixels and what a network sees of them: the one place that knows the scale."""
+"""Stored bytes and what a network sees of them: the one place that knows the scale and the encoding of labels."""
+
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.data.arrays import FloatArray, UInt8Array
 
@@ -8,14 +11,20 @@ SCALE = np.float32(1 / 255)
 
 
 def normalise(pixels: UInt8Array) -> FloatArray:
-    """Turn pixels 0…255, uint8 [n, 28, 28], into float32 [n, 28, 28, 1] in [0, 1].
+    """Turn stored pixels 0…255, uint8 of any shape, into float32 in [0, 1].
 
-    The exported graphs multiply by the same float32, so both give the same bits.
+    Training and the exported graphs multiply by the same float32, so both give the same bits.
     """
-    return pixels[..., np.newaxis].astype(np.float32) * SCALE
+    scaled: FloatArray = pixels.astype(np.float32) * SCALE
+    return scaled
 
 
-def denormalise(images: FloatArray) -> FloatArray:
-    """Return the exact inverse: float32 [n, 28, 28, 1] in [0, 1] to float32 [n, 28, 28], whole numbers 0…255."""
-    pixels: FloatArray = np.rint(images[..., 0] / SCALE)
-    return pixels
+def encode_one_hot(labels: NDArray[Any], classes: int) -> FloatArray:
+    """Turn class numbers [n] into float32 [n, classes], 1 at the class and 0 elsewhere."""
+    encoded: FloatArray = (labels[:, np.newaxis] == np.arange(classes)).astype(np.float32)
+    return encoded
+
+
+def as_raw(pixels: UInt8Array) -> UInt8Array:
+    """Return stored pixels [n, height, width, channels] as published models take them: grey ones without channels."""
+    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels

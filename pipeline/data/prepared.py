@@ -6,27 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.arrays import FloatArray, IntArray
-from pipeline.files import damaged_file_error, missing_file_error
+from pipeline.data.arrays import IntArray, UInt8Array, UInt16Array
+from pipeline.files import damaged_file_error, missing_file_error, read_json
+
+DESCRIPTION = "dataset.json"
 
 
 @dataclass(frozen=True)
 class Split:
     """One split of the prepared data, memory-mapped.
 
-    `images` is float32 [n, 28, 28, 1] in [0, 1], `one_hot` float32 [n, classes], and `index` the images' places in the
-    raw file, int64 [n].
+    `pixels` is uint8 [n, height, width, channels], `labels` uint16 [n], class numbers, and `index` the images' places
+    in the raw file, int64 [n].
     """
 
-    images: FloatArray
-    one_hot: FloatArray
+    pixels: UInt8Array
+    labels: UInt16Array
     index: IntArray
-
-    @property
-    def labels(self) -> IntArray:
-        """The labels as numbers, int64 [n]."""
-        labels: IntArray = self.one_hot.argmax(axis=1)
-        return labels
 
 
 @dataclass(frozen=True)
@@ -35,10 +31,13 @@ class TrainingData:
 
     train: Split
     val: Split
+    classes: int
 
     @property
-    def classes(self) -> int:
-        return int(self.train.one_hot.shape[1])
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        height, width, channels = self.train.pixels.shape[1:]
+        return height, width, channels
 
 
 def load_split(prepared: Path, name: str) -> Split:
@@ -60,4 +59,5 @@ def _map_array(path: Path) -> Any:
 
 def load_training_data(prepared: Path) -> TrainingData:
     """Return the training and the validation split of the folder data/prepared."""
-    return TrainingData(load_split(prepared, "train"), load_split(prepared, "val"))
+    classes = read_json(prepared / DESCRIPTION)["classes"]
+    return TrainingData(load_split(prepared, "train"), load_split(prepared, "val"), classes)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.arrays import FloatArray
+from pipeline.data.arrays import FloatArray, UInt8Array
 from serving.doubt import describe, measure_distance
 
 UNSURE_SHARE = 0.005  # of validation images
@@ -13,7 +13,7 @@ RIDGE = 0.3  # of each measure's own variance: keeps what hardly varies among va
 DIGITS = 6  # significant, of each number
 
 
-def fit(pixels: FloatArray, probabilities: FloatArray) -> dict[str, Any]:
+def fit(pixels: UInt8Array, probabilities: FloatArray) -> dict[str, Any]:
     """Return `means`, `scale`, `precision` and `limit` for raw pixels [n, 28, 28] and the answers to them [n, classes].
 
     The limit leaves UNSURE_SHARE of the images beyond it, each half measured by what is usual of the other half: an

@@ -17,7 +17,7 @@ def measure_latencies_ms(path: Path, rounds: int = 5, runs: int = 100) -> tuple[
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options)
-    image = np.zeros((1, 28, 28), np.float32)
+    image = np.zeros((1, *session.get_inputs()[0].shape[1:]), np.float32)
 
     def time_run() -> float:
         start = time.perf_counter()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support
 
-from pipeline.data.arrays import FloatArray, IntArray
+from pipeline.data.arrays import FloatArray, IntArray, UInt8Array
 
 SMALLEST_PROBABILITY = 1e-7  # as in Keras' cross-entropy: a certain mistake costs 16 nats, not infinity
 
@@ -32,7 +32,7 @@ def tabulate_predictions(split: str, index: IntArray, labels: IntArray, probabil
     return pd.concat([head, pd.DataFrame(probabilities, columns=columns)], axis=1)
 
 
-def choose_golden_images(pixels: FloatArray, labels: IntArray, probabilities: FloatArray) -> dict[str, Any]:
+def choose_golden_images(pixels: UInt8Array, labels: IntArray, probabilities: FloatArray) -> dict[str, Any]:
     """Return one image of each class and the model's answer, for the served model to check itself by.
 
     The most confident of the right answers; of a class that the model never gets right, of the wrong ones: such an
@@ -42,7 +42,7 @@ def choose_golden_images(pixels: FloatArray, labels: IntArray, probabilities: Fl
     rank = probabilities.max(axis=1) + (digits == labels)
     chosen = [int(np.where(labels == digit, rank, -1).argmax()) for digit in np.unique(labels)]
     return {
-        "pixels": np.rint(pixels[chosen]).astype(int).tolist(),
+        "pixels": pixels[chosen].tolist(),
         "digits": digits[chosen].tolist(),
         "probabilities": probabilities[chosen].astype(np.float64).round(6).tolist(),
     }

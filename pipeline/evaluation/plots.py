@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from pipeline.data.arrays import FloatArray, IntArray
+from pipeline.data.arrays import FloatArray, IntArray, UInt8Array
 
 SIZE_INCHES = (6, 5)  # at matplotlib's 100 dots per inch
 
@@ -25,7 +25,7 @@ def plot_confusion(labels: IntArray, answers: IntArray, path: Path) -> None:
 
 
 def plot_mistakes(
-    images: FloatArray, labels: IntArray, probabilities: FloatArray, path: Path, number: int = 24
+    images: UInt8Array, labels: IntArray, probabilities: FloatArray, path: Path, number: int = 24
 ) -> None:
     """Draw the wrong answers on the test set that the model was most sure of: answer, confidence and label."""
     answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)

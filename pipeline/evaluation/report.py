@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from pipeline import inference
 from pipeline.cli import silence_stderr
-from pipeline.data.arrays import FloatArray
-from pipeline.data.pixels import denormalise
+from pipeline.data.arrays import FloatArray, IntArray
+from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import Split
 from pipeline.evaluation import doubt, metrics, plots
 from pipeline.files import read_json, write_json
@@ -31,6 +32,11 @@ class Answers:
     int8: FloatArray
 
     @property
+    def labels(self) -> IntArray:
+        """The labels as numbers, int64 [n]."""
+        return self.split.labels.astype(np.int64)
+
+    @property
     def published(self) -> FloatArray:
         return self.by_seed[0]
 
@@ -43,7 +49,7 @@ def exported_paths(model: Path) -> list[Path]:
 
 def answer(sessions: Sequence["InferenceSession"], model: Path, split: Split) -> Answers:
     """Return what the ONNX files, opened as `sessions`, and the two LiteRT files of the folder `model` answer."""
-    pixels = denormalise(split.images)
+    pixels = as_raw(split.pixels)
     by_seed = [inference.predict_onnx(session, pixels) for session in sessions]
     with silence_stderr():
         litert = inference.predict_litert(model / "model.tflite", pixels)
@@ -56,7 +62,7 @@ def compute_metrics(parameters: int, answers: Mapping[str, Answers]) -> dict[str
     found: dict[str, float | int] = {"parameters": parameters}
     differing, seeds = 0, 1
     for name, given in answers.items():
-        labels, seeds = given.split.labels, len(given.by_seed)
+        labels, seeds = given.labels, len(given.by_seed)
         scores = [metrics.score(labels, probabilities) for probabilities in given.by_seed]
         spread = metrics.summarise_seeds([score["accuracy"] for score in scores]) if seeds > 1 else {}
         found |= {f"{name}_{key}": value for key, value in (scores[0] | spread).items()}
@@ -75,17 +81,17 @@ def write_report(
     """Write the report's files: metrics, predictions, golden images (of val), tables and pictures (of test)."""
     write_json(folder / "metrics.json", found)
     tables = [
-        metrics.tabulate_predictions(name, given.split.index, given.split.labels, given.published)
+        metrics.tabulate_predictions(name, given.split.index, given.labels, given.published)
         for name, given in answers.items()
     ]
     pd.concat(tables).to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
     val, test = answers["val"], answers["test"]
-    pixels = denormalise(val.split.images)
-    golden = metrics.choose_golden_images(pixels, val.split.labels, val.published)
+    pixels = as_raw(val.split.pixels)
+    golden = metrics.choose_golden_images(pixels, val.labels, val.published)
     golden["usual"] = doubt.fit(pixels, val.published)
     (folder / "golden.json").write_text(json.dumps(golden) + "\n")
-    labels = test.split.labels
+    labels = test.labels
     metrics.score_classes(labels, test.published).to_csv(folder / "classes.csv", index=False, float_format="%.6f")
     plots.plot_confusion(labels, test.published.argmax(axis=1), folder / "confusion_matrix.png")
-    plots.plot_mistakes(test.split.images, labels, test.published, folder / "mistakes.png")
+    plots.plot_mistakes(test.split.pixels, labels, test.published, folder / "mistakes.png")
     plots.plot_learning_curves(history, folder / "learning_curves.png")

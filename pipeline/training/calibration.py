@@ -2,13 +2,16 @@
 
 import numpy as np
 
-from pipeline.data.arrays import FloatArray
-from pipeline.data.pixels import denormalise
+from pipeline.data.arrays import FloatArray, UInt8Array
+from pipeline.data.pixels import as_raw
 
 CALIBRATION_IMAGES = 300  # of 100, 300 and 1,000, none changes cnn_fast on the validation images; each takes time
 
 
-def draw_calibration_pixels(images: FloatArray, seed: int, number: int = CALIBRATION_IMAGES) -> FloatArray:
-    """Return at most `number` of the training images [n, 28, 28, 1], drawn by the seed: float32 [m, 28, 28], 0…255."""
+def draw_calibration_pixels(images: UInt8Array, seed: int, number: int = CALIBRATION_IMAGES) -> FloatArray:
+    """Return at most `number` of the stored images [n, height, width, channels], drawn by the seed.
+
+    They are as published models take them: raw pixels, float32 [m, height, width] or, in colour, [m, height, width, 3].
+    """
     chosen = np.random.default_rng(seed).choice(len(images), min(number, len(images)), replace=False)
-    return denormalise(images[np.sort(chosen)])
+    return as_raw(images[np.sort(chosen)]).astype(np.float32)

@@ -8,20 +8,21 @@ import numpy as np
 import onnx
 
 from pipeline.cli import UserError
-from pipeline.data.arrays import FloatArray
-from pipeline.inference import BATCH_IMAGES, open_onnx, predict_litert, predict_onnx
+from pipeline.data.arrays import FloatArray, UInt8Array
+from pipeline.inference import count_batch_images, open_onnx, predict_litert, predict_onnx
 from pipeline.training.canonical import canonicalise_keras, canonicalise_onnx
 
 TOLERANCE = 1e-4  # largest difference of a probability between two forms of one model
 
 
 def export_model(
-    model: keras.Model, folder: Path, metadata: Mapping[str, str], pixels: FloatArray, calibration: FloatArray
+    model: keras.Model, folder: Path, metadata: Mapping[str, str], pixels: UInt8Array, calibration: FloatArray
 ) -> None:
     """Write model.keras, model.onnx, model.tflite and model_int8.tflite; `metadata` is kept inside the ONNX file.
 
-    Raise UserError unless the first three give `pixels`, float32 [n, 28, 28], the same labels and nearly the same
-    probabilities. The fourth is an approximation, fitted to `calibration`, float32 [n, 28, 28]; evaluate measures it.
+    Raise UserError unless the first three give `pixels`, uint8, shaped as the model takes them, the same labels and
+    nearly the same probabilities. The fourth is an approximation, fitted to `calibration`, float32 of the same shape;
+    evaluate measures it.
     """
     # First, because Keras exports only a model that has been called.
     expected = _predict(model, pixels)
@@ -36,7 +37,7 @@ def export_model(
     require_same_answers("model.tflite", predict_litert(folder / "model.tflite", pixels), expected)
 
 
-def export_onnx(model: keras.Model, path: Path, metadata: Mapping[str, str], pixels: FloatArray) -> None:
+def export_onnx(model: keras.Model, path: Path, metadata: Mapping[str, str], pixels: UInt8Array) -> None:
     """Write the ONNX file alone, as `export_model` does, and check it in the same way."""
     expected = _predict(model, pixels)
     _write_onnx(model, path, metadata)
@@ -44,9 +45,9 @@ def export_onnx(model: keras.Model, path: Path, metadata: Mapping[str, str], pix
 
 
 def write_int8(model: keras.Model, path: Path, calibration: FloatArray) -> None:
-    """Write a LiteRT file of 8-bit weights and activations: a pixel a byte, uint8 [n, 28, 28], to float32 [n, classes].
+    """Write a LiteRT file of 8-bit weights and activations: a pixel a byte, uint8, to float32 [n, classes].
 
-    The range of each layer is what the images `calibration`, float32 [n, 28, 28], make of it. An operator that LiteRT
+    The range of each layer is what the images `calibration`, raw pixels in float32, make of it. An operator that LiteRT
     has in float32 alone (of Keras' activations, elu, hard_shrink and a few more) stays float32 inside the file. So do
     all activations of a network that has no ranges that LiteRT can run; a message says so.
     """
@@ -84,8 +85,9 @@ def require_same_answers(name: str, answers: FloatArray, expected: FloatArray) -
         )
 
 
-def _predict(model: keras.Model, pixels: FloatArray) -> FloatArray:
-    probabilities: FloatArray = model.predict(pixels, batch_size=BATCH_IMAGES, verbose=0)
+def _predict(model: keras.Model, pixels: UInt8Array) -> FloatArray:
+    size = count_batch_images(pixels.shape[1:])
+    probabilities: FloatArray = model.predict(pixels.astype(np.float32), batch_size=size, verbose=0)
     return probabilities
 
 

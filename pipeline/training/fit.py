@@ -12,14 +12,14 @@ import psutil
 
 from pipeline.cli import UserError, silence_stderr
 from pipeline.config.model import Augmentation, ModelConfig, PerceptronModel
-from pipeline.data.arrays import FloatArray
+from pipeline.data.pixels import encode_one_hot, normalise
 from pipeline.data.prepared import Split, TrainingData
+from pipeline.inference import count_batch_images
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-VALIDATION_BATCH_SIZE = 1000
 # An epoch's metrics, by their names in Keras' logs. Keras' own val_loss is the objective, which differs between models.
 METRICS = {
     "loss": "loss",
@@ -61,8 +61,8 @@ def train_model(
     keras.backend.clear_session()  # or the names of layers would count on, and memory would grow
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    steps_per_epoch = math.ceil(len(data.train.images) / config.batch_size)
-    network = networks.build_compiled(config, data.classes, steps_per_epoch)
+    steps_per_epoch = math.ceil(len(data.train.pixels) / config.batch_size)
+    network = networks.build_compiled(config, data.image_shape, data.classes, steps_per_epoch)
     return network, fit(name, network, config, data, seed, on_epoch)
 
 
@@ -106,9 +106,8 @@ def fit(
         arguments = config.early_stopping.model_dump()
         callbacks.append(keras.callbacks.EarlyStopping(METRICS["val_loss"], mode="min", **arguments))
     network.fit(
-        make_batches(data.train.images, data.train.one_hot, config, seed),
-        validation_data=(data.val.images, data.val.one_hot),
-        validation_batch_size=VALIDATION_BATCH_SIZE,
+        make_batches(data.train, data.classes, config, seed),
+        validation_data=make_validation_batches(data.val, data.classes),
         epochs=config.epochs,
         shuffle=False,  # tf.data has done it
         verbose=0,
@@ -119,9 +118,9 @@ def fit(
     return epochs
 
 
-def measure_accuracy(network: "keras.Model", split: Split) -> float:
+def measure_accuracy(network: "keras.Model", split: Split, classes: int) -> float:
     """Return the accuracy of a trained network as it is, which its last epoch's need not be (`use_ema`)."""
-    found = network.evaluate(split.images, split.one_hot, VALIDATION_BATCH_SIZE, verbose=0, return_dict=True)
+    found = network.evaluate(make_validation_batches(split, classes), verbose=0, return_dict=True)
     return float(found["accuracy"])
 
 
@@ -147,25 +146,54 @@ def measure_system_load() -> dict[str, float]:
     }
 
 
-def make_batches(images: FloatArray, one_hot: FloatArray, config: ModelConfig, seed: int) -> "tf.data.Dataset":
+def make_batches(split: Split, classes: int, config: ModelConfig, seed: int) -> "tf.data.Dataset":
     """Return a tf.data set of (images, labels) batches, in each epoch shuffled and augmented differently, by the seed.
 
-    `images` is float32 [n, 28, 28, 1], `one_hot` float32 [n, classes].
+    Images are float32 [batch, height, width, channels] in [0, 1], labels one-hot, float32 [batch, classes].
     """
     import tensorflow as tf
 
     from pipeline.training.augmentation import augment
 
-    all_images, all_labels = tf.constant(images), tf.constant(one_hot)
+    size, count = config.batch_size, len(split.pixels)
     # fit(numpy, shuffle=True) repeats one permutation in every epoch once Keras is seeded; tf.data doesn't.
-    order = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed, reshuffle_each_iteration=True)
+    order = tf.data.Dataset.range(count).shuffle(count, seed=seed, reshuffle_each_iteration=True)
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
     reach = Augmentation() if isinstance(config, PerceptronModel) else config.augmentation
 
-    def make_batch(indices: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        chosen = tf.gather(all_images, indices)
-        if reach != Augmentation():
-            chosen = augment(chosen, draw, reach)
-        return chosen, tf.gather(all_labels, indices)
+    def cut(images: tf.Tensor, one_hot: tf.Tensor) -> tf.data.Dataset:
+        starts = tf.data.Dataset.range(0, tf.shape(one_hot, tf.int64)[0], size)
+        return starts.map(lambda start: (images[start : start + size], one_hot[start : start + size]))
 
-    return tf.data.Dataset.zip(order.batch(config.batch_size), seeds).map(make_batch).prefetch(2)
+    def change(batch: "tuple[tf.Tensor, tf.Tensor]", draw: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
+        images, one_hot = batch
+        return (images if reach == Augmentation() else augment(images, draw, reach)), one_hot
+
+    # Several small batches are read at once, because each reading returns to Python.
+    several = size * max(1, count_batch_images(split.pixels.shape[1:]) // size)
+    batches = gather(split, classes, order.batch(several)).flat_map(cut)
+    # Keras must know the number of batches: it runs many of them between two returns to Python.
+    batches = batches.apply(tf.data.experimental.assert_cardinality(math.ceil(count / size)))
+    return tf.data.Dataset.zip(batches, seeds).map(change).prefetch(2)
+
+
+def make_validation_batches(split: Split, classes: int) -> "tf.data.Dataset":
+    """Return a tf.data set of (images, labels) batches in the split's order, of the same form as `make_batches`."""
+    import tensorflow as tf
+
+    order = tf.data.Dataset.range(len(split.pixels))
+    return gather(split, classes, order.batch(count_batch_images(split.pixels.shape[1:]))).prefetch(2)
+
+
+def gather(split: Split, classes: int, order: "tf.data.Dataset") -> "tf.data.Dataset":
+    """Return the (images, labels) at the places in each batch of `order`, read from the memory maps."""
+    import tensorflow as tf
+
+    def read(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return normalise(split.pixels[places]), encode_one_hot(split.labels[places], classes)
+
+    def read_batch(places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, one_hot = tf.numpy_function(read, [places], (tf.float32, tf.float32), stateful=False)
+        return tf.ensure_shape(images, [None, *split.pixels.shape[1:]]), tf.ensure_shape(one_hot, [None, classes])
+
+    return order.map(read_batch)

@@ -6,7 +6,6 @@ from typing import Any
 import keras
 
 from pipeline.cli import UserError
-from pipeline.config.image import IMAGE_SIZE
 from pipeline.config.model import (
     CNNModel,
     Convolution,
@@ -24,16 +23,17 @@ from pipeline.data.pixels import SCALE
 BATCH_NORMALIZATION_MOMENTUM = 0.9
 # Batches between two returns to Python: at one image per batch, 64 make an epoch four times as fast.
 STEPS_PER_EXECUTION = 64
+ImageShape = tuple[int, int, int]  # height, width, channels
 CROSSENTROPY = "crossentropy"  # the metric's name
 SMALLEST_PROBABILITY = 1e-7  # as evaluate clips probabilities
 
 
-def build_compiled(config: ModelConfig, classes: int, steps_per_epoch: int) -> keras.Model:
+def build_compiled(config: ModelConfig, image_shape: ImageShape, classes: int, steps_per_epoch: int) -> keras.Model:
     """Return the network that is trained, with the section's loss, optimizer and schedule.
 
     Raise UserError for a value that Keras refuses.
     """
-    network = build_network(config, classes)
+    network = build_network(config, image_shape, classes)
     if isinstance(config, PerceptronModel):
         optimizer, loss = keras.optimizers.SGD(config.learning_rate), rosenblatt
     else:
@@ -49,12 +49,12 @@ def build_compiled(config: ModelConfig, classes: int, steps_per_epoch: int) -> k
     return network
 
 
-def build_network(config: ModelConfig, classes: int) -> keras.Model:
-    """Return the network that is trained: float32 [n, 28, 28, 1] in [0, 1] to [n, classes].
+def build_network(config: ModelConfig, image_shape: ImageShape, classes: int) -> keras.Model:
+    """Return the network that is trained: float32 [n, *image_shape] in [0, 1] to [n, classes].
 
     The outputs are probabilities, but for the perceptron, whose units give their net input.
     """
-    images = keras.Input((IMAGE_SIZE, IMAGE_SIZE, 1), name="images")
+    images = keras.Input(image_shape, name="images")
     if isinstance(config, PerceptronModel):
         units = keras.layers.Dense(classes, kernel_initializer="zeros", name="threshold_units")
         return keras.Model(images, units(keras.layers.Flatten()(images)))
@@ -77,14 +77,19 @@ def build_network(config: ModelConfig, classes: int) -> keras.Model:
 
 
 def take_pixels(trained: keras.Model, config: ModelConfig) -> keras.Model:
-    """Return the model that is published: raw pixels, float32 [n, 28, 28] in 0…255, to probabilities [n, classes].
+    """Return the model that is published: raw pixels in 0…255 to probabilities [n, classes].
 
-    It holds a copy of the trained network, so not the optimizer's state.
+    It takes float32 [n, height, width], of colour images [n, height, width, 3]. It holds a copy of the trained network,
+    so not the optimizer's state.
     """
-    network = build_network(config, trained.output_shape[-1])
+    image_shape = trained.input_shape[1:]
+    network = build_network(config, image_shape, trained.output_shape[-1])
     network.set_weights(trained.get_weights())
-    pixels = keras.Input((IMAGE_SIZE, IMAGE_SIZE), name="pixels")
-    images = keras.layers.Reshape((IMAGE_SIZE, IMAGE_SIZE, 1))(keras.layers.Rescaling(float(SCALE))(pixels))
+    is_grey = image_shape[-1] == 1
+    pixels = keras.Input(image_shape[:-1] if is_grey else image_shape, name="pixels")
+    images = keras.layers.Rescaling(float(SCALE))(pixels)
+    if is_grey:
+        images = keras.layers.Reshape(image_shape)(images)
     scores = network(images)
     if isinstance(config, PerceptronModel):
         # Several units may fire, or none; the strongest net input decides. Softmax makes a distribution of them.

@@ -17,6 +17,6 @@ METRICS = (
 
 def make_answers(by_seed: Sequence[Sequence[int]], litert: Sequence[int], int8: Sequence[int]) -> Answers:
     """Return the answers, to four images with LABELS, of files that are sure of these digits."""
-    split = Split(np.zeros((4, 28, 28, 1), np.float32), np.eye(3, dtype=np.float32)[LABELS], np.arange(4))
+    split = Split(np.zeros((4, 28, 28, 1), np.uint8), LABELS.astype(np.uint16), np.arange(4))
     given = [np.eye(3, dtype=np.float32)[list(digits)] for digits in (*by_seed, litert, int8)]
     return Answers(split, given[: len(by_seed)], given[-2], given[-1])

@@ -19,6 +19,7 @@ CNN = CNNModel.model_validate(
         "epochs": 1,
     }
 )
+MNIST_SHAPE = (28, 28, 1)
 PERCEPTRON = PerceptronModel(family="perceptron", learning_rate=1.0, batch_size=1, epochs=1)
 
 
@@ -30,12 +31,12 @@ def build_published(config: ModelConfig) -> "keras.Model":
 
     keras.backend.clear_session()  # as a new process: Keras counts the layers that it names
     keras.utils.set_random_seed(3)
-    return networks.take_pixels(networks.build_network(config, 10), config)
+    return networks.take_pixels(networks.build_network(config, MNIST_SHAPE, 10), config)
 
 
 def random_pixels(count: int = 20) -> np.ndarray:
-    """Return raw images of noise, float32 [n, 28, 28]."""
-    return np.random.default_rng(0).integers(0, 256, (count, 28, 28)).astype(np.float32)
+    """Return raw images of noise, uint8 [n, 28, 28]."""
+    return np.random.default_rng(0).integers(0, 256, (count, 28, 28)).astype(np.uint8)
 
 
 PUBLISHED_PARAMETERS = {
@@ -64,6 +65,6 @@ def compile_dense(section: dict[str, Any]) -> "tuple[keras.Model, np.ndarray, np
     """Return a compiled network of the family dense, with these keys, and a batch of 8 images and labels."""
     from pipeline.training import networks
 
-    network = networks.build_compiled(DenseModel.model_validate(DENSE | section), 10, steps_per_epoch=1)
+    network = networks.build_compiled(DenseModel.model_validate(DENSE | section), MNIST_SHAPE, 10, steps_per_epoch=1)
     random = np.random.default_rng(0)
     return network, random.random((8, 28, 28, 1), np.float32), np.eye(10, dtype=np.float32)[:8]

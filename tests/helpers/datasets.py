@@ -1,6 +1,7 @@
 """Small raw and prepared data sets, and models trained on them."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,17 +30,24 @@ def write_raw_files(folder: Path, contents: Mapping[str, np.ndarray | bytes]) ->
             write_idx(folder / name, content)
 
 
-def write_split(folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
-    """Write one split of prepared data: images, float32 [n, 28, 28, 1], and labels 0 … 9, [n]."""
+def write_split(folder: Path, pixels: np.ndarray, labels: np.ndarray) -> None:
+    """Write one split of prepared data: uint8 [n, height, width, channels], and class numbers [n]."""
     folder.mkdir(parents=True)
-    np.save(folder / "images.npy", images)
-    np.save(folder / "labels.npy", np.eye(10, dtype=np.float32)[labels])
-    np.save(folder / "index.npy", np.arange(len(images)))
+    np.save(folder / "images.npy", pixels)
+    np.save(folder / "labels.npy", labels.astype(np.uint16))
+    np.save(folder / "index.npy", np.arange(len(pixels)))
+
+
+def write_description(prepared: Path, class_names: Sequence[str] = "0123456789", resize: str = "ink") -> None:
+    """Write what training and evaluation read of dataset.json."""
+    content = {"classes": len(class_names), "class_names": list(class_names), "resize": resize}
+    (prepared / "dataset.json").write_text(json.dumps(content))
 
 
 def write_numbered_data(prepared: Path, train: int = 95, val: int = 20) -> None:
     """Write prepared data whose images differ in their first pixel: 0, 1, 2, …"""
     for split, count in (("train", train), ("val", val)):
-        images = np.zeros((count, 28, 28, 1), np.float32)
-        images[:, 0, 0, 0] = np.arange(count)
-        write_split(prepared / split, images, np.arange(count) % 10)
+        pixels = np.zeros((count, 28, 28, 1), np.uint8)
+        pixels[:, 0, 0, 0] = np.arange(count)
+        write_split(prepared / split, pixels, np.arange(count) % 10)
+    write_description(prepared)

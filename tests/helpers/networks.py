@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.paths import Workspace
-from tests.helpers.datasets import write_split
+from tests.helpers.datasets import write_description, write_split
 from tests.helpers.params import PARAMS
 
 
@@ -50,9 +50,10 @@ def write_bright_pixels(workspace: Workspace, val: int, test: int) -> None:
     workspace.params.write_text(PARAMS)
     for split, count in (("val", val), ("test", test)):
         labels = np.arange(count) % 10
-        images = np.zeros((count, 28, 28, 1), np.float32)
-        images[np.arange(count), 0, labels, 0] = 1
-        write_split(workspace.prepared / split, images, labels)
+        pixels = np.zeros((count, 28, 28, 1), np.uint8)
+        pixels[np.arange(count), 0, labels, 0] = 255
+        write_split(workspace.prepared / split, pixels, labels)
+    write_description(workspace.prepared)
     model = workspace.model("dense_10")
     (model / "further_seeds").mkdir(parents=True)
     (model / "further_seeds" / "seeds.json").write_text('{"further_seeds": []}')

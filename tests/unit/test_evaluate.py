@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from pipeline import evaluate, inference
 from pipeline.cli import UserError
-from pipeline.data.pixels import denormalise
+from pipeline.data.pixels import as_raw
 from pipeline.evaluation.doubt import fit
 from pipeline.files import sha256_of
 from pipeline.inference import predict_litert
@@ -64,7 +64,7 @@ def test_one_seed_gives_the_metrics_of_the_published_model_alone(workspace):
 def test_the_golden_file_has_a_validation_image_of_each_digit_and_the_models_answer(workspace):
     write_onnx((workspace.model("dense_10") / "model.onnx"), wrong=3)
     images = np.load(workspace.prepared / "val" / "images.npy")
-    images[:, 27, 27] = 51 / 255  # tells them from the test images; the network doesn't see it
+    images[:, 27, 27] = 51  # tells them from the test images; the network doesn't see it
     np.save(workspace.prepared / "val" / "images.npy", images)
     evaluate.main("dense_10", workspace)
     golden = json.loads((workspace.report("dense_10") / "golden.json").read_text())
@@ -74,7 +74,7 @@ def test_the_golden_file_has_a_validation_image_of_each_digit_and_the_models_ans
     assert set(pixels[:, 27, 27]) == {51}
     assert golden["digits"] == [9, 9, 9, *range(3, 10)]
     assert np.argmax(golden["probabilities"], axis=1).tolist() == golden["digits"]
-    val, session = denormalise(images), inference.open_onnx(workspace.model("dense_10") / "model.onnx")
+    val, session = as_raw(images), inference.open_onnx(workspace.model("dense_10") / "model.onnx")
     assert golden["usual"] == fit(val, inference.predict_onnx(session, val))
 
 

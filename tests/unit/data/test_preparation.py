@@ -36,10 +36,10 @@ def test_every_image_is_once_in_a_split_with_its_own_label(raw, folder):
         for split in splits:
             pixels = contents[f"{name}-images-idx3-ubyte"][read(folder, split, "index")]
             labels = contents[f"{name}-labels-idx1-ubyte"][read(folder, split, "index")]
-            np.testing.assert_array_equal(read(folder, split, "images"), (pixels * np.float32(1 / 255))[..., None])
-            np.testing.assert_array_equal(read(folder, split, "labels"), np.eye(10)[labels])
-            assert read(folder, split, "images").dtype == read(folder, split, "labels").dtype == np.float32
-            assert read(folder, split, "index").dtype == np.int64
+            np.testing.assert_array_equal(read(folder, split, "images"), pixels[..., None])
+            np.testing.assert_array_equal(read(folder, split, "labels"), labels)
+            dtypes = [read(folder, split, part).dtype for part in ("images", "labels", "index")]
+            assert dtypes == [np.uint8, np.uint16, np.int64]
 
 
 def test_the_chunks_do_not_change_what_is_written(raw, folder, tmp_path):
@@ -57,8 +57,8 @@ def test_the_description_says_what_was_written(raw, folder):
     write_raw_files(raw, contents)
     description = prepare(raw, folder, "some", 60, 3, CHUNK)
     assert list(description) == [
-        "name", "classes", "image_shape", "seed", "splits", "training_images_also_in_test", "sources_sha256",
-        "files_sha256",
+        "name", "classes", "class_names", "image_shape", "resize", "scale", "seed", "splits",
+        "training_images_also_in_test", "sources_sha256", "files_sha256",
     ]  # fmt: skip
     assert description["training_images_also_in_test"] == 3
     assert (description["name"], description["classes"], description["seed"]) == ("some", 10, 3)
@@ -75,7 +75,7 @@ def test_the_description_says_what_was_written(raw, folder):
 def test_a_split_is_summarised(raw, folder):
     pixels = random_raw_files()["t10k-images-idx3-ubyte"]
     prepare(raw, folder, "some", 60, 0)
-    summary = summarise(folder / "test", chunk=30)
+    summary = summarise(folder / "test", classes=10, chunk=30)
     assert summary == {
         "images": 100,
         "per_class": [10] * 10,
@@ -101,9 +101,9 @@ def test_images_that_are_scaled_already_are_refused(raw, folder, brightest, refu
     masks = {"test": np.ones(100, bool)}
     if refused:
         with pytest.raises(UserError, match=f"t10k: the brightest pixel is {brightest}"):
-            write_splits(raw, folder, "t10k", labels, masks, 10, CHUNK)
+            write_splits(raw, folder, "t10k", labels, masks, CHUNK)
     else:
-        write_splits(raw, folder, "t10k", labels, masks, 10, CHUNK)
+        write_splits(raw, folder, "t10k", labels, masks, CHUNK)
 
 
 def test_equal_images_have_equal_hashes(raw, folder):
@@ -111,6 +111,6 @@ def test_equal_images_have_equal_hashes(raw, folder):
     contents["t10k-images-idx3-ubyte"][70] = contents["t10k-images-idx3-ubyte"][3]
     write_raw_files(raw, contents)
     labels = contents["t10k-labels-idx1-ubyte"]
-    hashes = write_splits(raw, folder, "t10k", labels, {"test": np.ones(100, bool)}, 10, CHUNK)
+    hashes = write_splits(raw, folder, "t10k", labels, {"test": np.ones(100, bool)}, CHUNK)
     assert (hashes.dtype, len(hashes), len(set(hashes.tolist()))) == (np.uint64, 100, 99)
     assert hashes[70] == hashes[3]

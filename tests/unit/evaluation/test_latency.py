@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import time
 
 import pytest
@@ -25,6 +27,9 @@ def test_five_rounds_of_100_runs_of_one_thread_are_measured(tmp_path, monkeypatc
         def __init__(self, path, options) -> None:
             seen.append((path, options.intra_op_num_threads))
 
+        def get_inputs(self) -> list[SimpleNamespace]:
+            return [SimpleNamespace(shape=["images", 8, 6, 3])]
+
         def run(self, outputs, inputs) -> None:
             seen.append((outputs, inputs["pixels"].shape, str(inputs["pixels"].dtype)))
 
@@ -32,4 +37,4 @@ def test_five_rounds_of_100_runs_of_one_thread_are_measured(tmp_path, monkeypatc
     measured = measure_latencies_ms(tmp_path / "model.onnx")
     assert len(measured) == 5
     assert list(measured) == sorted(measured)
-    assert seen == [(tmp_path / "model.onnx", 1), *[(None, (1, 28, 28), "float32")] * 510]
+    assert seen == [(tmp_path / "model.onnx", 1), *[(None, (1, 8, 6, 3), "float32")] * 510]

@@ -91,7 +91,6 @@ def run_sweep(tmp_path: Path) -> Iterator[Run]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     workspace = Workspace(tmp_path)
     write_numbered_data(workspace.prepared)
-    workspace.dataset.write_text("{}")
     shown: list[str] = []
 
     def run(change: Callable[[dict], object] = lambda content: None) -> list[str]:
@@ -165,7 +164,6 @@ def test_data_of_other_parameters_are_refused(tmp_path, changed):
 def test_another_code_is_another_search(tmp_path, monkeypatch):
     workspace = Workspace(tmp_path)
     workspace.prepared.mkdir(parents=True)
-    workspace.dataset.write_text("{}")
     before = search.hash_inputs(workspace)
     assert search.hash_inputs(workspace) == before
     monkeypatch.setattr(search, "format_description", lambda stage, root: f"another {stage}")

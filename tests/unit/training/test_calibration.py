@@ -5,8 +5,8 @@ from pipeline.training.calibration import CALIBRATION_IMAGES, draw_calibration_p
 
 def draw(count: int, seed: int, **options: int) -> list[int]:
     """Return the numbers of the images that are drawn, of `count` whose first pixel is their number."""
-    images = np.zeros((count, 28, 28, 1), np.float32)
-    images[:, 0, 0, 0] = np.arange(count) / np.float32(255)
+    images = np.zeros((count, 28, 28, 1), np.uint8)
+    images[:, 0, 0, 0] = np.arange(count)
     return draw_calibration_pixels(images, seed, **options)[:, 0, 0].astype(int).tolist()
 
 
@@ -25,7 +25,7 @@ def test_the_seed_decides():
 
 
 def test_raw_pixels_are_returned():
-    pixels = draw_calibration_pixels(np.full((400, 28, 28, 1), 1, np.float32), seed=0)
-    assert pixels.shape == (CALIBRATION_IMAGES, 28, 28)
+    pixels = draw_calibration_pixels(np.full((400, 8, 6, 3), 255, np.uint8), seed=0)
+    assert pixels.shape == (CALIBRATION_IMAGES, 8, 6, 3)
     assert pixels.dtype == np.float32
     assert (pixels == 255).all()

@@ -25,7 +25,7 @@ def model() -> keras.Model:
 def folder(model: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the four files of a small network."""
     folder = tmp_path_factory.mktemp("exported")
-    calibration = np.minimum(PIXELS, 200)  # the scale must not depend on the images at hand
+    calibration = np.minimum(PIXELS, 200).astype(np.float32)  # the scale must not depend on the images at hand
     export.export_model(model, folder, {"parameters": "123"}, PIXELS, calibration)
     return folder
 
@@ -67,7 +67,7 @@ def test_the_int8_file_takes_bytes_as_they_are_and_computes_with_integers_alone(
     assert entry["shape_signature"].tolist() == [-1, 28, 28]
     floats = [tensor["name"] for tensor in interpreter.get_tensor_details() if tensor["dtype"] == np.float32]
     assert floats == [leave["name"]]
-    together = predict_litert(path, PIXELS.astype(np.uint8))
+    together = predict_litert(path, PIXELS)
     np.testing.assert_allclose(together, model.predict(PIXELS, verbose=0), atol=0.03)
     for index, image in enumerate(PIXELS):
         np.testing.assert_array_equal(predict_litert(path, image[np.newaxis])[0], together[index])
@@ -88,7 +88,7 @@ def test_each_form_is_compared_with_the_network(folder, tmp_path, model, monkeyp
         keras.Model, "export", lambda self, path, **options: Path(path).write_bytes(written[Path(path).name])
     )
     with pytest.raises(UserError, match=f"{form} differs from the trained model on 20 of 20 labels"):
-        export.export_model(model, tmp_path, {}, PIXELS, PIXELS)
+        export.export_model(model, tmp_path, {}, PIXELS, PIXELS.astype(np.float32))
 
 
 class Shifted:

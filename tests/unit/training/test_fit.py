@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
@@ -12,11 +14,12 @@ from pipeline.config.model import (
     Model,
     PerceptronModel,
 )
-from pipeline.data.pixels import denormalise
+from pipeline.data.pixels import as_raw, normalise
 from pipeline.data.prepared import TrainingData, load_training_data
 from pipeline.evaluation.metrics import score
 from pipeline.training import fit, networks
 from pipeline.training.fit import DivergedError, make_batches, require_finite, train_model
+from tests.helpers.configs import MNIST_SHAPE
 from tests.helpers.datasets import write_numbered_data
 
 CONFIG = DenseModel.model_validate(
@@ -38,11 +41,16 @@ def data(tmp_path) -> TrainingData:
 
 
 def draw_epoch(batches) -> list[int]:
-    return [int(value) for images, _ in batches for value in images.numpy()[:, 0, 0, 0]]
+    return [number for images, _ in batches for number in numbers_of(images)]
+
+
+def numbers_of(images) -> list[int]:
+    """Return what each image's first pixel says."""
+    return np.rint(images.numpy()[:, 0, 0, 0] * 255).astype(int).tolist()
 
 
 def batches_of(data: TrainingData, seed: int, config=CONFIG):
-    return make_batches(data.train.images, data.train.one_hot, config, seed)
+    return make_batches(data.train, data.classes, config, seed)
 
 
 def test_each_epoch_has_every_image_once_in_an_order_of_its_own(data):
@@ -57,7 +65,7 @@ def test_batches_are_as_large_as_the_parameters_say_and_keep_each_image_with_its
     batches = list(batches_of(data, seed=0))
     assert [len(images) for images, _ in batches] == [10] * 9 + [5]
     for images, labels in batches:
-        np.testing.assert_array_equal(labels, np.eye(10)[images.numpy()[:, 0, 0, 0].astype(int) % 10])
+        np.testing.assert_array_equal(labels, np.eye(10)[np.array(numbers_of(images)) % 10])
 
 
 def test_the_order_repeats_with_the_seed(data):
@@ -68,16 +76,16 @@ def test_the_order_repeats_with_the_seed(data):
 def test_the_perceptron_sees_the_images_as_they_are(data):
     config = PerceptronModel(family="perceptron", learning_rate=1.0, batch_size=95, epochs=1)
     ((images, _),) = batches_of(data, seed=0, config=config)
-    order = images.numpy()[:, 0, 0, 0].astype(int)
-    np.testing.assert_array_equal(images, data.train.images[order])
+    np.testing.assert_array_equal(images, normalise(data.train.pixels[numbers_of(images)]))
 
 
 def test_augmentation_differs_in_each_epoch_and_repeats_with_the_seed(data):
     config = CONFIG.model_copy(update={"augmentation": Augmentation(translation=2)})
-    images = np.repeat(data.train.images[50:51], 95, axis=0)  # so that only the augmentation tells two epochs apart
+    # So that only the augmentation tells two epochs apart.
+    split = replace(data.train, pixels=np.repeat(data.train.pixels[50:51], 95, axis=0))
 
     def draw_epochs(seed: int) -> list[np.ndarray]:
-        batches = make_batches(images, data.train.one_hot, config, seed)
+        batches = make_batches(split, data.classes, config, seed)
         return [np.concatenate([batch.numpy() for batch, _ in batches]) for _ in range(2)]
 
     first, second = draw_epochs(0)
@@ -100,7 +108,7 @@ def test_every_epoch_is_reported_with_the_validation_accuracy(data, capsys):
     metrics = epochs[1]["metrics"]
     assert lines[1][2:6] == [f"{key} {value:.4f}" for key, value in metrics.items()]
     assert lines[1][6] == f"{epochs[1]['seconds']:.1f} s"
-    right = (network.predict(data.val.images, verbose=0).argmax(axis=1) == data.val.labels).mean()
+    right = (network.predict(normalise(data.val.pixels), verbose=0).argmax(axis=1) == data.val.labels).mean()
     assert metrics["val_accuracy"] == pytest.approx(right)
 
 
@@ -114,7 +122,7 @@ def test_every_epoch_is_reported_with_the_validation_accuracy(data, capsys):
 def test_the_validation_loss_of_each_model_is_what_evaluate_measures(data, section):
     config = TypeAdapter(Model).validate_python(section | {"batch_size": 10, "epochs": 1})
     network, (epoch,) = train_model("some", config, data, 0)
-    pixels = denormalise(data.val.images)
+    pixels = as_raw(data.val.pixels).astype(np.float32)
     answers = networks.take_pixels(network, config).predict(pixels, verbose=0)
     measured = score(data.val.labels, answers)
     assert epoch["metrics"]["val_loss"] == pytest.approx(measured["loss"], rel=1e-5)
@@ -129,7 +137,7 @@ def test_training_ends_when_the_validation_loss_no_longer_falls_and_restores_the
     best = losses.index(min(losses))
     assert (len(losses), best) == (best + 3, len(losses) - 3)
     assert len(losses) < 9
-    answers = network.predict(data.val.images, verbose=0)
+    answers = network.predict(normalise(data.val.pixels), verbose=0)
     assert score(data.val.labels, answers)["loss"] == pytest.approx(losses[best], rel=1e-4)
 
 
@@ -144,8 +152,8 @@ def test_averaged_weights_are_measured_as_they_are_published(data):
     config = CONFIG.model_copy(update={"optimizer": averaged})
     assert not config.publishes_last_epoch
     network, _ = train_model("some", config, data, 0)
-    right = (network.predict(data.val.images, verbose=0).argmax(axis=1) == data.val.labels).mean()
-    assert fit.measure_accuracy(network, data.val) == pytest.approx(right)
+    right = (network.predict(normalise(data.val.pixels), verbose=0).argmax(axis=1) == data.val.labels).mean()
+    assert fit.measure_accuracy(network, data.val, data.classes) == pytest.approx(right)
 
 
 def test_a_training_begins_from_its_seed_alone(data, monkeypatch):
@@ -169,15 +177,13 @@ def test_a_learning_rate_that_is_far_too_large_fails(data):
     rate = KerasObject(name="SGD", arguments={"learning_rate": 1e38})
     wild = CONFIG.model_copy(update={"dense": (), "optimizer": rate})
     with pytest.raises(DivergedError, match=r"some diverged in epoch \d.*learning_rate in models.some"):
-        fit.fit("some", networks.build_compiled(wild, 10, 10), wild, data, seed=0)
+        fit.fit("some", networks.build_compiled(wild, MNIST_SHAPE, 10, 10), wild, data, seed=0)
 
 
-def test_weights_that_are_lost_behind_a_finite_loss_fail(data):
-    images = np.array(data.train.images)
-    images[3] = np.nan
-    broken = TrainingData(type(data.train)(images, data.train.one_hot, data.train.index), data.val)
+def test_weights_that_are_lost_behind_a_finite_loss_fail(data, monkeypatch):
+    monkeypatch.setattr(fit, "normalise", lambda pixels: np.full(pixels.shape, np.nan, np.float32))
     with pytest.raises(DivergedError, match="some diverged in epoch 1"):
-        fit.fit("some", networks.build_compiled(CONFIG, 10, 10), CONFIG, broken, seed=0)
+        fit.fit("some", networks.build_compiled(CONFIG, MNIST_SHAPE, 10, 10), CONFIG, data, seed=0)
 
 
 class Network:

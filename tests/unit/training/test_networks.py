@@ -8,14 +8,14 @@ from pipeline.config import keras_names
 from pipeline.config.model import CNNModel, DenseModel, KerasObject, PerceptronModel
 from pipeline.config.params import check
 from pipeline.training import networks
-from tests.helpers.configs import ACTIVATION_ARGUMENTS, DENSE, PUBLISHED_PARAMETERS, compile_dense
+from tests.helpers.configs import ACTIVATION_ARGUMENTS, DENSE, MNIST_SHAPE, PUBLISHED_PARAMETERS, compile_dense
 from tests.helpers.params import PARAMS
 
 
 @pytest.mark.parametrize(("preset", "parameters"), PUBLISHED_PARAMETERS.items())
 def test_networks_have_the_published_number_of_parameters(preset, parameters):
     config = check(YAML(typ="safe").load(PARAMS), "tests/helpers/params.yaml").models[preset]
-    assert networks.build_network(config, 10).count_params() == parameters
+    assert networks.build_network(config, MNIST_SHAPE, 10).count_params() == parameters
 
 
 def test_layers_are_data():
@@ -31,14 +31,16 @@ def test_layers_are_data():
             "dense": [{"units": 12, "dropout": 0.5, "activation": "tanh"}],
         }
     )
-    shapes = [layer.output.shape[1:] for layer in networks.build_network(config, 10).layers if layer.weights]
+    shapes = [
+        layer.output.shape[1:] for layer in networks.build_network(config, MNIST_SHAPE, 10).layers if layer.weights
+    ]
     assert shapes == [(14, 14, 4), (12, 12, 6), (6, 6, 6), (4, 4, 8), (12,), (10,)]
 
 
 def test_a_model_config_survives_as_a_keras_file(tmp_path):
     layers = [{"units": 3, "activation": {"name": "leaky_relu", "negative_slope": 0.3}}, {"units": 3, "dropout": 0.1}]
     config = DenseModel.model_validate({**DENSE, "dense": layers})
-    model = networks.take_pixels(networks.build_network(config, 10), config)
+    model = networks.take_pixels(networks.build_network(config, MNIST_SHAPE, 10), config)
     pixels = np.random.default_rng(0).integers(0, 256, (4, 28, 28)).astype(np.float32)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -96,7 +98,7 @@ def test_a_network_takes_a_step():
 def test_schedules_span_the_training(schedule, rates):
     optimizer = {"name": "SGD", "learning_rate": 1.0}
     config = DenseModel.model_validate({**DENSE, "optimizer": optimizer, "schedule": schedule, "epochs": 4})
-    network = networks.build_compiled(config, 10, steps_per_epoch=10)
+    network = networks.build_compiled(config, MNIST_SHAPE, 10, steps_per_epoch=10)
     rate = network.optimizer._learning_rate
     assert {step: pytest.approx(float(rate(step)), abs=1e-6) for step in rates} == rates
 
@@ -117,12 +119,12 @@ def test_an_argument_that_an_activation_refuses_is_reported():
     activation = KerasObject(name="relu", arguments={"slope": 1})
     config = DenseModel.model_validate({**DENSE, "dense": [{"units": 3}]}).model_copy(update={"activation": activation})
     with pytest.raises(UserError, match=r"params.yaml: Keras refuses relu with {'slope': 1}"):
-        networks.build_network(config, 10)
+        networks.build_network(config, MNIST_SHAPE, 10)
 
 
 def test_the_perceptron_learns_by_rosenblatts_rule():
     config = PerceptronModel(family="perceptron", learning_rate=0.5, batch_size=1, epochs=1)
-    network = networks.build_compiled(config, 3, steps_per_epoch=4)
+    network = networks.build_compiled(config, MNIST_SHAPE, 3, steps_per_epoch=4)
     random = np.random.default_rng(1)
     images = random.random((4, 28, 28, 1), np.float32)
     labels = np.eye(3, dtype=np.float32)[[0, 2, 1, 0]]
@@ -138,7 +140,7 @@ def test_the_perceptron_learns_by_rosenblatts_rule():
 
 def test_the_perceptron_gives_a_distribution_over_the_classes_once_it_is_published():
     config = PerceptronModel(family="perceptron", learning_rate=0.5, batch_size=1, epochs=1)
-    network = networks.build_network(config, 3)
+    network = networks.build_network(config, MNIST_SHAPE, 3)
     weights = np.random.default_rng(0).normal(size=(784, 3)).astype(np.float32)
     network.set_weights([weights, np.ones(3)])
     pixels = np.random.default_rng(1).integers(0, 256, (2, 28, 28)).astype(np.float32)
@@ -151,7 +153,7 @@ def test_the_perceptron_gives_a_distribution_over_the_classes_once_it_is_publish
 def test_a_layer_is_normalised_before_its_activation_and_drops_after_it():
     layer = {"units": 3, "batch_normalization": True, "dropout": 0.5, "activation": "tanh"}
     config = DenseModel.model_validate({**DENSE, "dense": [layer, {"units": 2}], "activation": "elu"})
-    layers = networks.build_network(config, 10).layers[2:]
+    layers = networks.build_network(config, MNIST_SHAPE, 10).layers[2:]
     kinds = [type(item).__name__ for item in layers]
     assert kinds == ["Dense", "BatchNormalization", "Activation", "Dropout", "Dense", "Activation", "Dense"]
     assert [layers[0].use_bias, layers[4].use_bias] == [False, True]  # normalisation subtracts a bias again
@@ -163,19 +165,19 @@ def test_a_layer_is_normalised_before_its_activation_and_drops_after_it():
 def test_a_layers_own_initializer_goes_before_the_models():
     layers = [{"units": 3}, {"units": 3, "kernel_initializer": "ones"}]
     config = DenseModel.model_validate({**DENSE, "dense": layers, "kernel_initializer": "zeros"})
-    first, _, second, _, output, _ = networks.build_network(config, 10).get_weights()
+    first, _, second, _, output, _ = networks.build_network(config, MNIST_SHAPE, 10).get_weights()
     assert (first.max(), second.min(), output.max()) == (0, 1, 0)
     convolutions = [{"filters": 2, "kernel_initializer": "ones"}, {"filters": 2}]
     config = CNNModel.model_validate(
         {**DENSE, "family": "cnn", "convolutions": convolutions} | {"kernel_initializer": "zeros"}
     )
-    first, _, second, *_ = networks.build_network(config, 10).get_weights()
+    first, _, second, *_ = networks.build_network(config, MNIST_SHAPE, 10).get_weights()
     assert (first.min(), second.max()) == (1, 0)
 
 
 def test_pooling_comes_before_the_activation():
     config = CNNModel.model_validate({**DENSE, "family": "cnn", "convolutions": [{"filters": 2, "pool_size": 2}]})
-    kinds = [type(item).__name__ for item in networks.build_network(config, 10).layers]
+    kinds = [type(item).__name__ for item in networks.build_network(config, MNIST_SHAPE, 10).layers]
     assert kinds == ["InputLayer", "Conv2D", "MaxPooling2D", "Activation", "Flatten", "Dense"]
 
 
