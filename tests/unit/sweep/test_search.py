@@ -164,6 +164,7 @@ def test_data_of_other_parameters_are_refused(tmp_path, changed):
 def test_another_code_is_another_search(tmp_path, monkeypatch):
     workspace = Workspace(tmp_path)
     workspace.prepared.mkdir(parents=True)
+    workspace.dataset.write_text("{}")
     before = search.hash_inputs(workspace)
     assert search.hash_inputs(workspace) == before
     monkeypatch.setattr(search, "format_description", lambda stage, root: f"another {stage}")
