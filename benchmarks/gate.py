@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.config.params import load
 from pipeline.config.promotion import Promotion
-from pipeline.evaluation.gate import Candidate, check_digits, check_gain, loss_bound, p_value
+from pipeline.evaluation.gate import Candidate, check_classes, check_gain, loss_bound, p_value
 
 POLICY = Promotion()
 DIGITS = 10
@@ -78,8 +78,8 @@ def print_losses(rng: np.random.Generator, draws: int) -> None:
             passed, gained, exceeded = [], [], []
             for champion, candidate in draw(rng, draws, images, 1 - accuracy, errors, SAME_KIND):
                 gained.append(p_value(candidate, champion) < POLICY.alpha)
-                passed.append(gained[-1] and check_digits(candidate, champion, POLICY)[0])
-                bound = loss_bound(candidate.on_digit(0), champion.on_digit(0), POLICY.alpha)
+                passed.append(gained[-1] and check_classes(candidate, champion, POLICY)[0])
+                bound = loss_bound(candidate.on_class("0"), champion.on_class("0"), POLICY.alpha)
                 exceeded.append(loss > 0 and bound < loss)
             print(
                 f"{images:>5} images  {accuracy:.0%}, {gain:+.0%} elsewhere, {-loss:.0%} at one: "
@@ -125,7 +125,7 @@ def draw_models(rng: np.random.Generator, images: int, errors: list[Errors], phi
 
 def is_promoted(champion: Candidate, candidate: Candidate, policy: Promotion = POLICY) -> bool:
     """Return what the gate decides, which has no limits here; most stop at the first check, which saves much time."""
-    return all(check(candidate, champion, policy)[0] for check in (check_gain, check_digits))
+    return all(check(candidate, champion, policy)[0] for check in (check_gain, check_classes))
 
 
 def share(outcomes: Iterator[bool] | list[bool]) -> float:

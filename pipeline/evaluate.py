@@ -6,7 +6,7 @@ ONNX Runtime runs the file that is served, LiteRT those for phones. The test spl
 from pipeline.cli import run
 from pipeline.config.params import load
 from pipeline.data.prepared import load_split
-from pipeline.files import publish, sha256_of
+from pipeline.files import publish, read_json, sha256_of
 from pipeline.guard import StageGuard
 from pipeline.inference import open_onnx
 from pipeline.paths import Workspace
@@ -27,7 +27,7 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
     }
     metrics = report.compute_metrics(int(sessions[0].get_modelmeta().custom_metadata_map["parameters"]), answers)
     with publish(workspace.report(name), guard.check) as folder:
-        report.write_report(folder, metrics, answers, read_table(model / "history.csv"))
+        report.write_report(folder, metrics, answers, read_table(model / "history.csv"), read_json(workspace.dataset))
         (folder / "model.sha256").write_text(sha256_of(model / "model.onnx") + "\n")
     print(f"{name}  val_accuracy {metrics['val_accuracy']:.4f}  test_accuracy {metrics['test_accuracy']:.4f}")
 

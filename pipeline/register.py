@@ -120,11 +120,11 @@ def write_comparison(models: list[TrainedModel], folder: Path) -> None:
     import pandas as pd
 
     from pipeline.evaluation.confusion import count_confusion
-    from pipeline.evaluation.tables import read_table
+    from pipeline.evaluation.tables import read_predictions, read_table
 
     curves = [read_table(model.folder / "history.csv").assign(model=model.name) for model in models]
     pd.concat(curves).to_csv(folder / "learning_curves.csv", index=False)
-    predictions = {model.name: read_table(model.report / "predictions.csv") for model in models}
+    predictions = {model.name: read_predictions(model.report / "predictions.csv", None) for model in models}
     answers = [count_confusion(table).assign(model=name) for name, table in predictions.items()]
     pd.concat(answers).to_csv(folder / "confusion.csv", index=False)
 

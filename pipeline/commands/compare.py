@@ -81,13 +81,10 @@ def find_champion(name: str, workspace: Workspace = Workspace()) -> tuple[str | 
 
 def read_answers(name: str, workspace: Workspace = Workspace()) -> "DataFrame":
     """Read a model's predictions.csv: a table of split, image, label and whether the answer is `correct`."""
-    import pandas as pd
+    from pipeline.evaluation.tables import read_predictions
 
-    path = workspace.report(name) / "predictions.csv"
-    if not path.exists():
-        raise missing_file_error(path)
-    answers = pd.read_csv(path, usecols=["split", "image", "label", "digit"])
-    return answers.assign(correct=answers["label"] == answers["digit"])
+    answers = read_predictions(workspace.report(name) / "predictions.csv")
+    return answers.assign(correct=answers["label"] == answers["answer"])
 
 
 def format_accuracies(answers: "DataFrame") -> Row:

@@ -2,13 +2,15 @@
 
 import pandas as pd
 
+from pipeline.evaluation.metrics import PROBABILITY
+
 
 def count_confusion(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return, from predictions.csv, how many test images of each label got each digit: one row per pair, also for 0."""
+    """Return, from predictions.csv, how many test images of each label got each answer: a row per pair, also for 0."""
     test = predictions[predictions["split"] == "test"]
-    classes = pd.RangeIndex(int(predictions.columns.str.fullmatch(r"p\d+").sum()))
-    counts = pd.crosstab(test["label"], test["digit"])
-    counts = counts.reindex(index=classes.rename("label"), columns=classes.rename("digit"), fill_value=0)
+    names = [column.removeprefix(PROBABILITY) for column in map(str, predictions) if column.startswith(PROBABILITY)]
+    counts = pd.crosstab(test["label"], test["answer"])
+    counts = counts.reindex(index=pd.Index(names, name="label"), columns=pd.Index(names, name="answer"), fill_value=0)
     pairs = counts.stack()  # one column: the table has one level of classes
     assert isinstance(pairs, pd.Series)
     return pairs.rename("images").reset_index()

@@ -8,20 +8,20 @@ import numpy as np
 from pipeline.config.promotion import Promotion
 
 LOST_IMAGES = 2
-"""What a version may lose at a digit on balance, however few images there are of it.
+"""What a version may lose at a class on balance, however few images there are of it.
 
-With MNIST's 500 of a digit, `max_class_loss` decides. With 24, a loss of 18 points can't be excluded even if none was
+With MNIST's 500 of each, `max_class_loss` decides. With 24, a loss of 18 points can't be excluded even if none was
 lost, and a gate that asked for it would never promote anything. `benchmarks/gate.py` simulates both.
 """
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A version as the gate sees it: labels and answers on the validation images [n], and its cost."""
+    """A version as the gate sees it: the names of labels and answers on the validation images [n], and its cost."""
 
     image: np.ndarray
     label: np.ndarray
-    digit: np.ndarray
+    answer: np.ndarray
     size_bytes: int
     """Size of model.onnx."""
     latencies_ms: tuple[float, ...] | None = None
@@ -30,7 +30,7 @@ class Candidate:
     @property
     def correct(self) -> np.ndarray:
         """Whether each answer is right: bool [n]."""
-        correct: np.ndarray = self.digit == self.label
+        correct: np.ndarray = self.answer == self.label
         return correct
 
     @property
@@ -40,12 +40,13 @@ class Candidate:
     @property
     def validation_sha256(self) -> str:
         """What tells one set of validation images from another: a hash of their places and labels."""
-        return hashlib.sha256(np.stack([self.image, self.label]).astype(np.int64).tobytes()).hexdigest()
+        places = self.image.astype(np.int64).tobytes()
+        return hashlib.sha256(places + "\0".join(map(str, self.label)).encode()).hexdigest()
 
-    def on_digit(self, digit: int) -> "Candidate":
-        """Return the same candidate, on the images of one digit."""
-        chosen = self.label == digit
-        return replace(self, image=self.image[chosen], label=self.label[chosen], digit=self.digit[chosen])
+    def on_class(self, label: str) -> "Candidate":
+        """Return the same candidate, on the images of one class."""
+        chosen = self.label == label
+        return replace(self, image=self.image[chosen], label=self.label[chosen], answer=self.answer[chosen])
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Decision:
 
 
 def decide(candidate: Candidate, champion: Candidate | None, policy: Promotion, earlier_decisions: int = 0) -> Decision:
-    """Promote a candidate that keeps the limits, is better by more than chance, and can't have lost much at any digit.
+    """Promote a candidate that keeps the limits, is better by more than chance, and can't have lost much at any class.
 
     All tests are one-sided, at the level `policy.alpha`. `earlier_decisions` is how many other versions were tested
     against a champion on the same validation images; it is shown with the decision, and changes nothing.
@@ -68,7 +69,7 @@ def decide(candidate: Candidate, champion: Candidate | None, policy: Promotion, 
     if champion is None:
         findings = [f"there is no champion; validation accuracy {candidate.accuracy:.4f}"]
         return Decision(not objections, objections or findings)
-    for check in (check_gain, check_digits):
+    for check in (check_gain, check_classes):
         is_kept, text = check(candidate, champion, policy)
         (findings if is_kept else objections).append(text)
     number = earlier_decisions + 1
@@ -107,30 +108,30 @@ def check_gain(candidate: Candidate, champion: Candidate, policy: Promotion) -> 
     return True, finding
 
 
-def check_digits(candidate: Candidate, champion: Candidate, policy: Promotion) -> tuple[bool, str]:
-    """Return whether no digit can have lost too much, and the finding at the one that may have lost most.
+def check_classes(candidate: Candidate, champion: Candidate, policy: Promotion) -> tuple[bool, str]:
+    """Return whether no class can have lost too much, and the finding at the one that may have lost most.
 
-    Each digit has a bound at the full confidence 1 - alpha. Whichever lost most, its own bound, and so the largest, is
+    Each class has a bound at the full confidence 1 - alpha. Whichever lost most, its own bound, and so the largest, is
     below its loss with a probability of at most alpha (an intersection–union test). Source: R. L. Berger,
     Multiparameter hypothesis testing and acceptance sampling, Technometrics 24 (1982).
     """
     bounds, refused = {}, []
-    for digit in np.unique(champion.label).tolist():
-        own, rival = candidate.on_digit(digit), champion.on_digit(digit)
+    for name in np.unique(champion.label).tolist():
+        own, rival = candidate.on_class(name), champion.on_class(name)
         if not len(own.label):
-            return False, f"digit {digit}: no validation image shows it, so a loss can't be excluded"
-        bounds[digit] = loss_bound(own, rival, policy.alpha)
+            return False, f"class {name}: no validation image shows it, so a loss can't be excluded"
+        bounds[name] = loss_bound(own, rival, policy.alpha)
         lost_images = round((rival.accuracy - own.accuracy) * len(own.label), 6)
-        if bounds[digit] > policy.max_class_loss and lost_images > LOST_IMAGES:
-            refused.append(digit)
-    worst = max(refused or bounds, key=lambda digit: bounds[digit])
-    own, rival = candidate.on_digit(worst), champion.on_digit(worst)
+        if bounds[name] > policy.max_class_loss and lost_images > LOST_IMAGES:
+            refused.append(name)
+    worst = max(refused or bounds, key=lambda name: bounds[name])
+    own, rival = candidate.on_class(worst), champion.on_class(worst)
     seen = f"{own.accuracy:.4f} against {rival.accuracy:.4f} on {len(own.label)} images"
     bound, confidence = f"{100 * max(bounds[worst], 0.0):.1f} points", f"{percent(1 - policy.alpha)} confidence"
     if refused:
         allowed = f"{100 * policy.max_class_loss:g} are allowed"
-        return False, f"digit {worst} may have lost {bound}, and {allowed} ({confidence}): {seen}"
-    return True, f"no digit lost more than {bound} ({confidence}; digit {worst}: {seen})"
+        return False, f"class {worst} may have lost {bound}, and {allowed} ({confidence}): {seen}"
+    return True, f"no class lost more than {bound} ({confidence}; class {worst}: {seen})"
 
 
 def percent(share: float) -> str:

@@ -1,5 +1,7 @@
 """Metrics and tables from labels, int64 [n], and probabilities, float32 [n, classes]: arrays in, tables out."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,9 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from pipeline.data.arrays import FloatArray, IntArray, UInt8Array
 
+PROBABILITY = "p_"  # begins the name of a column of predictions.csv; the class's name follows
+# Each is answered whenever a server is asked whether it is ready.
+MAX_GOLDEN_IMAGES, MAX_GOLDEN_VALUES = 20, 1_000_000
 SMALLEST_PROBABILITY = 1e-7  # as in Keras' cross-entropy: a certain mistake costs 16 nats, not infinity
 
 
@@ -25,31 +30,38 @@ def summarise_seeds(accuracies: list[float]) -> dict[str, float]:
     return {"accuracy_mean": round(float(mean), 6), "accuracy_deviation": round(float(deviation), 6)}
 
 
-def tabulate_predictions(split: str, index: IntArray, labels: IntArray, probabilities: FloatArray) -> pd.DataFrame:
-    """Return one row per image: split, place in the raw file, label, answer, and the probability of each class."""
-    head = pd.DataFrame({"split": split, "image": index, "label": labels, "digit": probabilities.argmax(axis=1)})
-    columns = [f"p{digit}" for digit in range(probabilities.shape[1])]
+def tabulate_predictions(
+    split: str, index: IntArray, labels: IntArray, probabilities: FloatArray, class_names: Sequence[str]
+) -> pd.DataFrame:
+    """Return one row per image: split, place in the raw file, label and answer by name, each class's probability."""
+    names = np.array(class_names, object)
+    answers = names[probabilities.argmax(axis=1)]
+    head = pd.DataFrame({"split": split, "image": index, "label": names[labels], "answer": answers})
+    columns = [f"{PROBABILITY}{name}" for name in class_names]
     return pd.concat([head, pd.DataFrame(probabilities, columns=columns)], axis=1)
 
 
 def choose_golden_images(pixels: UInt8Array, labels: IntArray, probabilities: FloatArray) -> dict[str, Any]:
-    """Return one image of each class and the model's answer, for the served model to check itself by.
+    """Return an image of each class and the model's answer, a class number, for the served model to check itself by.
 
     The most confident of the right answers; of a class that the model never gets right, of the wrong ones: such an
-    answer holds on every machine.
+    answer holds on every machine. Of many classes or large images, some classes at equal distances.
     """
-    digits = probabilities.argmax(axis=1)
-    rank = probabilities.max(axis=1) + (digits == labels)
-    chosen = [int(np.where(labels == digit, rank, -1).argmax()) for digit in np.unique(labels)]
+    answers = probabilities.argmax(axis=1)
+    rank = probabilities.max(axis=1) + (answers == labels)
+    classes = np.unique(labels)
+    number = max(1, min(len(classes), MAX_GOLDEN_IMAGES, MAX_GOLDEN_VALUES // math.prod(pixels.shape[1:])))
+    classes = classes[np.arange(number) * len(classes) // number]
+    chosen = [int(np.where(labels == label, rank, -1).argmax()) for label in classes]
     return {
         "pixels": pixels[chosen].tolist(),
-        "digits": digits[chosen].tolist(),
+        "answers": answers[chosen].tolist(),
         "probabilities": probabilities[chosen].astype(np.float64).round(6).tolist(),
     }
 
 
-def score_classes(labels: IntArray, probabilities: FloatArray) -> pd.DataFrame:
-    """Return precision, recall, F1 and number of images of each class, one row per class."""
-    classes = np.arange(probabilities.shape[1])
+def score_classes(labels: IntArray, probabilities: FloatArray, class_names: Sequence[str]) -> pd.DataFrame:
+    """Return precision, recall, F1 and number of images of each class, one row per class, by its name."""
+    classes = np.arange(len(class_names))
     table = precision_recall_fscore_support(labels, probabilities.argmax(axis=1), labels=classes, zero_division=0)
-    return pd.DataFrame(dict(zip(("digit", "precision", "recall", "f1", "images"), (classes, *table), strict=True)))
+    return pd.DataFrame(dict(zip(("class", "precision", "recall", "f1", "images"), (class_names, *table), strict=True)))

@@ -1,5 +1,6 @@
 """The pictures in a model's report; the same data give the same bytes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,30 +13,53 @@ from sklearn.metrics import ConfusionMatrixDisplay
 
 from pipeline.data.arrays import FloatArray, IntArray, UInt8Array
 
+SHORT_NAMES = 6  # characters of two names that fit into one line
+MOST_COUNTED = 20  # classes whose counts can be read
+LARGE_INCHES = (12, 11)
 SIZE_INCHES = (6, 5)  # at matplotlib's 100 dots per inch
 
 
-def plot_confusion(labels: IntArray, answers: IntArray, path: Path) -> None:
-    """Draw the counts of (label, answer) pairs on the test set; rare pairs are shaded darker than in proportion."""
-    figure, axes = _make_figure()
-    shades = {"norm": PowerNorm(0.3)}
-    ConfusionMatrixDisplay.from_predictions(labels, answers, ax=axes, cmap="Blues", colorbar=False, im_kw=shades)
+def plot_confusion(labels: IntArray, answers: IntArray, class_names: Sequence[str], path: Path) -> None:
+    """Draw the counts of (label, answer) pairs on the test set; rare pairs are shaded darker than in proportion.
+
+    Of more than MOST_COUNTED classes, in colours alone, on a larger picture.
+    """
+    are_few = len(class_names) <= MOST_COUNTED
+    figure = Figure(figsize=SIZE_INCHES if are_few else LARGE_INCHES, layout="constrained")
+    axes = figure.subplots()
+    ConfusionMatrixDisplay.from_predictions(
+        labels, answers, labels=range(len(class_names)), display_labels=class_names, include_values=are_few,
+        xticks_rotation="vertical" if max(map(len, class_names)) > 2 else "horizontal",
+        ax=axes, cmap="Blues", colorbar=False, im_kw={"norm": PowerNorm(0.3)},
+    )  # fmt: skip
+    if not are_few:
+        axes.tick_params(labelsize=LARGE_INCHES[1] * 0.8 * 72 / len(class_names))
     axes.set(title="Test images", xlabel="answer", ylabel="label")
     figure.savefig(path)
 
 
 def plot_mistakes(
-    images: UInt8Array, labels: IntArray, probabilities: FloatArray, path: Path, number: int = 24
+    images: UInt8Array,
+    labels: IntArray,
+    probabilities: FloatArray,
+    class_names: Sequence[str],
+    path: Path,
+    number: int = 24,
 ) -> None:
-    """Draw the wrong answers on the test set that the model was most sure of: answer, confidence and label."""
+    """Draw the wrong answers on the test set that the model was most sure of: answer, confidence and label.
+
+    Images are uint8 [n, height, width], dark where they have ink, or [n, height, width, 3].
+    """
     answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(answers != labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:number]
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     figure.suptitle(f"The surest of {len(wrong)} mistakes on {len(labels)} test images")
     for axes, place in zip(figure.subplots(4, 6).flat, worst, strict=False):
-        axes.imshow(images[place, ..., 0], cmap="gray_r")
-        axes.set_title(f"{answers[place]} ({confidence[place]:.0%}), is {labels[place]}", fontsize=9)
+        axes.imshow(images[place], cmap="gray_r")
+        answer, label = class_names[answers[place]], class_names[labels[place]]
+        lines = "\n" if len(answer) + len(label) > SHORT_NAMES else " "
+        axes.set_title(f"{answer} ({confidence[place]:.0%}),{lines}is {label}", fontsize=9)
     for axes in figure.axes:
         axes.axis("off")
     figure.savefig(path)

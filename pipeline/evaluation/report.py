@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -76,22 +76,32 @@ def compute_metrics(parameters: int, answers: Mapping[str, Answers]) -> dict[str
 
 
 def write_report(
-    folder: Path, found: Mapping[str, float | int], answers: Mapping[str, Answers], history: pd.DataFrame
+    folder: Path,
+    found: Mapping[str, float | int],
+    answers: Mapping[str, Answers],
+    history: pd.DataFrame,
+    dataset: Mapping[str, Any],
 ) -> None:
-    """Write the report's files: metrics, predictions, golden images (of val), tables and pictures (of test)."""
+    """Write the report's files: metrics, predictions, golden images (of val), tables and pictures (of test).
+
+    `dataset` is the content of dataset.json.
+    """
+    names: list[str] = dataset["class_names"]
     write_json(folder / "metrics.json", found)
     tables = [
-        metrics.tabulate_predictions(name, given.split.index, given.labels, given.published)
+        metrics.tabulate_predictions(name, given.split.index, given.labels, given.published, names)
         for name, given in answers.items()
     ]
     pd.concat(tables).to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
     val, test = answers["val"], answers["test"]
     pixels = as_raw(val.split.pixels)
     golden = metrics.choose_golden_images(pixels, val.labels, val.published)
-    golden["usual"] = doubt.fit(pixels, val.published)
+    golden |= {"class_names": names, "resize": dataset["resize"], "usual": doubt.fit(pixels, val.published)}
     (folder / "golden.json").write_text(json.dumps(golden) + "\n")
     labels = test.labels
-    metrics.score_classes(labels, test.published).to_csv(folder / "classes.csv", index=False, float_format="%.6f")
-    plots.plot_confusion(labels, test.published.argmax(axis=1), folder / "confusion_matrix.png")
-    plots.plot_mistakes(test.split.pixels, labels, test.published, folder / "mistakes.png")
+    metrics.score_classes(labels, test.published, names).to_csv(
+        folder / "classes.csv", index=False, float_format="%.6f"
+    )
+    plots.plot_confusion(labels, test.published.argmax(axis=1), names, folder / "confusion_matrix.png")
+    plots.plot_mistakes(as_raw(test.split.pixels), labels, test.published, names, folder / "mistakes.png")
     plots.plot_learning_curves(history, folder / "learning_curves.png")

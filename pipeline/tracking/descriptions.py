@@ -43,7 +43,7 @@ def may_replace(present: str | None, text: str) -> bool:
 def describe_model(model: TrainedModel, decision: Mapping[str, Any] | None = None) -> str:
     """Return what a model is, how it was trained, how good it is and, with a decision, why it was promoted or not."""
     receipt, metrics, splits = model.receipt, model.metrics, model.dataset["splits"]
-    height, width, *_ = model.dataset["image_shape"]
+    height, width, channels = model.dataset["image_shape"]
     seconds = sum(epoch["seconds"] for epoch in receipt["epochs"])
     rows = [
         f"| {title} | {file} | {splits[split]['images']:,} | {metrics[f'{prefix}{split}_accuracy']:.2%} |"
@@ -54,7 +54,7 @@ def describe_model(model: TrainedModel, decision: Mapping[str, Any] | None = Non
     parts = [
         f"{model.name}: {describe_network(receipt['parameters'])}; {metrics['parameters']:,.0f} parameters. It tells "
         f"which of the {model.dataset['classes']} classes of {model.dataset['name']} an image shows; it takes "
-        f"{height}×{width} pixels, from 0 (background) to 255 (ink).",
+        f"{height}×{width} pixels, {'from 0 to 255' if channels == 1 else 'red, green and blue from 0 to 255'}.",
         f"Trained {count(len(receipt['epochs']), 'epoch')} on {splits['train']['images']:,} images, with seed "
         f"{receipt['seed']}, in {seconds:,.0f} s; {describe_commit(receipt['git'])}.",
         "\n".join(["| images | file | number | right |", "|---|---|---:|---:|", *rows]),

@@ -126,14 +126,15 @@ def carry_out(store: Store, state: State, version: "ModelVersion", record: Recor
 
 def load_candidate(version: "ModelVersion", policy: Promotion) -> Candidate:
     """Return what the gate needs of a registered version, from the run that made it."""
-    import pandas as pd
     from mlflow.artifacts import download_artifacts
 
+    from pipeline.evaluation.tables import read_predictions
+
     path = download_artifacts(run_id=version.run_id, artifact_path="report/predictions.csv")
-    rows = pd.read_csv(path, usecols=["split", "image", "label", "digit"]).query("split == 'val'")
+    rows = read_predictions(Path(path)).query("split == 'val'")
     latencies_ms = None
     if policy.max_latency_ms is not None:
         folder = Path(download_artifacts(f"models:/{version.name}/{version.version}"))
         latencies_ms = measure_latencies_ms(folder / "artifacts" / "model.onnx")
-    image, label, digit = (rows[column].to_numpy() for column in ("image", "label", "digit"))
-    return Candidate(image, label, digit, int(version.tags["onnx_size"]), latencies_ms)
+    image, label, answer = (rows[column].to_numpy() for column in ("image", "label", "answer"))
+    return Candidate(image, label, answer, int(version.tags["onnx_size"]), latencies_ms)

@@ -155,13 +155,14 @@ def describe_served(model: TrainedModel) -> dict[str, Any]:
     from mlflow.types.schema import Array
 
     probabilities = ColSpec(Array(DataType.double), "probabilities")
-    answer = Schema([ColSpec(DataType.long, "digit"), ColSpec(DataType.double, "confidence"), probabilities])
-    pixels = Schema([TensorSpec(np.dtype(np.float32), (-1, 28, 28))])
+    answer = Schema([ColSpec(DataType.string, "label"), ColSpec(DataType.double, "confidence"), probabilities])
+    shape = model.input_shape
+    pixels = Schema([TensorSpec(np.dtype(np.float32), (-1, *shape))])
     return {
         "python_model": str(SERVING_CODE),
         "artifacts": {name: str(path) for name, path in model.artifacts.items()},
         "signature": ModelSignature(inputs=pixels, outputs=answer),
-        "input_example": np.zeros((1, 28, 28), np.float32),
+        "input_example": np.zeros((1, *shape), np.float32),
         "pip_requirements": pin_serving_packages(),
         "metadata": model.metadata,
     }
@@ -176,7 +177,7 @@ def dataset_input(dataset: dict[str, Any], sha256: str) -> "DatasetInput":
         digest=sha256[:32],
         source_type="local",
         source=json.dumps({"uri": "data/prepared", "sha256": dataset["sources_sha256"]}),
-        schema=json.dumps({"images": ["float32", [-1, *dataset["image_shape"]]], "labels": dataset["classes"]}),
+        schema=json.dumps({"images": ["uint8", [-1, *dataset["image_shape"]]], "labels": dataset["classes"]}),
         profile=json.dumps(dataset["splits"]),
     )
     return DatasetInput(entry, [InputTag("mlflow.data.context", "training")])

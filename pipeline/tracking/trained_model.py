@@ -62,11 +62,18 @@ class TrainedModel:
         return made_of | {"files": self.artifacts_sha256, "metrics": self.metrics}
 
     @property
-    def metadata(self) -> dict[str, str | float]:
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one image as the model takes it: height and width, of colour images also 3 channels."""
+        height, width, channels = self.dataset["image_shape"]
+        return (height, width) if channels == 1 else (height, width, channels)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
         """What the registered model says of itself wherever it is copied, without a tracking store."""
         figures = {key: self.metrics[key] for key in ("val_accuracy", "test_accuracy", "parameters")}
+        images = {key: self.dataset[key] for key in ("class_names", "image_shape", "resize")}
         onnx = self.artifacts_sha256["onnx_sha256"]
-        return {"model": self.name, "dataset": self.dataset["name"], "onnx_sha256": onnx, **figures}
+        return {"model": self.name, "dataset": self.dataset["name"], "onnx_sha256": onnx, **figures, **images}
 
     @property
     def tags(self) -> dict[str, str]:

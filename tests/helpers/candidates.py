@@ -16,7 +16,7 @@ def candidate(
     wrong: Iterable[int] = (), places: Iterable[int] | None = None, labels: np.ndarray = LABELS, **cost: Any
 ) -> Candidate:
     """Return a candidate that is wrong on the images of these numbers; `places` are those in the raw file."""
-    digit = labels.copy()
-    digit[list(wrong)] = (digit[list(wrong)] + 1) % 10
+    answers = labels.copy()
+    answers[list(wrong)] = (answers[list(wrong)] + 1) % 10
     image = np.arange(len(labels)) if places is None else np.array(places)
-    return Candidate(image, labels, digit, **{"size_bytes": 1000, **cost})
+    return Candidate(image, labels.astype(str), answers.astype(str), **{"size_bytes": 1000, **cost})

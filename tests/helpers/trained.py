@@ -8,16 +8,18 @@ from pipeline.files import sha256_of
 from pipeline.paths import Workspace
 from tests.helpers.networks import write_onnx
 
-PROBABILITIES = ",".join(f"p{digit}" for digit in range(10))
-PREDICTIONS = f"split,image,label,digit,{PROBABILITIES}\n" + "".join(
-    f"{split},{image},{label},{digit}{',0.1' * 10}\n"
-    for split, image, label, digit in (("val", 7, 1, 1), ("val", 8, 2, 3), ("test", 9, 4, 4))
+PROBABILITIES = ",".join(f"p_{digit}" for digit in range(10))
+PREDICTIONS = f"split,image,label,answer,{PROBABILITIES}\n" + "".join(
+    f"{split},{image},{label},{answer}{',0.1' * 10}\n"
+    for split, image, label, answer in (("val", 7, 1, 1), ("val", 8, 2, 3), ("test", 9, 4, 4))
 )
 DATASET = {
     "name": "digits",
     "seed": 7,
     "classes": 10,
+    "class_names": list("0123456789"),
     "image_shape": [28, 28, 1],
+    "resize": "ink",
     "sources_sha256": {"images": sha256(b"images").hexdigest(), "labels": sha256(b"labels").hexdigest()},
     "files_sha256": {"val/images.npy": sha256(b"validation").hexdigest()},
     "splits": {"train": {"images": 3}, "val": {"images": 2}, "test": {"images": 1}},
@@ -80,5 +82,5 @@ def write_trained_model(workspace: Workspace, name: str = "tiny", wrong: int = 0
     metrics = {"val_accuracy": 1 - wrong / 10, "test_accuracy": 0.75, "parameters": 7840}
     (report / "metrics.json").write_text(json.dumps(metrics))
     (report / "model.sha256").write_text(files["model.onnx"] + "\n")
-    (report / "golden.json").write_text('{"pixels": [], "digits": [], "probabilities": []}')
+    (report / "golden.json").write_text('{"pixels": [], "answers": [], "probabilities": []}')
     (report / "predictions.csv").write_text(PREDICTIONS)

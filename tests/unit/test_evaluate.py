@@ -72,8 +72,9 @@ def test_the_golden_file_has_a_validation_image_of_each_digit_and_the_models_ans
     pixels = np.array(golden["pixels"])
     assert pixels[:, 0, :10].tolist() == (255 * np.eye(10, dtype=int)).tolist()
     assert set(pixels[:, 27, 27]) == {51}
-    assert golden["digits"] == [9, 9, 9, *range(3, 10)]
-    assert np.argmax(golden["probabilities"], axis=1).tolist() == golden["digits"]
+    assert golden["answers"] == [9, 9, 9, *range(3, 10)]
+    assert np.argmax(golden["probabilities"], axis=1).tolist() == golden["answers"]
+    assert (golden["class_names"], golden["resize"]) == (list("0123456789"), "ink")
     val, session = as_raw(images), inference.open_onnx(workspace.model("dense_10") / "model.onnx")
     assert golden["usual"] == fit(val, inference.predict_onnx(session, val))
 
@@ -130,7 +131,7 @@ def test_the_report_is_of_the_published_file(workspace, monkeypatch, capsys):
     }  # fmt: skip
     assert (report / "model.sha256").read_text() == sha256_of(workspace.model("dense_10") / "model.onnx") + "\n"
     rows = [line.split(",") for line in (report / "predictions.csv").read_text().splitlines()]
-    assert rows[0] == ["split", "image", "label", "digit", *(f"p{digit}" for digit in range(10))]
+    assert rows[0] == ["split", "image", "label", "answer", *(f"p_{digit}" for digit in range(10))]
     assert [row[0] for row in rows[1:]] == ["val"] * VAL + ["test"] * TEST
     assert rows[1][1:4] == ["0", "0", "9"]
     assert len(rows[1][4]) == len("0.123456")

@@ -85,7 +85,7 @@ def test_the_tables_for_plots_have_every_model(workspace):
     assert curves["model"].tolist() == ["dense_10"] * 2 + ["cnn_fast"] * 2
     answers = pd.read_csv(workspace.registry / "confusion.csv")
     assert answers["model"].tolist() == ["dense_10"] * 100 + ["cnn_fast"] * 100
-    assert answers.query("images > 0")[["label", "digit", "images"]].to_numpy().tolist() == [[4, 4, 1]] * 2
+    assert answers.query("images > 0")[["label", "answer", "images"]].to_numpy().tolist() == [[4, 4, 1]] * 2
 
 
 def test_registering_again_changes_nothing(workspace):

@@ -65,8 +65,8 @@ def write_model(name: str, parameters: int, val_wrong: range, test_wrong: range,
     tables = []
     for split, count, wrong in (("val", VAL_IMAGES, val_wrong), ("test", TEST_IMAGES, test_wrong)):
         label = np.arange(count) % 10
-        digit = np.where(np.isin(np.arange(count), wrong), (label + 1) % 10, label)
-        tables.append(pd.DataFrame({"split": split, "image": np.arange(count), "label": label, "digit": digit}))
+        answer = np.where(np.isin(np.arange(count), wrong), (label + 1) % 10, label)
+        tables.append(pd.DataFrame({"split": split, "image": np.arange(count), "label": label, "answer": answer}))
     pd.concat(tables).to_csv(report / "predictions.csv", index=False)
     metrics = {"parameters": parameters, "val_accuracy": 1 - len(val_wrong) / VAL_IMAGES, **more}
     (report / "metrics.json").write_text(json.dumps(metrics))

@@ -40,7 +40,7 @@ def test_the_reasons_state_what_was_tested_and_found():
     decision = decide(candidate(range(10)), candidate(range(50)), POLICY, earlier_decisions=6)
     assert decision.reasons == [
         "validation accuracy 0.9900 against 0.9500 (p = 9.1e-13)",
-        "no digit lost more than 1.3 points (99 % confidence; digit 0: 0.9900 against 0.9500 on 100 images)",
+        "no class lost more than 1.3 points (99 % confidence; class 0: 0.9900 against 0.9500 on 100 images)",
         "decision 7 on these 1000 images: if none of the versions were better, chance would promote one with a "
         "probability of at most 7 %",
     ]
@@ -69,7 +69,7 @@ def test_a_third_of_a_digits_images_is_not_given_for_a_better_mean():
         decision = decide(candidate(of_digit(1, SMALL)[:8], labels=SMALL), champion, POLICY)
         assert not decision.promote
     assert decision.reasons[0] == (
-        "digit 1 may have lost 56.9 points, and 5 are allowed (99 % confidence): 0.6667 against 1.0000 on 24 images"
+        "class 1 may have lost 56.9 points, and 5 are allowed (99 % confidence): 0.6667 against 1.0000 on 24 images"
     )
 
 
@@ -110,7 +110,7 @@ def test_a_digit_that_is_recognised_better_is_no_objection():
 def test_a_digit_without_validation_images_is_an_objection():
     others = candidate(labels=np.where(LABELS == 3, 4, LABELS))
     decision = decide(others, candidate(range(500)), POLICY)
-    assert decision.reasons[0] == "digit 3: no validation image shows it, so a loss can't be excluded"
+    assert decision.reasons[0] == "class 3: no validation image shows it, so a loss can't be excluded"
 
 
 def test_margin_and_size_are_kept():
@@ -157,4 +157,4 @@ def test_a_digits_loss_is_bounded_without_pairs_too():
     champion = candidate(except_digit(3, 60), places=OTHER_IMAGES)
     assert decide(candidate(of_digit(3)[:2]), champion, POLICY).promote
     refused = decide(candidate(of_digit(3)[:3]), champion, POLICY)
-    assert refused.reasons[0].startswith("digit 3 may have lost ")
+    assert refused.reasons[0].startswith("class 3 may have lost ")

@@ -4,6 +4,7 @@ import pytest
 from pipeline.evaluation import metrics
 
 LABELS = np.array([0, 0, 1, 2])
+NAMES = ["cat", "dog", "NA"]
 PROBABILITIES = np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], np.float32)
 
 
@@ -23,22 +24,32 @@ def test_spread_is_the_sample_deviation():
 
 
 def test_score_classes():
-    table = metrics.score_classes(LABELS, PROBABILITIES).set_index("digit")
-    assert table.loc[0].to_dict() == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "images": 2}
-    assert table.loc[1].to_dict() == {"precision": 0.5, "recall": 1, "f1": pytest.approx(2 / 3), "images": 1}
-    assert table.loc[2].to_dict() == {"precision": 0, "recall": 0, "f1": 0, "images": 1}
+    table = metrics.score_classes(LABELS, PROBABILITIES, NAMES).set_index("class")
+    assert table.loc["cat"].to_dict() == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "images": 2}
+    assert table.loc["dog"].to_dict() == {"precision": 0.5, "recall": 1, "f1": pytest.approx(2 / 3), "images": 1}
+    assert table.loc["NA"].to_dict() == {"precision": 0, "recall": 0, "f1": 0, "images": 1}
 
 
 def test_golden_images_are_the_surest_right_answers_and_of_a_class_that_is_never_met_the_surest_wrong_one():
     labels = np.array([0, 0, 0, 1, 1])
     probabilities = np.array([[0.6, 0.4], [0.7, 0.3], [0.1, 0.9], [0.8, 0.2], [0.95, 0.05]], np.float32)
     golden = metrics.choose_golden_images(np.arange(5.0).reshape(5, 1, 1), labels, probabilities)
-    assert golden == {"pixels": [[[1]], [[4]]], "digits": [0, 0], "probabilities": [[0.7, 0.3], [0.95, 0.05]]}
+    assert golden == {"pixels": [[[1]], [[4]]], "answers": [0, 0], "probabilities": [[0.7, 0.3], [0.95, 0.05]]}
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "expected"),
+    [((1, 1), 200, list(range(0, 200, 10))), ((300, 500, 3), 3, [0, 1]), ((900, 900, 3), 3, [0])],
+)
+def test_of_many_classes_or_large_images_few_golden_images_are_kept(shape, classes, expected):
+    pixels = np.zeros((classes, *shape), np.uint8)
+    golden = metrics.choose_golden_images(pixels, np.arange(classes), np.eye(classes, dtype=np.float32))
+    assert golden["answers"] == expected
 
 
 def test_predictions_have_one_row_per_image():
-    table = metrics.tabulate_predictions("test", np.array([4, 5, 6, 7]), LABELS, PROBABILITIES)
-    assert list(table) == ["split", "image", "label", "digit", "p0", "p1", "p2"]
+    table = metrics.tabulate_predictions("test", np.array([4, 5, 6, 7]), LABELS, PROBABILITIES, NAMES)
+    assert list(table) == ["split", "image", "label", "answer", "p_cat", "p_dog", "p_NA"]
     assert len(table) == 4
-    assert table.loc[1, ["split", "image", "label", "digit"]].tolist() == ["test", 5, 0, 1]
-    assert table.loc[1, ["p0", "p1", "p2"]].tolist() == pytest.approx([0.1, 0.6, 0.3])
+    assert table.loc[1, ["split", "image", "label", "answer"]].tolist() == ["test", 5, "cat", "dog"]
+    assert table.loc[1, ["p_cat", "p_dog", "p_NA"]].tolist() == pytest.approx([0.1, 0.6, 0.3])

@@ -27,19 +27,30 @@ def draw(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Figur
 
 
 def test_the_confusion_matrix_has_labels_as_rows_and_answers_as_columns(draw):
-    figure = draw(plots.plot_confusion, np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1]))
+    figure = draw(plots.plot_confusion, np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1]), ["cat", "dog", "elk"])
     (axes,) = figure.axes
     assert axes.images[0].get_array().tolist() == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
     assert (axes.get_title(), axes.get_xlabel(), axes.get_ylabel()) == ("Test images", "answer", "label")
     assert axes.images[0].norm.gamma == 0.3
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["cat", "dog", "elk"]
+    assert len(axes.texts) == 9
     assert figure.get_size_inches().tolist() == [6, 5]
+
+
+def test_the_confusion_of_many_classes_is_shown_in_colours_alone(draw):
+    names = [f"class {number}" for number in range(200)]
+    figure = draw(plots.plot_confusion, np.arange(150), np.arange(150), names)
+    (axes,) = figure.axes
+    assert axes.images[0].get_array().shape == (200, 200)
+    assert not axes.texts
+    assert figure.get_size_inches().tolist() == [12, 11]
 
 
 def test_the_surest_mistakes_come_first(draw):
     labels = np.array([0, 1, 1, 0])
     probabilities = np.array([[0.4, 0.6], [0.3, 0.7], [0.9, 0.1], [0.2, 0.8]])  # image 1 is right
-    images = np.arange(4.0).reshape(4, 1, 1, 1) * np.ones((1, 28, 28, 1))
-    figure = draw(plots.plot_mistakes, images, labels, probabilities)
+    images = np.arange(4.0).reshape(4, 1, 1) * np.ones((1, 8, 6))
+    figure = draw(plots.plot_mistakes, images, labels, probabilities, ["0", "1"])
     shown = [axes for axes in figure.axes if axes.images]
     assert [axes.get_title() for axes in shown] == ["0 (90%), is 1", "1 (80%), is 0", "1 (60%), is 0"]
     assert [axes.images[0].get_array().max() for axes in shown] == [2, 3, 0]
@@ -49,9 +60,10 @@ def test_the_surest_mistakes_come_first(draw):
 
 
 def test_no_more_mistakes_are_shown_than_asked_for(draw):
-    images, probabilities = np.zeros((5, 28, 28, 1)), np.tile([0.4, 0.6], (5, 1))
-    figure = draw(plots.plot_mistakes, images, np.zeros(5, int), probabilities, number=2)
-    assert len([axes for axes in figure.axes if axes.images]) == 2
+    images, probabilities = np.zeros((5, 8, 6, 3), np.uint8), np.tile([0.4, 0.6], (5, 1))
+    figure = draw(plots.plot_mistakes, images, np.zeros(5, int), probabilities, ["cat", "submarine"], number=2)
+    shown = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title() for axes in shown] == ["submarine (60%),\nis cat"] * 2
 
 
 def test_the_learning_curves_are_those_of_both_splits(draw):
@@ -66,5 +78,5 @@ def test_the_learning_curves_are_those_of_both_splits(draw):
 
 def test_the_same_data_give_the_same_bytes(tmp_path):
     for name in ("a.png", "b.png"):
-        plots.plot_confusion(np.array([0, 1]), np.array([0, 0]), tmp_path / name)
+        plots.plot_confusion(np.array([0, 1]), np.array([0, 0]), ["a", "b"], tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

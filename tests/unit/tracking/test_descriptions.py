@@ -33,7 +33,7 @@ def test_a_model_is_described_by_what_it_is_how_it_was_trained_and_how_good_it_i
     for part in (
         "tiny: a network of the family dense, trained by Adam; 7,840 parameters",
         "the 10 classes of digits",
-        "28×28 pixels, from 0 (background) to 255 (ink)",
+        "28×28 pixels, from 0 to 255",
         "Trained 2 epochs on 3 images, with seed 7, in 3 s; from commit `333333333333`.",
         "| validation | model.onnx, which is served | 2 | 100.00% |",
         "| test | model.onnx, which is served | 1 | 75.00% |",

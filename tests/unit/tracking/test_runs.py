@@ -92,7 +92,7 @@ def test_a_run_names_its_data_set(store, root, logged):
     dataset = data_input.dataset
     assert (dataset.name, dataset.digest) == ("digits", model.receipt["data_sha256"][:32])
     assert json.loads(dataset.source) == {"uri": "data/prepared", "sha256": DATASET["sources_sha256"]}
-    assert json.loads(dataset.schema) == {"images": ["float32", [-1, 28, 28, 1]], "labels": 10}
+    assert json.loads(dataset.schema) == {"images": ["uint8", [-1, 28, 28, 1]], "labels": 10}
     assert json.loads(dataset.profile) == DATASET["splits"]
     assert [(tag.key, tag.value) for tag in data_input.tags] == [("mlflow.data.context", "training")]
 
@@ -201,7 +201,7 @@ def test_the_gate_gets_the_answers_on_validation_images_and_the_size(store, root
     model = make_model(root)
     version = runs.register_version(store, model)
     found = promotion.load_candidate(version, Promotion())
-    assert (found.image.tolist(), found.label.tolist(), found.digit.tolist()) == ([7, 8], [1, 2], [1, 3])
+    assert (found.image.tolist(), found.label.tolist(), found.answer.tolist()) == ([7, 8], ["1", "2"], ["1", "3"])
     assert (found.size_bytes, found.latencies_ms) == ((model.folder / "model.onnx").stat().st_size, None)
 
 
@@ -244,7 +244,7 @@ def test_the_served_model_is_logged_with_its_files_its_shapes_and_its_packages(m
     (pixels,) = signature.inputs.inputs
     assert (str(pixels.type), pixels.shape) == ("float32", (-1, 28, 28))
     assert [(column.name, str(column)) for column in signature.outputs.inputs] == [
-        ("digit", "'digit': long (required)"),
+        ("label", "'label': string (required)"),
         ("confidence", "'confidence': double (required)"),
         ("probabilities", "'probabilities': Array(double) (required)"),
     ]

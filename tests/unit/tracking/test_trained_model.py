@@ -41,6 +41,7 @@ def test_a_model_has_the_files_that_train_and_evaluate_wrote(workspace):
     assert model.metadata == {
         "model": "tiny", "dataset": "digits", "onnx_sha256": model.artifacts_sha256["onnx_sha256"],
         "val_accuracy": 1.0, "test_accuracy": 0.75, "parameters": 7840,
+        "class_names": list("0123456789"), "image_shape": [28, 28, 1], "resize": "ink",
     }  # fmt: skip
 
 
