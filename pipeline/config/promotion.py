@@ -21,7 +21,7 @@ class Promotion(Section):
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
     """Level of the gate's tests, one-sided: how often a version that is only as good as the champion passes at most."""
     max_class_loss: Fraction = 0.05
-    """Largest accuracy that a version may lose at a digit: more must be excluded at confidence 1 - alpha, unless two
+    """Largest accuracy that a version may lose at a class: more must be excluded at confidence 1 - alpha, unless two
     images at most are lost on balance."""
     max_size_bytes: PositiveInt | None = None
     """Largest size of model.onnx in bytes; null is no limit."""
