@@ -26,7 +26,8 @@ from pipeline.evaluation.doubt import fit
 from pipeline.inference import open_onnx, predict_onnx
 from pipeline.paths import Workspace
 from serving.doubt import find_doubts
-from serving.images import ImageError, to_mnist
+from serving.image_files import ImageError
+from serving.ink import to_mnist
 
 Random = np.random.Generator
 # The rule was chosen on letters of the fonts DejaVu; these are others, all that matplotlib brings.

@@ -18,7 +18,7 @@ from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import load_split
 from pipeline.inference import open_onnx, predict_onnx
 from pipeline.paths import Workspace
-from serving.images import ImageError, decode, to_mnist
+from serving.images import INK, WEB_FORMATS, ImageError, prepare
 
 Random = np.random.Generator
 
@@ -110,7 +110,7 @@ def main(model: str = "cnn_fast", images: str = "1000") -> None:
             file = render(digit, random)
             start = time.process_time()
             try:
-                pixels[number] = to_mnist(decode(file))
+                pixels[number] = prepare(file, INK, WEB_FORMATS)
             except ImageError:
                 unread += 1
             spent += time.process_time() - start

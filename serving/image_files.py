@@ -1,4 +1,4 @@
-"""Open a PNG or JPEG file as far as its header, and refuse what would take long to decode.
+"""Open an image file as far as its header, and refuse what would take long to decode.
 
 What a decoder does for a file isn't bounded by the file's bytes: blank pixels pack a thousandfold, each scan of a
 progressive JPEG passes over all of them again, and Pillow walks through a file's chunks in Python, one by one.
@@ -6,11 +6,22 @@ progressive JPEG passes over all of them again, and Pillow walks through a file'
 
 import io
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 
-from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 MAX_PIXELS = 40_000_000  # an A4 page at 600 dpi has 35 million
+WEBP_WEIGHT = 2  # to decode one of its pixels costs the time and memory of so many of a PNG
 MAX_SCANS = 100  # of a progressive JPEG: encoders write about 10
 START_OF_SCAN = b"\xff\xda"
 # Pillow reads at least once for each chunk of a PNG, segment of a JPEG, or byte between two of them: of these there may
@@ -44,30 +55,72 @@ class _CountedReads(io.BytesIO):
         return super().read(size)
 
 
-def open_image(data: bytes) -> ImageFile.ImageFile:
-    """Return the PNG or JPEG in `data` with its size known and its pixels not yet decoded; or ImageError."""
-    kind: type[ImageFile.ImageFile] = PngImagePlugin.PngImageFile
-    if data.startswith(b"\xff\xd8"):
-        kind = _Jpeg
-        if data.count(START_OF_SCAN) > MAX_SCANS:
-            raise ImageError(f"the image has more than {MAX_SCANS} scans: save it as a JPEG that is not progressive")
-    elif sum(map(data.count, PACKED)) > MAX_PACKED:
+# By Pillow's name of the format: what a file of it begins with, and what opens it.
+KINDS: dict[str, tuple[tuple[bytes, ...], type[ImageFile.ImageFile]]] = {
+    "PNG": ((b"\x89PNG",), PngImagePlugin.PngImageFile),
+    "JPEG": ((b"\xff\xd8",), _Jpeg),
+    "WEBP": ((b"RIFF",), WebPImagePlugin.WebPImageFile),
+    "BMP": ((b"BM",), BmpImagePlugin.BmpImageFile),
+    "GIF": ((b"GIF8",), GifImagePlugin.GifImageFile),
+    "TIFF": ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImagePlugin.TiffImageFile),
+}
+ALL_FORMATS = tuple(KINDS)
+WEB_FORMATS = ("PNG", "JPEG", "WEBP")  # what browsers and phones send; the cost of each is bounded
+
+
+def open_image(data: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
+    """Return the image in `data` with its size known and its pixels not yet decoded; ImageError if it is none.
+
+    `formats` are those of ALL_FORMATS that are taken.
+    """
+    if not data:
+        raise ImageError("the image file is empty: it has no bytes")
+    expected = f"{list_formats(formats)} is expected"
+    name = next((name for name, (magics, _) in KINDS.items() if data.startswith(magics)), None)
+    if name is None:
+        raise ImageError(f"not an image that can be read: {expected}")
+    if name not in formats:
+        raise ImageError(f"the image is a {list_formats([name])}: {expected}")
+    if name == "JPEG" and data.count(START_OF_SCAN) > MAX_SCANS:
+        raise ImageError(f"the image has more than {MAX_SCANS} scans: save it as a JPEG that is not progressive")
+    if name == "PNG" and sum(map(data.count, PACKED)) > MAX_PACKED:
         raise ImageError(f"the image has more than {MAX_PACKED} packed notes: save it again without its metadata")
+    # Pillow reads a compressed BMP byte by byte.
+    file = io.BytesIO(data) if name == "BMP" else _CountedReads(data)
     # Damaged bytes make Pillow raise nearly anything: OSError, SyntaxError, struct.error, …
     try:
-        image = kind(_CountedReads(data))  # reads no more than the header
+        image = KINDS[name][1](file)  # reads no more than the header
     except ImageError:
         raise
+    except Image.DecompressionBombError:
+        raise too_many_pixels("the image is too large") from None
     except Exception:
-        raise ImageError("not an image that can be read: a PNG or JPEG is expected") from None
-    require_pixels(image.width * image.height, "the image is too large")
+        raise ImageError(f"not an image that can be read: {expected}") from None
+    require_pixels(count_pixels(image), "the image is too large")
     return image
 
 
 def require_pixels(pixels: int, what: str) -> None:
     """Raise ImageError, which begins with `what`, if these are more pixels than are decoded for one request."""
     if pixels > MAX_PIXELS:
-        raise ImageError(f"{what}: at most {MAX_PIXELS // 1_000_000} million pixels are allowed")
+        raise too_many_pixels(what)
+
+
+def count_pixels(image: Image.Image) -> int:
+    """Return the number of an opened image's pixels, those of a WebP counted as often as they cost."""
+    return image.width * image.height * (WEBP_WEIGHT if image.format == "WEBP" else 1)
+
+
+def too_many_pixels(what: str) -> ImageError:
+    """Return the error for an image, or for several, of more than MAX_PIXELS."""
+    most = MAX_PIXELS // 1_000_000
+    return ImageError(f"{what}: at most {most} million pixels are allowed, {most // WEBP_WEIGHT} million of WebP")
+
+
+def list_formats(formats: Sequence[str]) -> str:
+    """Return formats in words: PNG, JPEG or WebP."""
+    names = [name.replace("WEBP", "WebP") for name in formats]
+    return " or ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
 
 
 def has_short_note(image: Image.Image) -> bool:

@@ -1,30 +1,23 @@
-"""Bring images of any size to MNIST's form: decode a PNG or JPEG, then find its digit, scale it and center it.
-
-MNIST was made this way from NIST's scans (LeCun, Bottou, Bengio and Haffner 1998, "Gradient-based learning applied to
-document recognition", section III.A, and the data set's page): the digit fits a box of 20×20, its aspect kept, grey
-from anti-aliasing, and its center of mass lies at the center of a field of 28×28. NIST's scans were black and white, so
-what a photograph needs comes before: the page's light is taken away, however uneven, and dirt is left out. One digit on
-a page of about one colour is expected.
-"""
+"""Bring pictures to the form of a data set: the same function for training, the app and the batch tool."""
 
 import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, ImageFilter
+from PIL import ExifTags, Image, ImageFile, ImageOps
 
+from serving import ink
+from serving.image_files import ALL_FORMATS as ALL_FORMATS
+from serving.image_files import WEB_FORMATS as WEB_FORMATS
 from serving.image_files import ImageError as ImageError
+from serving.image_files import count_pixels as count_pixels
 from serving.image_files import has_short_note
 from serving.image_files import open_image as open_image
 from serving.image_files import require_pixels as require_pixels
 
-FIELD, BOX, CENTER = 28, 20, 14  # MNIST's; its centers of mass are at pixel 14, give or take half of one
-WORK_SIZE = 512  # longer side at which the digit is looked for: one of a twentieth of the page still has 25 pixels
-CELL = 4  # side of the squares in which ink is gathered to parts: strokes of a digit, or dirt
-MIN_PAGE_LIGHT = 32  # light of a page, of 255: a deeper shadow is all grain
-MIN_INK = 16  # of 255: what darkens the page by less is no ink
-FULL_INK = 224  # of 255: the strongest pixel of an image in MNIST's form has this much at least
-STROKE_SHARE = 0.35  # of the darkest ink: more is a stroke; less would take in a shadow's edge, more lose hair lines
-MIN_PART_SHARE = 0.1  # of the largest part's area: smaller parts are dirt, larger ones strokes of their own
+# Modes of Pillow whose pixels have no range of their own, or that it can't convert.
+REFUSED_MODES = {"F": "floating-point numbers", "I": "numbers of 32 bits", "LAB": "colours of CIELAB"}
 TURNS = {  # by what EXIF calls the orientation; 1 is upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -36,35 +29,63 @@ TURNS = {  # by what EXIF calls the orientation; 1 is upright
 }
 
 
-def decode(data: bytes) -> Image.Image:
-    """Return the PNG or JPEG in `data` as `decode_opened` does; or ImageError."""
-    return decode_opened(open_image(data))
+@dataclass(frozen=True)
+class Form:
+    """What the pictures of a data set are brought to; `resize` is stretch, crop, pad, or ink (MNIST's own form)."""
+
+    height: int
+    width: int
+    channels: int  # 1: grey, 3: red, green, blue
+    resize: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of one image: (height, width), or (height, width, 3) for colour."""
+        return (self.height, self.width) if self.channels == 1 else (self.height, self.width, self.channels)
+
+    @property
+    def mode(self) -> str:
+        """Return Pillow's name for the pixels: L or RGB."""
+        return "L" if self.channels == 1 else "RGB"
 
 
-def decode_opened(image: ImageFile.ImageFile) -> Image.Image:
-    """Return an opened file in greyscale (mode L), upright, transparency put on white; ImageError if it is damaged.
+INK = Form(ink.FIELD, ink.FIELD, 1, "ink")  # MNIST's
 
-    A large JPEG may come out at a half, quarter or eighth of its size, still larger than `to_mnist` needs.
+
+def prepare(data: bytes, form: Form, formats: Sequence[str]) -> np.ndarray:
+    """Return the picture in a file's bytes in that form, uint8 [*form.shape]; ImageError if it can't be read."""
+    return bring_to_form(decode(open_image(data, formats), form), form)
+
+
+def decode(image: ImageFile.ImageFile, form: Form) -> Image.Image:
+    """Return an opened file upright, in the form's mode, transparency put on white; ImageError if it is damaged.
+
+    A large JPEG may come out at a half, quarter or eighth of its size, still twice as large as the form needs.
     """
+    side = 2 * (ink.WORK_SIZE if form.resize == "ink" else max(form.height, form.width))
     try:
-        image.draft("L", (2 * WORK_SIZE, 2 * WORK_SIZE))
+        image.draft(form.mode, (side, side))
         image.load()
-        return turn_upright(to_greyscale(image), image)
+        return turn_upright(convert(image, form.mode), image)
     except ImageError:
         raise
     except Exception:
-        raise ImageError("the image is damaged or cut short: the whole PNG or JPEG file is expected") from None
+        raise ImageError("the image is damaged or cut short: the whole file is expected") from None
 
 
-def to_greyscale(image: Image.Image) -> Image.Image:
-    """Return a decoded PNG or JPEG of any mode in mode L."""
+def convert(image: Image.Image, mode: str) -> Image.Image:
+    """Return a decoded file of any mode in mode L or RGB; ImageError if its pixels have no range."""
+    if image.mode in REFUSED_MODES:
+        raise ImageError(
+            f"the image's pixels are {REFUSED_MODES[image.mode]}: save it with 8 or 16 bits per pixel and colour"
+        )
     if image.mode.startswith("I"):  # 16 bits per pixel
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert(mode)
     if not image.has_transparency_data:
-        return image.convert("L")
-    layers = image if image.mode == "RGBA" else image.convert("LA")
-    white = Image.new("L", image.size, 255)
-    white.paste(layers.convert("L"), mask=layers.getchannel("A"))
+        return image.convert(mode)
+    layers = image if image.mode == "RGBA" else image.convert("LA" if mode == "L" else "RGBA")
+    white = Image.new(mode, image.size, "white")
+    white.paste(layers.convert(mode), mask=layers.getchannel("A"))
     return white
 
 
@@ -76,165 +97,36 @@ def turn_upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
     return pixels
 
 
-def to_mnist(image: Image.Image) -> np.ndarray:
-    """Return an image of any size, dark on light or light on dark, as MNIST's: uint8 [28, 28], 0 background, 255 ink.
+def bring_to_form(image: Image.Image, form: Form) -> np.ndarray:
+    """Return a decoded image as uint8 [*form.shape]; one that has that size stays as it is, but for ink.
 
-    One of 28×28 that is in that form already stays as it is, but for being inverted. ImageError if it is blank.
+    ImageError if the form is ink, and there is none.
     """
-    image = image.convert("L")
-    if image.size == (FIELD, FIELD):
-        pixels = make_light_on_dark(np.asarray(image))
-        if has_mnist_form(pixels):
-            return pixels
-    if max(image.size) > WORK_SIZE:
-        image = image.reduce(-(-max(image.size) // WORK_SIZE))
-    ink, grain = ink_intensity(np.asarray(image, np.float32))
-    return center_by_mass(scale_to_box(*isolate_strokes(ink, grain)))
+    if form.resize == "ink":
+        return ink.to_mnist(image)
+    size = form.width, form.height
+    if image.size != size:
+        image = FITS[form.resize](image, size)
+    return np.asarray(image)
 
 
-def make_light_on_dark(pixels: np.ndarray) -> np.ndarray:
-    """Return a 28×28 image, inverted if its edge is light; ImageError if it is blank."""
-    if pixels.min() == pixels.max():
-        raise blank_error()
-    return 255 - pixels if np.median(border(pixels)) > 127 else pixels.copy()
+def stretch(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return all of the image, its aspect changed."""
+    return image.resize(size, Image.Resampling.BILINEAR)
 
 
-def border(pixels: np.ndarray) -> np.ndarray:
-    """Return the outermost pixels of [height, width]."""
-    return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+def crop(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return the middle of the image, its aspect kept."""
+    return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
 
 
-def has_mnist_form(pixels: np.ndarray) -> bool:
-    """Return whether the ink of uint8 [28, 28] is as large, as central and as strong as MNIST's.
-
-    The bounds hold for all of MNIST's 70,000 images, and for the digits of scikit-learn in that form.
-    """
-    rows, columns = (np.flatnonzero((pixels >= 2 * MIN_INK).any(axis=axis)) for axis in (1, 0))
-    if pixels.max() < FULL_INK or not BOX - 2 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= BOX:
-        return False
-    mass = pixels / pixels.sum(dtype=float)
-    places = np.arange(FIELD)
-    return bool(max(abs(places @ mass.sum(axis=axis) - CENTER) for axis in (1, 0)) <= 1)
-
-
-def blank_error() -> ImageError:
-    """Return the error for an image without a digit."""
-    return ImageError("the image is blank: no digit stands out from its background")
-
-
-def ink_intensity(light: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return each pixel's ink, uint8 0…255, and the deviation of its grain.
-
-    Ink is how far a pixel is from its page's light to none; of a dark page, how far from its light to full light. A
-    shadow that dims page and ink alike changes neither.
-    """
-    page = fit_page_light(light)
-    nearby = Image.fromarray(light.astype(np.uint8)).filter(ImageFilter.BoxBlur(max(light.shape) / 50))
-    detail = light - np.asarray(nearby)
-    # Is the ink the lighter or the darker? A thin stroke stands out from what is nearby, a shadow's edge only from the
-    # page. Where thick strokes fill the image, half of it is ink, and only its edge is mostly page.
-    edge = (light.mean() - np.median(border(light))) / max(light.std(), 1)
-    if skewness(light - page) + 2 * skewness(detail) + edge > 0:
-        light, page = 255 - light, 255 - page
-    gain = 255 / np.maximum(page, MIN_PAGE_LIGHT)
-    grain = 1.4826 * np.median(np.abs(detail * gain)[::2, ::2])  # the median deviation doesn't see the strokes
-    return np.clip((page - light) * gain, 0, 255).astype(np.uint8), grain
-
-
-def skewness(residual: np.ndarray) -> float:
-    """Return from -1 (all that stands out is below) to 1 (all of it is above)."""
-    cubes = residual**3
-    return float(cubes.sum() / max(np.abs(cubes).sum(), 1))
-
-
-def fit_page_light(light: np.ndarray) -> np.ndarray:
-    """Return the light of the empty page at each pixel: the quadratic surface of least absolute deviations.
-
-    Absolute, not squared, so that strokes, being the fewer pixels, count for nothing. The edge counts as much as all
-    the rest, for the digit that fills its image.
-    """
-    height, width = light.shape
-    coarse = Image.fromarray(light).resize((min(width, 48), min(height, 48)), Image.Resampling.BOX)
-    values = np.asarray(coarse)
-    weights: np.ndarray = np.ones(values.shape, np.float32)
-    inner = weights[1:-1, 1:-1]
-    inner[:] = (weights.size - inner.size) / max(inner.size, 1)
-    surface = quadratic_terms(*values.shape)
-    values, weights = values.ravel(), weights.ravel()
-    fitted = np.full(values.shape, np.median(values))
-    for _ in range(12):  # reweighted least squares, which come to least absolute deviations
-        moments = surface.T * (weights / np.maximum(np.abs(values - fitted), 1))
-        fitted = surface @ np.linalg.lstsq(moments @ surface, moments @ values, rcond=1e-6)[0]
-    page = Image.fromarray(fitted.reshape(coarse.height, coarse.width).astype(np.float32))
-    return np.asarray(page.resize((width, height), Image.Resampling.BILINEAR))
-
-
-def quadratic_terms(height: int, width: int) -> np.ndarray:
-    """Return 1, x, y, x², xy, y² at each pixel, float32 [height × width, 6]; x and y from -1 to 1."""
-    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).reshape(-1, 6).astype(np.float32)
-
-
-def isolate_strokes(ink: np.ndarray, grain: float) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """Return the strokes alone, float32 0…1, and their box (left, top, right, bottom); ImageError if there are none."""
-    smooth = np.asarray(Image.fromarray(ink).filter(ImageFilter.BoxBlur(1)))
-    darkest = smooth.max()
-    if darkest < max(MIN_INK, 3 * grain):
-        raise blank_error()
-    mask, near = select_strokes(smooth >= max(STROKE_SHARE * darkest, 1.5 * grain))
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    full = max(np.percentile(ink[mask], 90), 1)  # pencil is grey, MNIST's ink is white
-    return np.where(near, np.clip(ink / full, 0, 1), 0), (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
-
-
-def select_strokes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the parts of an ink mask that are large enough for strokes, and these with their soft edges."""
-    height, width = mask.shape
-    cells = np.pad(mask, ((0, -height % CELL), (0, -width % CELL)))
-    cells = cells.reshape(cells.shape[0] // CELL, CELL, -1, CELL).sum(axis=(1, 3))
-    labels = label_parts(cells > 0)
-    areas = np.bincount(labels.ravel(), cells.ravel())
-    large = areas >= MIN_PART_SHARE * areas[1:].max()
-    kept = large[labels]
-    near = join_neighbours(kept, np.logical_or)
-    kept, near = (each.repeat(CELL, 0).repeat(CELL, 1)[:height, :width] for each in (kept, near))
-    return mask & kept, near
-
-
-def label_parts(mask: np.ndarray) -> np.ndarray:
-    """Number the connected parts of a mask (8 neighbours): int [height, width], 0 outside."""
-    labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
-    while True:
-        # Each takes the highest number beside it, then what the pixel of that number took: few rounds, even in a maze.
-        spread = np.where(mask, join_neighbours(labels, np.maximum), 0)
-        spread = np.where(mask, spread.ravel()[spread - 1], 0)
-        if (spread == labels).all():
-            return labels
-        labels = spread
-
-
-def join_neighbours(grid: np.ndarray, join: np.ufunc) -> np.ndarray:
-    """Return each pixel joined with its eight neighbours."""
-    grid = np.pad(grid, 1)
-    grid = join(join(grid[:-2], grid[1:-1]), grid[2:])
-    joined: np.ndarray = join(join(grid[:, :-2], grid[:, 1:-1]), grid[:, 2:])
-    return joined
-
-
-def scale_to_box(ink: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
-    """Return what is in the box, anti-aliased, its longer side 20 pixels: float32 [≤ 20, ≤ 20]."""
-    width, height = box[2] - box[0], box[3] - box[1]
-    scale = BOX / max(width, height)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(Image.fromarray(ink.astype(np.float32)).resize(size, Image.Resampling.BILINEAR, box))
-
-
-def center_by_mass(ink: np.ndarray) -> np.ndarray:
-    """Put ink of any scale into the field, its center of mass at the center to the nearest pixel: uint8 [28, 28]."""
-    places = []
-    for side, profile in zip(ink.shape, (ink.sum(axis=1), ink.sum(axis=0)), strict=True):
-        mass = (profile * np.arange(side)).sum() / profile.sum()
-        places.append(round(min(max(CENTER - mass, 0), FIELD - side)))  # nothing is cut off
-    field = np.zeros((FIELD, FIELD), np.uint8)
-    field[places[0] : places[0] + ink.shape[0], places[1] : places[1] + ink.shape[1]] = np.rint(255 * ink / ink.max())
+def pad(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return all of the image in the middle of white, its aspect kept."""
+    scale = min(size[0] / image.width, size[1] / image.height)
+    inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    field = Image.new(image.mode, size, "white")
+    field.paste(stretch(image, inner), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
     return field
+
+
+FITS = {"stretch": stretch, "crop": crop, "pad": pad}

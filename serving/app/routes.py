@@ -22,6 +22,7 @@ from serving.app.limits import Limits
 from serving.app.metrics import Metrics
 from serving.app.scoring import Answer, open_files, pixels_of, prepare, score_json, score_pixels, with_pixels
 from serving.app.workers import Workers
+from serving.images import count_pixels
 from serving.loading import LoadedModel
 from serving.model_source import ModelSource
 
@@ -83,7 +84,7 @@ class Routes:
             names, files = await place.run(read)
             opened, pixels = await place.run(open_files, files), []
             for number, image in enumerate(opened, 1):
-                is_large = image.width * image.height > LARGE_PIXELS
+                is_large = count_pixels(image) > LARGE_PIXELS
                 async with self.large_image if is_large else nullcontext():
                     pixels.append(await place.run(prepare, image, number, len(opened)))
         return names, pixels

@@ -58,16 +58,16 @@ def open_files(files: Sequence[bytes]) -> list[ImageFile]:
     opened = []
     for number, file in enumerate(files, 1):
         with naming_file(number, len(files)):
-            opened.append(images.open_image(file))
+            opened.append(images.open_image(file, images.WEB_FORMATS))
     with naming_file(0, 1):
-        images.require_pixels(sum(image.width * image.height for image in opened), "the images together are too large")
+        images.require_pixels(sum(map(images.count_pixels, opened)), "the images together are too large")
     return opened
 
 
 def prepare(image: ImageFile, number: int, files: int) -> np.ndarray:
     """Return an opened file in MNIST's form, uint8 [28, 28]; 400 (HTTPException), with its `number` of `files`."""
     with naming_file(number, files):
-        return images.to_mnist(images.decode_opened(image))
+        return images.bring_to_form(images.decode(image, images.INK), images.INK)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from serving.batch.source import CHUNK_IMAGES, SIDE, Chunk, Identity, Source, SourceError, stamp
-from serving.images import ImageError, decode, to_mnist
+from serving.images import ALL_FORMATS, INK, ImageError, prepare
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MAX_FILE_BYTES = 100_000_000  # a larger file isn't read, because it would fill the memory
@@ -66,7 +66,7 @@ class Folder(Source):
                 raise ImageError("it is a pipe, a socket or a device: an image file is expected")
             if status.st_size > MAX_FILE_BYTES:
                 raise ImageError(f"the file is too large: at most {MAX_FILE_BYTES // 1_000_000} MB are allowed")
-            return to_mnist(decode(path.read_bytes())), None
+            return prepare(path.read_bytes(), INK, ALL_FORMATS), None
         except ImageError as error:
             return np.zeros((SIDE, SIDE), np.uint8), str(error)
         except OSError as error:

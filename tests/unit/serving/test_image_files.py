@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from serving import images
 from serving.image_files import FREE_READS, MAX_NOTE_ENTRIES, MAX_PACKED, MAX_SCANS, open_image
-from serving.images import ImageError, decode
+from serving.images import ALL_FORMATS, WEB_FORMATS, ImageError
 from tests.helpers.pictures import bar, encode
+
+
+def decode(data: bytes) -> Image.Image:
+    return images.decode(open_image(data, ALL_FORMATS), images.INK)
+
 
 JPEG = encode(bar(100), "JPEG")
 
@@ -97,6 +103,15 @@ def test_a_png_of_more_packed_notes_than_programs_write_is_refused():
         decode(png_with(text * (MAX_PACKED + 1)))
 
 
+def test_a_bmp_that_is_packed_in_pairs_of_bytes_is_decoded():
+    """Of which Pillow reads each by itself."""
+    header = b"BM" + struct.pack("<IHHI", 0, 0, 0, 54 + 8)
+    header += struct.pack("<IiiHHIIiiII", 40, 200, 200, 1, 8, 1, 0, 0, 0, 2, 0) + bytes([0, 0, 0, 0, 255, 255, 255, 0])
+    rows = b"\1\0\1\1" * 100 + b"\0\0"
+    pixels = np.asarray(decode(header + rows * 200 + b"\0\1"))
+    assert (pixels == [0, 255] * 100).all()
+
+
 def test_an_opened_image_is_not_decoded_yet():
-    image = open_image(encode(np.zeros((2000, 2000), np.uint8)))
+    image = open_image(encode(np.zeros((2000, 2000), np.uint8)), WEB_FORMATS)
     assert (image.size, image._im) == ((2000, 2000), None)

@@ -145,7 +145,7 @@ def test_the_pixels_of_all_files_of_a_request_share_one_limit(client):
     quarter = encode(np.zeros((4000, 2600), np.uint8))
     answer = client.predict(*multipart([("a.png", quarter)] * 4))
     assert (answer.status, answer.json["error"]) == (
-        400, "the images together are too large: at most 40 million pixels are allowed",
+        400, "the images together are too large: at most 40 million pixels are allowed, 20 million of WebP",
     )  # fmt: skip
 
 

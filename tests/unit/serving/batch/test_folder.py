@@ -146,8 +146,10 @@ def test_more_processors_take_no_more_memory(tmp_path, monkeypatch):
     for number in range(40):
         with_image(tmp_path / f"{number}.png")
     threads = set()
-    decode = batch_folder.decode
+    prepare = batch_folder.prepare
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    monkeypatch.setattr(batch_folder, "decode", lambda data: (threads.add(threading.get_ident()), decode(data))[1])
+    monkeypatch.setattr(
+        batch_folder, "prepare", lambda *given: (threads.add(threading.get_ident()), prepare(*given))[1]
+    )
     list(Folder(tmp_path).chunks(0))
     assert 1 <= len(threads) <= 4

@@ -53,7 +53,7 @@ def test_a_broken_image_has_no_answer_but_a_reason_and_the_others_are_scored(tmp
     assert table["digit"].isna().tolist() == [True, True, True, False, False, False]
     assert table["confidence"].isna().tolist() == table["digit"].isna().tolist()
     assert "blank" in table["error"]["0000.png"]
-    assert "PNG or JPEG is expected" in table["error"]["0002.png"]
+    assert "PNG, JPEG, WebP, BMP, GIF or TIFF is expected" in table["error"]["0002.png"]
     assert "can't be read" in table["error"]["0004.png"]
 
 
