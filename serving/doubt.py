@@ -1,6 +1,7 @@
 """Say which answers are unsure: those whose probabilities or strokes are unlike those of validation images.
 
-Each image is described by the log-probabilities of its answer and by seven measures of its strokes. The answers to
+Each image is described by the log-probabilities of its answer and, where a data set is ink, by seven measures of its
+strokes. The answers to
 validation images, class by class, show which descriptions are usual: their means and the covariance around these, which
 all classes share (Lee, Lee, Lee and Shin 2018, "A simple unified framework for detecting out-of-distribution samples").
 What is farther from its class's mean, by Mahalanobis' distance, than all but a few of these is unsure. `evaluate` fits
@@ -15,31 +16,40 @@ SMALLEST_PROBABILITY = 1e-7
 MIN_INK = 32  # of 255, the same as a line of scans has: an image without as much has no strokes
 LEVELS = (0.1, 0.25, 0.75)  # of full ink: what begins a soft edge, a stroke, and a stroke's middle
 BETWEEN = 0.5  # of the largest probability: if the second has as much, both are close
-MIN_DIGIT_SHARE = 0.15  # of the ink: less, apart from the rest, is no digit of its own
+MIN_DRAWING_SHARE = 0.15  # of the ink: less, apart from the rest, is no drawing of its own
 
-NO_DIGIT = "no digit"
-SEVERAL = "several digits"
-CLOSE = "two digits are close"
+NOTHING = "nothing is drawn"
+SEVERAL = "several drawings"
+CLOSE = "two classes are close"
 UNLIKE = "unlike the training images"
 
 
-def find_doubts(pixels: np.ndarray, probabilities: np.ndarray, usual: dict[str, Any]) -> list[str | None]:
+def find_doubts(pixels: np.ndarray, probabilities: np.ndarray, usual: dict[str, Any], is_ink: bool) -> list[str | None]:
     """Return why each answer is unsure, None where it is sure.
 
-    Of pixels 0…255 [n, 28, 28], the answers to them [n, classes], and what `pipeline.evaluation.doubt.fit` found usual.
+    Of pixels 0…255 [n, height, width] or [n, height, width, 3], the answers to them [n, classes], and what
+    `pipeline.evaluation.doubt.fit` found usual of a data set that is ink or is not.
     """
-    distances = measure_distance(describe(pixels, probabilities), probabilities.argmax(axis=1), usual)
-    unsure = distances > usual["limit"]
+    described = describe(pixels, probabilities) if is_ink else describe_answers(probabilities)
+    unsure = measure_distance(described, probabilities.argmax(axis=1), usual) > usual["limit"]
+    if is_ink:
+        unsure |= pixels.max(axis=(1, 2)) < MIN_INK
     return [
-        explain(image, answer) if is_unsure or image.max() < MIN_INK else None
+        explain(answer, image if is_ink else None) if is_unsure else None
         for image, answer, is_unsure in zip(pixels, probabilities, unsure, strict=True)
     ]
+
+
+def describe_answers(probabilities: np.ndarray) -> np.ndarray:
+    """Return the log-probabilities, float64 [n, classes]."""
+    return np.log(np.maximum(probabilities.astype(np.float64), SMALLEST_PROBABILITY))
 
 
 def describe(pixels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Return float64 [n, classes + 7]: log-probabilities; ink, edges, soft ink, height, width, strokes per row, column.
 
-    Soft ink tells photographs, edges noise, the strokes per row and column letters and several digits.
+    Of ink, [n, height, width]. Soft ink tells photographs, edges noise, the strokes per row and column letters and
+    several digits.
     """
     ink = np.asarray(pixels, np.float64) / 255
     total = np.maximum(ink.sum(axis=(1, 2)), SMALLEST_PROBABILITY)
@@ -52,8 +62,7 @@ def describe(pixels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     for axis, side in zip((2, 1), sides, strict=True):
         begun = np.diff(soft.astype(np.int8), axis=axis, prepend=0) > 0
         measures.append(begun.sum(axis=(1, 2)) / np.maximum(side, 1))
-    logs = np.log(np.maximum(probabilities.astype(np.float64), SMALLEST_PROBABILITY))
-    return np.column_stack([logs, *measures])
+    return np.column_stack([describe_answers(probabilities), *measures])
 
 
 def measure_distance(described: np.ndarray, classes: np.ndarray, usual: dict[str, Any]) -> np.ndarray:
@@ -63,11 +72,11 @@ def measure_distance(described: np.ndarray, classes: np.ndarray, usual: dict[str
     return distances
 
 
-def explain(image: np.ndarray, answer: np.ndarray) -> str:
-    """Return the likeliest reason why an answer is unsure."""
-    if image.max() < MIN_INK:
-        return NO_DIGIT
-    if count_apart(image) > 1:
+def explain(answer: np.ndarray, drawing: np.ndarray | None) -> str:
+    """Return the likeliest reason why an answer, to a drawing or to a picture (None), is unsure."""
+    if drawing is not None and drawing.max() < MIN_INK:
+        return NOTHING
+    if drawing is not None and count_apart(drawing) > 1:
         return SEVERAL
     second, first = np.sort(answer)[-2:]
     return CLOSE if second >= BETWEEN * first else UNLIKE
@@ -79,5 +88,5 @@ def count_apart(image: np.ndarray) -> int:
     for axis in (0, 1):
         profile = np.where(image >= MIN_INK, image, 0).sum(axis=axis, dtype=float)
         parts = np.bincount(np.cumsum(np.diff(profile > 0, prepend=False)), profile)
-        counts.append((parts > MIN_DIGIT_SHARE * profile.sum()).sum())
+        counts.append((parts > MIN_DRAWING_SHARE * profile.sum()).sum())
     return int(max(counts))

@@ -1,24 +1,28 @@
 """Fetch a model from a registry or a folder, and verify it before any of its code is run."""
 
 import importlib.util
+import json
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from serving import verification
+from serving.images import Form
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.pyfunc import PyFuncModel
 
-    from serving.model import DigitModel
+    from serving.model import Classifier
 
 IDENTITY = ("onnx_sha256", "serving_code_sha256")  # the tags that tell two versions of one number apart
 MAX_NAMED = 3  # faults in one error
@@ -33,12 +37,23 @@ class ModelLoadError(Exception):
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A verified model: as MLflow wraps it and as the DigitModel inside, what is known of it, and its identity."""
+    """A verified model: as MLflow wraps it and as the Classifier inside, what is known of it, and its identity."""
 
     pyfunc: "PyFuncModel"
-    model: "DigitModel"
+    model: "Classifier"
     facts: dict[str, Any]
     identity: Identity
+
+    @cached_property
+    def form(self) -> Form:
+        """Return what pictures are brought to for it."""
+        return form_of(self.model)
+
+    @cached_property
+    def usual(self) -> dict[str, np.ndarray] | None:
+        """Return what `serving.doubt` compares its answers with; None if too little is known for that."""
+        usual = self.model.golden["usual"]
+        return usual and {key: np.asarray(value) for key, value in usual.items()}
 
     @property
     def label(self) -> dict[str, str | None]:
@@ -124,6 +139,7 @@ def load(
     except Exception as error:  # a file that is damaged in any way
         raise ModelLoadError(f"{what} holds no model of this pipeline: {first_line(error)}") from None
     require_none(what, foreign)
+    require_todays_form(what, folder, tags)
     try:
         # The golden images say more than a comparison of version numbers, which takes a second.
         model = run_code(folder)
@@ -132,18 +148,30 @@ def load(
     except Exception as error:
         raise ModelLoadError(f"{what} can't be loaded: {first_line(error)}") from None
     metadata = description.get("metadata") or {}
-    if tags is not None and verification.ALL_HASHES not in tags:
-        metadata = known_by_tags(known, tags)
     facts = {**known, "name": known["name"] or metadata.get("dataset")}
     facts |= {"preset": metadata.get("model"), "dataset": metadata.get("dataset"), "sha256": model.sha256}
     facts |= {key: metadata.get(key) for key in ("val_accuracy", "test_accuracy")}
+    facts |= {"class_names": model.class_names, "image": asdict(form_of(model))}
     return LoadedModel(pyfunc, model, facts, identity)
 
 
-def known_by_tags(known: Mapping[str, str | None], tags: Mapping[str, str]) -> dict[str, Any]:
-    """Return what its tags say of a version that has no hash of its MLmodel, of which nothing is shown then."""
-    accuracy = tags.get("val_accuracy")
-    return {"model": tags.get("model"), "dataset": known["name"], "val_accuracy": accuracy and float(accuracy)}
+def form_of(model: "Classifier") -> Form:
+    """Return the form of pictures that a model takes."""
+    height, width, channels = (*model.shape, 1)[:3]
+    return Form(height, width, channels, model.golden["resize"])
+
+
+def require_todays_form(what: str, folder: Path, tags: Mapping[str, str] | None) -> None:
+    """Raise ModelLoadError if a copy was made by older code, whose golden images had no names of classes."""
+    try:
+        golden = json.loads((folder / verification.GOLDEN).read_text())
+    except (OSError, ValueError) as error:
+        raise ModelLoadError(f"{what} holds no model of this pipeline: {first_line(error)}") from None
+    if "class_names" not in golden or (tags is not None and verification.ALL_HASHES not in tags):
+        raise ModelLoadError(
+            f"{what} was registered by older code, whose answers had another form: run `make run` (or `dvc repro`), "
+            "which registers it again"
+        )
 
 
 def expected_of(what: str, tags: Mapping[str, str]) -> dict[str, str | None]:
@@ -169,8 +197,8 @@ def read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def run_code(folder: Path) -> "DigitModel":
-    """Run a model's code, which makes a DigitModel of its network and golden images. Other code is not looked for.
+def run_code(folder: Path) -> "Classifier":
+    """Run a model's code, which makes a Classifier of its network and golden images. Other code is not looked for.
 
     MLflow's own loader would also run what the MLmodel names, and leave a module in sys.modules for each version.
     """
@@ -179,13 +207,13 @@ def run_code(folder: Path) -> "DigitModel":
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    model: DigitModel = module.DigitModel()
+    model: Classifier = module.Classifier()
     artifacts = {"onnx": str(folder / verification.NETWORK), "golden": str(folder / verification.GOLDEN)}
     model.load_context(SimpleNamespace(artifacts=artifacts))  # type: ignore[arg-type]  # it asks for nothing else
     return model
 
 
-def wrap(model: "DigitModel", signature: dict[str, Any]) -> "PyFuncModel":
+def wrap(model: "Classifier", signature: dict[str, Any]) -> "PyFuncModel":
     """Return the model as MLflow's scoring takes it, with the signature that checks what it is asked."""
     from mlflow.models import Model, ModelSignature
     from mlflow.pyfunc import PyFuncModel

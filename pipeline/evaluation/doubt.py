@@ -6,20 +6,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.arrays import FloatArray, UInt8Array
-from serving.doubt import describe, measure_distance
+from serving.doubt import describe, describe_answers, measure_distance
 
 UNSURE_SHARE = 0.005  # of validation images
 RIDGE = 0.3  # of each measure's own variance: keeps what hardly varies among validation images from deciding alone
+MIN_DEVIATION = 0.01  # of each measure: a network that is certain of each validation image may be a little less so
+MIN_IMAGES = 10  # fewer say nothing about what is usual
 DIGITS = 6  # significant, of each number
+BATCH_IMAGES = 1000  # described at once; bounds the memory
 
 
-def fit(pixels: UInt8Array, probabilities: FloatArray) -> dict[str, Any]:
-    """Return `means`, `scale`, `precision` and `limit` for raw pixels [n, 28, 28] and the answers to them [n, classes].
+def fit(pixels: UInt8Array, probabilities: FloatArray, is_ink: bool) -> dict[str, Any] | None:
+    """Return `means`, `scale`, `precision` and `limit` of the answers, [n, classes], to raw pixels, [n, …].
 
-    The limit leaves UNSURE_SHARE of the images beyond it, each half measured by what is usual of the other half: an
-    image is nearer to a mean that it is a part of.
+    Strokes count where the data set is ink. The limit leaves UNSURE_SHARE of the images beyond it, each half measured
+    by what is usual of the other half: an image is nearer to a mean that it is a part of. None of too few images.
     """
-    described, classes, count = describe(pixels, probabilities), probabilities.argmax(axis=1), probabilities.shape[1]
+    if len(probabilities) < MIN_IMAGES:
+        return None
+    starts = range(0, len(probabilities), BATCH_IMAGES)
+    described = np.concatenate([
+        describe(pixels[start : start + BATCH_IMAGES], probabilities[start : start + BATCH_IMAGES])
+        if is_ink
+        else describe_answers(probabilities[start : start + BATCH_IMAGES])
+        for start in starts
+    ])  # fmt: skip
+    classes, count = probabilities.argmax(axis=1), probabilities.shape[1]
     is_first = np.zeros(len(classes), bool)
     is_first[np.argsort(classes, kind="stable")[::2]] = True  # half of each class
     distances = [
@@ -27,6 +39,7 @@ def fit(pixels: UInt8Array, probabilities: FloatArray) -> dict[str, Any]:
         for half in (is_first, ~is_first)
     ]
     limit = np.quantile(np.concatenate(distances), 1 - UNSURE_SHARE, method="higher")
+    limit = max(limit, described.shape[1])  # the mean distance, had none of the measures to do with another
     return fit_classes(described, classes, count) | {"limit": shorten(limit)}
 
 
@@ -38,7 +51,7 @@ def fit_classes(described: NDArray[np.float64], classes: NDArray[np.int64], coun
     found = [described[classes == number] for number in range(count)]
     means = np.stack([(own if len(own) else described).mean(axis=0) for own in found])
     apart = described - means[classes]
-    scale = np.maximum(apart.std(axis=0), 1e-6)
+    scale = np.maximum(apart.std(axis=0), MIN_DEVIATION)
     correlation = (apart / scale).T @ (apart / scale) / len(apart)
     precision = np.linalg.inv(correlation + RIDGE * np.eye(len(scale)))
     return {"means": shorten(means), "scale": shorten(scale), "precision": shorten(precision)}

@@ -96,7 +96,8 @@ def write_report(
     val, test = answers["val"], answers["test"]
     pixels = as_raw(val.split.pixels)
     golden = metrics.choose_golden_images(pixels, val.labels, val.published)
-    golden |= {"class_names": names, "resize": dataset["resize"], "usual": doubt.fit(pixels, val.published)}
+    usual = doubt.fit(pixels, val.published, is_ink=dataset["resize"] == "ink")
+    golden |= {"class_names": names, "resize": dataset["resize"], "usual": usual}
     (folder / "golden.json").write_text(json.dumps(golden) + "\n")
     labels = test.labels
     metrics.score_classes(labels, test.published, names).to_csv(

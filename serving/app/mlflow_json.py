@@ -1,30 +1,40 @@
 """MLflow's four JSON forms, checked before MLflow reads them, because it is lax: it takes "7" and true for numbers."""
 
 import json
-from itertools import chain
-from typing import Any, NoReturn
+import math
+from functools import partial
+from itertools import accumulate, chain
+from operator import mul
+from typing import TYPE_CHECKING, Any, NoReturn
 
-MAX_IMAGES, SIDE = 1000, 28
+if TYPE_CHECKING:
+    from serving.model import Classifier
+
 FORMS = ("inputs", "instances", "dataframe_split", "dataframe_records")
-# A body has at most this many brackets and commas: more could only be too many images, or a trap for the parser.
-MAX_BRACKETS = MAX_IMAGES * (SIDE + 4) + 100
-MAX_COMMAS = MAX_IMAGES * (SIDE * SIDE + 4) + 100
-# Of more images, MLflow takes flat rows in half the time, because it copies nested lists number by number.
-MAX_NESTED_IMAGES = 20
-
-EXPECTED = "expected images of 28×28 pixels, each a number from 0 (background) to 255 (ink)"
+# Of more values, MLflow takes flat rows in half the time, because it copies nested lists number by number.
+MAX_NESTED_VALUES = 16_000
 
 
 class FormError(ValueError):
     """A body can't be answered; the text is one sentence for the client."""
 
 
-def parse(body: bytes) -> tuple[dict[str, Any], int]:
+def count_signs(shape: tuple[int, ...], images: int) -> tuple[int, int]:
+    """Return how many opening brackets, and how many commas, a body of so many images may have.
+
+    More could only be too many images, or a trap for the parser.
+    """
+    lists = sum(accumulate(shape[:-1], mul, initial=1))
+    return images * (lists + 3) + 100, images * (math.prod(shape) + 4) + 100
+
+
+def parse(body: bytes, model: "Classifier") -> tuple[dict[str, Any], int]:
     """Return what MLflow needs of a JSON body, {form: value}, and the number of images; FormError if any is wrong."""
-    if body.count(b"[") + body.count(b"{") > MAX_BRACKETS or body.count(b",") > MAX_COMMAS:
-        raise FormError(f"too many values: at most {MAX_IMAGES:,} images of 28×28 pixels are allowed in a request")
+    brackets, commas = count_signs(model.shape, model.max_images)
+    if body.count(b"[") + body.count(b"{") > brackets or body.count(b",") > commas:
+        raise FormError(f"too many values: at most {model.max_images:,} {model.expected}, are allowed in a request")
     try:
-        content = json.loads(body.decode(), parse_constant=reject_constant)
+        content = json.loads(body.decode(), parse_constant=partial(reject_constant, model.expected))
     except FormError:
         raise
     except (ValueError, RecursionError):
@@ -33,13 +43,22 @@ def parse(body: bytes) -> tuple[dict[str, Any], int]:
     if len(given) != 1 or content.keys() - {*given, "params"}:
         raise FormError(f"expected a JSON object with one of {', '.join(FORMS)}")
     (form,) = given
+    values = math.prod(model.shape)
     if form in ("inputs", "instances"):
-        images = validate_rows(content[form], (SIDE, SIDE), "in a list [n][28][28]")
-        if len(images) <= MAX_NESTED_IMAGES:
+        sides = "".join(f"[{side}]" for side in model.shape)
+        images = validate_rows(content[form], model, model.shape, f"in a list [n]{sides}")
+        if len(images) * values <= MAX_NESTED_VALUES:
             return {form: images}, len(images)
-        return as_split([[list(chain.from_iterable(image))] for image in images])
+        return as_split([[flatten(image, len(model.shape) - 1)] for image in images])
     rows = read_split(content[form]) if form == "dataframe_split" else read_records(content[form])
-    return as_split(validate_rows(rows, (1, SIDE * SIDE), "in n rows of one column that holds 784 numbers"))
+    return as_split(validate_rows(rows, model, (1, values), f"in n rows of one column that holds {values} numbers"))
+
+
+def flatten(nested: list[Any], depth: int) -> list[Any]:
+    """Return the numbers in lists that are nested `depth` times."""
+    for _ in range(depth):
+        nested = list(chain.from_iterable(nested))
+    return nested
 
 
 def as_split(rows: list[Any]) -> tuple[dict[str, Any], int]:
@@ -47,29 +66,33 @@ def as_split(rows: list[Any]) -> tuple[dict[str, Any], int]:
     return {"dataframe_split": {"columns": ["pixels"], "data": rows}}, len(rows)
 
 
-def reject_constant(name: str) -> NoReturn:
+def reject_constant(expected: str, name: str) -> NoReturn:
     """Refuse NaN and Infinity, which Python's parser takes though JSON has neither."""
-    raise FormError(f"{EXPECTED}; got {name}")
+    raise FormError(f"expected {expected}; got {name}")
 
 
-def validate_rows(rows: object, shape: tuple[int, int], layout: str) -> list[Any]:
-    """Return `rows` if they are nested lists of 1 to MAX_IMAGES times that shape, with pixels in them; or FormError."""
+def validate_rows(rows: object, model: "Classifier", shape: tuple[int, ...], layout: str) -> list[Any]:
+    """Return `rows` if they are nested lists of 1 to `max_images` times that shape, with pixels in them; or FormError.
+
+    `layout` is the shape in words.
+    """
+    expected = f"expected {model.expected}"
     if type(rows) is not list or not rows:
-        raise FormError(f"{EXPECTED}, {layout}, n at least 1")
-    if len(rows) > MAX_IMAGES:
-        raise FormError(f"at most {MAX_IMAGES:,} images are allowed in a request; got {len(rows):,}")
+        raise FormError(f"{expected}, {layout}, n at least 1")
+    if len(rows) > model.max_images:
+        raise FormError(f"at most {model.max_images:,} images are allowed in a request; got {len(rows):,}")
     flat = rows
     for length in shape:
         if any(type(item) is not list or len(item) != length for item in flat):
-            raise FormError(f"{EXPECTED}, {layout}")
+            raise FormError(f"{expected}, {layout}")
         flat = list(chain.from_iterable(flat))
     # type(), because True is an int as well.
     if not set(map(type, flat)) <= {int, float}:
-        raise FormError(f"{EXPECTED}; got something that is no number")
+        raise FormError(f"{expected}; got something that is no number")
     if min(flat) < 0 or max(flat) > 255:
-        raise FormError(f"{EXPECTED}; got a number outside of that")
+        raise FormError(f"{expected}; got a number outside of that")
     if 0 < max(flat) <= 1:
-        raise FormError(f"{EXPECTED}; got numbers from 0 to 1 alone: multiply them by 255")
+        raise FormError(f"{expected}; got numbers from 0 to 1 alone: multiply them by 255")
     return rows
 
 

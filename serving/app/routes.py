@@ -22,15 +22,15 @@ from serving.app.limits import Limits
 from serving.app.metrics import Metrics
 from serving.app.scoring import Answer, open_files, pixels_of, prepare, score_json, score_pixels, with_pixels
 from serving.app.workers import Workers
-from serving.images import count_pixels
+from serving.images import WEB_FORMATS, Form, count_pixels
 from serving.loading import LoadedModel
 from serving.model_source import ModelSource
 
 PAGE = Path(__file__).parent / "page"
-IMAGE_TYPES = ("image/png", "image/jpeg")
+IMAGE_TYPES = tuple(f"image/{name.lower()}" for name in WEB_FORMATS)
 LARGE_PIXELS = 10_000_000
 CHECK_EVERY_S = 1.0
-MAX_INLINE_IMAGES = 8  # that are scored sooner than a thread would take them over
+MAX_INLINE_VALUES = 6_400  # of images that are scored sooner than a thread would take them over: 8 of MNIST
 
 
 class Routes:
@@ -62,22 +62,23 @@ class Routes:
         ]
 
     async def predict(self, request: Request) -> Response:
-        """Answer images: raw bytes, one PNG or JPEG, or several of them in a multipart body."""
+        """Answer images: raw bytes, one PNG, JPEG or WebP, or several of them in a multipart body."""
         kind, body = media_type(request), await request.body()
         loaded = self.source.loaded
         if kind == "application/octet-stream":
-            return self.respond(loaded, await self.score(request, loaded, pixels_of(body)))
+            return self.respond(loaded, await self.score(request, loaded, pixels_of(body, loaded.form)))
         if kind in IMAGE_TYPES:
-            _, pixels = await self.prepare(request, lambda: ([""], [body]))
+            _, pixels = await self.prepare(request, loaded.form, lambda: ([""], [body]))
             return self.respond(loaded, with_pixels(await self.score(request, loaded, np.stack(pixels)), pixels))
         if kind == "multipart/form-data":
-            names, pixels = await self.prepare(request, partial(read_files, request, body, self.max_files))
+            most = min(self.max_files, loaded.model.max_images)
+            names, pixels = await self.prepare(request, loaded.form, partial(read_files, request, body, most))
             answers = with_pixels(await self.score(request, loaded, np.stack(pixels)), pixels)
             return self.respond(loaded, [{"file": name, **answer} for name, answer in zip(names, answers, strict=True)])
         raise HTTPException(415, f"expected {', '.join(IMAGE_TYPES)}, multipart/form-data or application/octet-stream")
 
     async def prepare(
-        self, request: Request, read: Callable[[], tuple[list[str], list[bytes]]]
+        self, request: Request, form: Form, read: Callable[[], tuple[list[str], list[bytes]]]
     ) -> tuple[list[str], list[np.ndarray]]:
         """Return the names of files and, one by one, so that others get their turn between, their pixels."""
         async with self.images.place(request.receive) as place:
@@ -86,12 +87,12 @@ class Routes:
             for number, image in enumerate(opened, 1):
                 is_large = count_pixels(image) > LARGE_PIXELS
                 async with self.large_image if is_large else nullcontext():
-                    pixels.append(await place.run(prepare, image, number, len(opened)))
+                    pixels.append(await place.run(prepare, image, form, number, len(opened)))
         return names, pixels
 
     async def score(self, request: Request, loaded: LoadedModel, pixels: np.ndarray) -> Sequence[Answer]:
-        """Return the model's answers to uint8 [n, 28, 28]."""
-        if len(pixels) <= MAX_INLINE_IMAGES:
+        """Return the model's answers to uint8 [n, *form.shape]."""
+        if pixels.size <= MAX_INLINE_VALUES:
             return score_pixels(loaded, pixels)
         async with self.arrays.place(request.receive) as place:
             return await place.run(score_pixels, loaded, pixels)

@@ -1,15 +1,17 @@
 """Score any number of images into a Parquet file.
 
-INPUT is a folder of PNG and JPEG images, those in folders below it too, or a file of pixels from 0 (background) to
-255 (ink): .npy [n, 28, 28] or [n, 784]; IDX, also .gz; Parquet with one column of lists of 784 numbers or of 784 bytes,
-or with 784 columns of numbers, named pixel0 to pixel783 or the like. A file in which no pixel exceeds 16 is an error:
-such pixels are scaled to 0…1, or black and white as 0 and 1, and the network would see blank images.
+INPUT is a folder of image files (PNG, JPEG, WebP, BMP, GIF, TIFF), those in folders below it too; or a file of pixels
+from 0 to 255, of the model's height and width, in colour red, green, blue: .npy [n, height, width], [n, height, width,
+3], or n rows of as many numbers; IDX, also .gz (grey); Parquet with one column of lists of numbers or of bytes, with a
+column for each number, named pixel0, pixel1 or the like, or with image files as Hugging Face publishes them. A file of
+pixels in which none exceeds 1, or 16 where the model was trained on ink, is an error: such pixels are scaled to 0…1, or
+black and white as 0 and 1, and the network would see blank images.
 
 Links are followed; a folder that can't be read is an error. If INPUT changes during the run, nothing is written.
 
-OUTPUT.parquet gets a row for each image: path or row, digit, confidence. An image of a folder that can't be read
-doesn't end the run: its digit and confidence are null, and a fourth column, error, says why. The file appears when it
-is complete. Until then OUTPUT.parquet.part keeps what is finished: after a kill, the same command goes on from there.
+OUTPUT.parquet gets a row for each image: path or row, label, confidence. An image file that can't be read doesn't end
+the run: its label and confidence are null, and a fourth column, error, says why. The file appears when it is complete.
+Until then OUTPUT.parquet.part keeps what is finished: after a kill, the same command goes on from there.
 
 Exit code: 0 all images are scored; 3 all that could be read; 1 an error, with a message; 130 interrupted.
 """
@@ -20,7 +22,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serving.batch.formats import open_source
+from serving.batch.formats import find_kind
 from serving.batch.scoring import BatchError, load_model, score
 from serving.batch.source import SourceError
 from serving.environment import default_model
@@ -69,10 +71,11 @@ def parse_options() -> argparse.Namespace:
 def run(input_path: Path, output: Path, uri: str) -> int:
     """Score the input into the output with the model that `uri` names; return how many images couldn't be read."""
     check_output(input_path, output)
-    source = open_source(input_path)  # before the model, which takes seconds
+    kind = find_kind(input_path)  # before the model, which takes seconds
+    loaded = load_model(uri)
+    source = kind(input_path, loaded.form, loaded.model.max_images)
     if source.note:
         print(source.note, file=sys.stderr)
-    loaded = load_model(uri)
     unreadable = score(source, loaded.model, output)
     images = "1 image" if source.count == 1 else f"{source.count:,} images"
     print(f"{output}: {images}, answered by {describe(loaded)}")

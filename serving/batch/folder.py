@@ -4,28 +4,27 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
-from serving.batch.source import CHUNK_IMAGES, SIDE, Chunk, Identity, Source, SourceError, stamp
-from serving.images import ALL_FORMATS, INK, ImageError, prepare
+from serving.batch.pictures import SHARD_IMAGES, prepare_or_explain, require_size, start_threads
+from serving.batch.source import Chunk, Identity, Source, SourceError, stamp
+from serving.images import Form, ImageError
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
-MAX_FILE_BYTES = 100_000_000  # a larger file isn't read, because it would fill the memory
-MAX_THREADS = 4  # each may hold a file of that size and its pixels, so more processors don't take more memory
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SHOWN_ENDINGS = 5  # of files that are passed over
 
 
 class Folder(Source):
-    """PNG and JPEG files in a folder and all below it, in the order of their paths; prepared as the server does it."""
+    """Image files in a folder and all below it, in the order of their paths; prepared as for training."""
 
-    name_column, can_fail, shard_images = "path", True, 1_000
+    name_column, can_fail, shard_images = "path", True, SHARD_IMAGES
 
-    def __init__(self, folder: Path):
-        self.path = folder
+    def __init__(self, folder: Path, form: Form, chunk_images: int):
+        self.path, self.form, self.chunk_images = folder, form, chunk_images
         self.files, others = list_images(folder)
         self.count = len(self.files)
         if not self.count:
@@ -39,9 +38,10 @@ class Folder(Source):
 
     def chunks(self, start: int) -> Iterator[Chunk]:
         """Yield the images from `start` on; one that can't be read is zeros, and its fault says why."""
-        with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:  # Pillow and NumPy let others run
-            for first in range(start, self.count, CHUNK_IMAGES):
-                images, faults = zip(*pool.map(self._read, self.files[first : first + CHUNK_IMAGES]), strict=True)
+        with start_threads() as threads:
+            for first in range(start, self.count, self.chunk_images):
+                prepared = threads.map(self._prepare, self.files[first : first + self.chunk_images])
+                images, faults = zip(*prepared, strict=True)
                 yield np.stack(images), list(faults)
 
     def read_identity(self) -> Identity:
@@ -58,19 +58,17 @@ class Folder(Source):
             digest.update(f"{file}\0{known}\0".encode(errors="surrogateescape"))
         return {"path": str(self.path.resolve()), "files": len(files), "sha256": digest.hexdigest()}
 
-    def _read(self, file: str) -> tuple[np.ndarray, str | None]:
-        path = self.path / file
-        try:
-            status = path.stat()
-            if not stat.S_ISREG(status.st_mode):  # to open a pipe would be to wait for its writer
-                raise ImageError("it is a pipe, a socket or a device: an image file is expected")
-            if status.st_size > MAX_FILE_BYTES:
-                raise ImageError(f"the file is too large: at most {MAX_FILE_BYTES // 1_000_000} MB are allowed")
-            return prepare(path.read_bytes(), INK, ALL_FORMATS), None
-        except ImageError as error:
-            return np.zeros((SIDE, SIDE), np.uint8), str(error)
-        except OSError as error:
-            return np.zeros((SIDE, SIDE), np.uint8), f"the file can't be read: {error.strerror}"
+    def _prepare(self, file: str) -> tuple[np.ndarray, str | None]:
+        return prepare_or_explain(partial(read_file, self.path / file), self.form)
+
+
+def read_file(path: Path) -> bytes:
+    """Return a file's content; ImageError if it is none or too large, OSError if it can't be read."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # to open a pipe would be to wait for its writer
+        raise ImageError("it is a pipe, a socket or a device: an image file is expected")
+    require_size(status.st_size)
+    return path.read_bytes()
 
 
 def list_images(folder: Path) -> tuple[list[str], Counter[str]]:
@@ -127,4 +125,4 @@ def describe_endings(others: Counter[str]) -> str:
     rest = ["…"] if len(others) > SHOWN_ENDINGS else []
     count = others.total()
     files = "1 file that isn't" if count == 1 else f"{count:,} files that aren't"
-    return f"passed over: {files} .png, .jpg or .jpeg: {', '.join(shown + rest)}"
+    return f"passed over: {files} {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}: {', '.join(shown + rest)}"

@@ -5,12 +5,18 @@ from pathlib import Path
 from serving.batch.folder import Folder
 from serving.batch.rows import Idx, Npy, Rows
 from serving.batch.source import Source, SourceError
+from serving.images import Form
 
 
-def open_source(path: Path) -> Source:
-    """Return the source of the kind that the path's content is, whatever its name; SourceError if it is none."""
+def open_source(path: Path, form: Form, chunk_images: int) -> Source:
+    """Return the images at the path, of that form, so many at a time; SourceError if that can't be."""
+    return find_kind(path)(path, form, chunk_images)
+
+
+def find_kind(path: Path) -> type[Folder] | type[Rows]:
+    """Return the kind of source that the path's content is, whatever its name; SourceError if it is none."""
     if path.is_dir():
-        return Folder(path)
+        return Folder
     if not path.exists():
         raise SourceError(f"{path} doesn't exist")
     if not path.is_file():  # to open a pipe would be to wait for its writer, and it can't be read twice
@@ -26,8 +32,7 @@ def open_source(path: Path) -> Source:
     )
     for kind, magics in kinds:
         if start.startswith(magics):
-            return kind(path)
+            return kind
     raise SourceError(
-        f"{path} can't be scored: a folder of PNG and JPEG images is, and a file in the form of .npy, Parquet or IDX "
-        "(also .gz)"
+        f"{path} can't be scored: a folder of image files is, and a file in the form of .npy, Parquet or IDX (also .gz)"
     )

@@ -1,27 +1,33 @@
 """Images in the columns of a Parquet file, as a source of the batch tool."""
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pyarrow
 from pyarrow import parquet, types
 
+from serving.batch.pictures import SHARD_IMAGES, prepare_or_explain, require_size, start_threads
 from serving.batch.rows import Rows
-from serving.batch.source import CHUNK_IMAGES, PIXELS, SIDE, SourceError
+from serving.batch.source import Chunk, SourceError
+from serving.images import ImageError
 
 Kinds = tuple[Callable[[pyarrow.DataType], bool], ...]
 LISTS: Kinds = (types.is_list, types.is_large_list, types.is_fixed_size_list)
 BYTES: Kinds = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
 NUMBERS: Kinds = (types.is_integer, types.is_floating)
+FILES_AT_ONCE = 32  # image files that are read before they are prepared: they may be large
 
 
 class Parquet(Rows):
-    """One column of lists of 784 numbers or of 784 bytes, or 784 columns of numbers whose names end in 0 to 783.
+    """One column of lists of numbers or of bytes, or of image files; or columns of numbers whose names end in 0, 1, ….
 
-    Other columns beside them are ignored.
+    Image files are structs {bytes, path}, as Hugging Face publishes them. Other columns beside them are ignored.
     """
 
     def _file(self) -> parquet.ParquetFile:
@@ -31,38 +37,76 @@ class Parquet(Rows):
     def _open(self) -> int:
         with self._file() as file:
             fields = file.schema_arrow
+            files = [field.name for field in fields if is_file(field.type)]
             whole = [field.name for field in fields if is_image(field.type)]
             numbers = [field.name for field in fields if is_any(field.type, NUMBERS)]
-            pixels = find_pixel_columns(numbers)
-            if len(whole) == 1:
+            pixels = find_pixel_columns(numbers, self.form.shape)
+            if len(files) == 1:
+                self.columns, self.can_fail, self.shard_images = files, True, SHARD_IMAGES
+            elif not files and len(whole) == 1:
                 self.columns = whole
-            elif not whole and pixels:
+            elif not files and not whole and pixels:
                 self.columns = pixels
             else:
                 raise SourceError(
-                    f"{self.path} has {len(whole)} columns of lists or bytes and {len(numbers)} of numbers; expected "
-                    f"one of lists of {PIXELS} numbers or of {PIXELS} bytes, or {PIXELS} of numbers whose names differ "
-                    f"in their number alone, which says the pixel: pixel0 to pixel{PIXELS - 1}"
+                    f"{self.path} has {len(files)} columns of image files, {len(whole)} columns of lists or bytes and "
+                    f"{len(numbers)} of numbers; expected one of structs {{bytes, path}}, one of lists of "
+                    f"{self.values} numbers or of {self.values} bytes, or {self.values} of numbers whose names differ "
+                    f"in their number alone, which says the pixel: pixel0 to pixel{self.values - 1}"
                 )
             return int(file.metadata.num_rows)
 
-    def _read(self, start: int) -> Iterator[np.ndarray]:
-        with self._file() as file:
+    def _check_pixels(self) -> None:
+        if not self.can_fail:
+            super()._check_pixels()
+
+    def _read(self, start: int) -> Iterator[Chunk]:
+        left, faults = np.empty((0, self.values), np.uint8), list[str | None]()
+        for pixels, some_faults in self._read_batches(start):
+            left = np.concatenate([left, pixels]) if len(left) else pixels
+            faults += some_faults
+            while len(left) >= self.chunk_images:
+                yield left[: self.chunk_images], faults[: self.chunk_images]
+                left, faults = left[self.chunk_images :], faults[self.chunk_images :]
+        if len(left):
+            yield left, faults
+
+    def _read_batches(self, start: int) -> Iterator[Chunk]:
+        """Yield the rows from `start` on as [n, values], as many at a time as the file gives."""
+        at_once = FILES_AT_ONCE if self.can_fail else self.chunk_images
+        with self._file() as file, start_threads() as threads:
             ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)])
             group = int(np.searchsorted(ends, start, side="right"))  # the one that `start` lies in
             row = int(ends[group - 1]) if group else 0
-            left = np.empty((0, PIXELS), np.uint8)
-            for batch in file.iter_batches(CHUNK_IMAGES, range(group, file.num_row_groups), self.columns):
+            for batch in file.iter_batches(at_once, range(group, file.num_row_groups), self.columns):
                 skipped = min(max(start - row, 0), len(batch))
                 # Columns come in the file's order.
-                pixels = as_pixels(batch.select(self.columns).slice(skipped), row + skipped)
+                rows = batch.select(self.columns).slice(skipped)
+                if not self.can_fail:
+                    yield as_pixels(rows, row + skipped, self.values), [None] * len(rows)
+                elif len(rows):
+                    images, faults = zip(*threads.map(self._prepare, rows.column(0).to_pylist()), strict=True)
+                    yield np.stack(images).reshape(-1, self.values), list(faults)
                 row += len(batch)
-                left = np.concatenate([left, pixels]) if len(left) else pixels
-                while len(left) >= CHUNK_IMAGES:
-                    yield left[:CHUNK_IMAGES]
-                    left = left[CHUNK_IMAGES:]
-            if len(left):
-                yield left
+
+    def _prepare(self, file: dict[str, Any] | None) -> tuple[np.ndarray, str | None]:
+        return prepare_or_explain(partial(bytes_of, file), self.form)
+
+
+def bytes_of(file: dict[str, Any] | None) -> bytes:
+    """Return the bytes of a row's image file; ImageError if it has none, or too many."""
+    if file is None or file["bytes"] is None:
+        raise ImageError("the row holds no bytes of an image")
+    content: bytes = file["bytes"]
+    require_size(len(content))
+    return content
+
+
+def is_file(data_type: pyarrow.DataType) -> bool:
+    """Return whether a column of this type holds image files as Hugging Face publishes them."""
+    return types.is_struct(data_type) and any(
+        field.name == "bytes" and is_any(field.type, BYTES) for field in data_type.fields
+    )
 
 
 def is_any(data_type: pyarrow.DataType, kinds: Kinds) -> bool:
@@ -75,52 +119,54 @@ def is_image(data_type: pyarrow.DataType) -> bool:
     return is_any(data_type, BYTES) or (is_any(data_type, LISTS) and is_any(data_type.value_type, NUMBERS))
 
 
-def find_pixel_columns(names: Sequence[str]) -> list[str] | None:
-    """Return the 784 names that differ in their numbers alone, in the pixels' order; None if that can't be known.
+def find_pixel_columns(names: Sequence[str], shape: tuple[int, ...]) -> list[str] | None:
+    """Return the names, one per value, that differ in their numbers alone, in the values' order; None if unknown.
 
-    One number counts pixels, in whatever order the columns come: sorted names begin with pixel0, pixel1, pixel10.
-    Two are row and column (1x1 to 28x28) if the columns come in that order; else they may as well be column and row.
+    One number counts values, in whatever order the columns come: sorted names begin with pixel0, pixel1, pixel10.
+    Two are row and column (1x1 to 28x28), three the colour as well, if the columns come in that order; else they may
+    as well be column and row.
     """
+    values = math.prod(shape)
     alike = defaultdict(list)
     for name in names:
         alike[re.sub("[0-9]+", "#", name)].append(name)
-    groups = [group for group in alike.values() if len(group) == PIXELS]
+    groups = [group for group in alike.values() if len(group) == values]
     if len(groups) != 1:
         return None
     numbers = zip(*([int(number) for number in re.findall("[0-9]+", name)] for name in groups[0]), strict=True)
     keys = list(zip(*(place for place in numbers if len(set(place)) > 1), strict=True))
     first = min(keys, default=())  # without any, all names are the same
-    if len(first) == 1 and sorted(keys) == [(first[0] + pixel,) for pixel in range(PIXELS)]:
+    if len(first) == 1 and sorted(keys) == [(first[0] + value,) for value in range(values)]:
         return [name for _, name in sorted(zip(keys, groups[0], strict=True))]
-    if len(first) == 2 and keys == [
-        (first[0] + row, first[1] + column) for row, column in product(range(SIDE), repeat=2)
-    ]:
+    if len(first) == len(shape) and keys == list(
+        product(*(range(start, start + side) for start, side in zip(first, shape, strict=True)))
+    ):
         return groups[0]
     return None
 
 
-def as_pixels(batch: pyarrow.RecordBatch, row: int) -> np.ndarray:
-    """Return rows as [n, 784], of which the first is `row`; SourceError, with the row, if one has not 784 numbers."""
+def as_pixels(batch: pyarrow.RecordBatch, row: int, values: int) -> np.ndarray:
+    """Return rows as [n, values], of which the first is `row`; SourceError, with the row, if one has not so many."""
     for column in batch.columns:
         if column.null_count:
-            check_rows(np.asarray(column.is_valid()), row, "is null")
-    if len(batch.columns) == PIXELS:
+            check_rows(np.asarray(column.is_valid()), row, "is null", values)
+    if len(batch.columns) == values:
         return np.stack([column.to_numpy() for column in batch.columns], axis=1)
     (column,) = batch.columns
     if is_any(column.type, BYTES):
         rows = column.to_pylist()
-        check_rows(np.array([len(content) == PIXELS for content in rows], bool), row, f"hasn't {PIXELS} bytes")
-        return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, PIXELS)
-    values = column.flatten()
-    check_rows(np.asarray(column.value_lengths()) == PIXELS, row, f"hasn't {PIXELS} numbers")
-    if values.null_count:
-        is_there = np.asarray(values.is_valid()).reshape(-1, PIXELS)
-        check_rows(np.all(is_there, axis=1), row, "has a null among its numbers")
-    pixels: np.ndarray = values.to_numpy()
-    return pixels.reshape(-1, PIXELS)
+        check_rows(np.array([len(content) == values for content in rows], bool), row, f"hasn't {values} bytes", values)
+        return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, values)
+    numbers = column.flatten()
+    check_rows(np.asarray(column.value_lengths()) == values, row, f"hasn't {values} numbers", values)
+    if numbers.null_count:
+        is_there = np.asarray(numbers.is_valid()).reshape(-1, values)
+        check_rows(np.all(is_there, axis=1), row, "has a null among its numbers", values)
+    pixels: np.ndarray = numbers.to_numpy()
+    return pixels.reshape(-1, values)
 
 
-def check_rows(good: np.ndarray, first: int, fault: str) -> None:
+def check_rows(good: np.ndarray, first: int, fault: str, values: int) -> None:
     """Raise SourceError, which names the row, if one of the rows from `first` on isn't good; `good` is bool [n]."""
     if not good.all():
-        raise SourceError(f"row {first + int(good.argmin())} of the input {fault}: expected {PIXELS} numbers in each")
+        raise SourceError(f"row {first + int(good.argmin())} of the input {fault}: expected {values} numbers in each")

@@ -1,6 +1,7 @@
 """Files of equal rows, as sources of the batch tool: what they have in common, .npy and IDX."""
 
 import gzip
+import math
 import os
 import zlib
 from abc import abstractmethod
@@ -11,13 +12,15 @@ from typing import BinaryIO, Literal, cast
 
 import numpy as np
 
-from serving.batch.source import CHUNK_IMAGES, PIXELS, SIDE, Chunk, Identity, Source, SourceError, stamp
+from serving.batch.source import Chunk, Identity, Source, SourceError, stamp
+from serving.images import Form
 
 # What NumPy, gzip and pyarrow raise on bytes that aren't what they expect.
 DAMAGED = (ValueError, OSError, EOFError, NotImplementedError, zlib.error)
 
-# Of 255: if no pixel of all exceeds it, they are on another scale (0…1, 0…16), or there is nothing on the images.
-FAINT = 16
+# Of 255: if no pixel of all exceeds it, they are on another scale (0…1, of ink also 0…16), or the images are blank.
+FAINT, FAINT_INK = 1, 16
+SCALE, INK_SCALE = "0 (dark) to 255 (light)", "0 (background) to 255 (ink)"
 
 
 class Rows(Source):
@@ -25,8 +28,9 @@ class Rows(Source):
 
     name_column, can_fail, shard_images = "row", False, 50_000
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, form: Form, chunk_images: int):
+        self.path, self.form, self.chunk_images = path, form, chunk_images
+        self.values = math.prod(form.shape)
         # Held open to the end: a file that takes the name meanwhile isn't read.
         self.file = path.open("rb")
         status = os.fstat(self.file.fileno())
@@ -46,8 +50,8 @@ class Rows(Source):
         """Return the number of images; SourceError, or one of DAMAGED, if the file isn't of this format."""
 
     @abstractmethod
-    def _read(self, start: int) -> Iterator[np.ndarray]:
-        """Yield the rows from `start` on, at most CHUNK_IMAGES at a time, [n, 784] or [n, 28, 28]."""
+    def _read(self, start: int) -> Iterator[Chunk]:
+        """Yield the rows from `start` on, `chunk_images` at a time, of any shape that has their values in order."""
 
     def names(self, start: int, stop: int) -> np.ndarray:
         """Return the rows' numbers."""
@@ -57,9 +61,9 @@ class Rows(Source):
         """Yield the images from `start` on; SourceError, with the row, if the file is damaged, or if it changed."""
         done = start
         try:
-            for pixels in self._read(start):
+            for pixels, faults in self._read(start):
                 self.check_unchanged()  # as soon as can be: all of the run is lost with it
-                yield pixels.reshape(-1, SIDE, SIDE), [None] * len(pixels)
+                yield pixels.reshape(-1, *self.form.shape), faults
                 done += len(pixels)
         except SourceError:
             raise
@@ -79,31 +83,38 @@ class Rows(Source):
         """Raise SourceError if all pixels are faint: to the network, those of 0…1 are blank images.
 
         Reads as far as the first that isn't, which is in the first chunk of nearly every input. Leaves a note if these
-        images look dark on light, which can't be known for certain.
+        drawings look dark on light, which can't be known for certain.
         """
-        largest = 0.0
+        is_ink = self.form.resize == "ink"
+        largest, faint, scale = 0.0, *((FAINT_INK, INK_SCALE) if is_ink else (FAINT, SCALE))
         for pixels, _ in self.chunks(0):
             largest = max(largest, float(pixels.max()))
-            if not pixels.max() <= FAINT:  # a NaN isn't faint: it is reported with its rows
+            if not pixels.max() <= faint:  # a NaN isn't faint: it is reported with its rows
+                if not is_ink:
+                    return
                 edges = np.concatenate([pixels[:, [0, -1]].ravel(), pixels[:, :, [0, -1]].ravel()])
                 if np.median(edges) > 127:
                     self.note = f"look at {self.path}: its images' edges are light, but 0 is background, and 255 is ink"
                 return
         raise SourceError(
-            f"no pixel of {self.path} exceeds {largest:g}: expected are numbers from 0 (background) to 255 (ink); "
+            f"no pixel of {self.path} exceeds {largest:g}: expected are numbers from {scale}; "
             "multiply those that are scaled to 0…1 by 255"
         )
 
 
 class Npy(Rows):
-    """Numbers 0…255 of any type, [n, 28, 28] or [n, 784]."""
+    """Numbers 0…255 of any type, [n, *form.shape], [n, values], or grey with a channel, [n, height, width, 1]."""
 
     def _open(self) -> int:
         array = np.load(self.path, mmap_mode="r", allow_pickle=False)
         self.check_unchanged()  # NumPy has opened the path, not our file
-        if array.shape[1:] not in ((SIDE, SIDE), (PIXELS,)) or array.dtype.kind not in "uif":
+        form = self.form
+        shapes = (form.shape, (self.values,), (form.height, form.width, form.channels))
+        if array.shape[1:] not in shapes or array.dtype.kind not in "uif":
+            sides = ", ".join(map(str, form.shape))
             raise SourceError(
-                f"{self.path} holds {array.dtype} {list(array.shape)}; expected numbers 0…255, [n, 28, 28] or [n, 784]"
+                f"{self.path} holds {array.dtype} {list(array.shape)}; expected numbers 0…255, [n, {sides}] or "
+                f"[n, {self.values}]"
             )
         if array.offset + array.nbytes != self.bytes:
             raise SourceError(f"{self.path} holds more than one array: more bytes follow; save each to its own file")
@@ -111,25 +122,30 @@ class Npy(Rows):
         self.order: Literal["C", "F"] = "C" if array.flags.c_contiguous else "F"
         return len(array)
 
-    def _read(self, start: int) -> Iterator[np.ndarray]:
-        for first in range(start, self.count, CHUNK_IMAGES):
+    def _read(self, start: int) -> Iterator[Chunk]:
+        for first in range(start, self.count, self.chunk_images):
             # Mapped again each time: what has been read no longer counts as this process's memory.
             content = mmap(self.file.fileno(), self.bytes, access=ACCESS_READ)
             array = np.ndarray(self.shape, self.dtype, content, self.offset, order=self.order)
-            yield array[first : first + CHUNK_IMAGES].copy()
+            pixels = array[first : first + self.chunk_images].copy()
+            yield pixels, [None] * len(pixels)
 
 
 class Idx(Rows):
-    """MNIST's own format, unsigned bytes [n, 28, 28], as it is or compressed with gzip."""
+    """MNIST's own format, unsigned bytes [n, height, width], as it is or compressed with gzip."""
 
     def _open(self) -> int:
         self.is_zipped = self.file.read(2) == b"\x1f\x8b"
         content = self._rewound().read(16)
         header = np.frombuffer(content, ">u4") if len(content) == 16 else np.zeros(4)
-        if header[0] != 0x803 or (header[2:] != SIDE).any():
-            raise SourceError(f"{self.path} is no IDX file of unsigned bytes [n, 28, 28]")
+        sides = self.form.height, self.form.width
+        if header[0] != 0x803 or tuple(header[2:]) != sides or self.form.channels != 1:
+            raise SourceError(
+                f"{self.path} is no IDX file of unsigned bytes [n, {sides[0]}, {sides[1]}]"
+                + ("" if self.form.channels == 1 else ", and the model takes colour, which IDX files don't hold")
+            )
         count = int(header[1])
-        expected = 16 + count * PIXELS
+        expected = 16 + count * self.values
         if not self.is_zipped and self.bytes != expected:
             raise SourceError(
                 f"{self.path} is damaged: its header announces {count:,} images, which are {expected:,} "
@@ -142,17 +158,17 @@ class Idx(Rows):
         self.file.seek(0)
         return cast(BinaryIO, gzip.GzipFile(fileobj=self.file)) if self.is_zipped else self.file
 
-    def _read(self, start: int) -> Iterator[np.ndarray]:
+    def _read(self, start: int) -> Iterator[Chunk]:
         file = self._rewound()
-        file.seek(16 + start * PIXELS)
-        for first in range(start, self.count, CHUNK_IMAGES):
-            wanted = min(CHUNK_IMAGES, self.count - first) * PIXELS
-            content = file.read(wanted)
-            if len(content) < wanted:
+        file.seek(16 + start * self.values)
+        for first in range(start, self.count, self.chunk_images):
+            images = min(self.chunk_images, self.count - first)
+            content = file.read(images * self.values)
+            if len(content) < images * self.values:
                 raise EOFError(f"its header announces {self.count:,} images")
             # Before the last chunk is given away; gzip compares its checksum here.
-            if first + CHUNK_IMAGES >= self.count and file.read(1):
+            if first + self.chunk_images >= self.count and file.read(1):
                 raise SourceError(
                     f"{self.path} is damaged: its header announces {self.count:,} images, but more follow"
                 )
-            yield np.frombuffer(content, np.uint8).reshape(-1, PIXELS)
+            yield np.frombuffer(content, np.uint8), [None] * images

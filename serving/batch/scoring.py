@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow
 
     from serving.loading import LoadedModel
-    from serving.model import DigitModel
+    from serving.model import Classifier
 
 
 class BatchError(Exception):
@@ -33,14 +33,15 @@ def load_model(uri: str) -> "LoadedModel":
         raise BatchError(f"{error}; --model names another one") from None
 
 
-def score(source: Source, model: "DigitModel", output: Path, shard_images: int | None = None) -> int:
+def score(source: Source, model: "Classifier", output: Path, shard_images: int | None = None) -> int:
     """Score what an earlier run has left of the source into `output`; return how many images couldn't be read.
 
-    `shard_images` are scored between two points from which a killed run can go on (the source's own number).
+    `shard_images` are scored between two points from which a killed run can go on (about the source's own number).
     """
     from serving.batch.shards import OutputLockedError, Shards
 
-    shards = Shards(output, source, model.sha256, shard_images or source.shard_images)
+    about = max(1, source.shard_images // source.chunk_images) * source.chunk_images
+    shards = Shards(output, source, model, shard_images or about)
     try:
         with shards.locked():
             finished = shards.resume()
@@ -52,7 +53,7 @@ def score(source: Source, model: "DigitModel", output: Path, shard_images: int |
         raise BatchError(error) from None
 
 
-def score_shards(source: Source, model: "DigitModel", shard_images: int, finished: int) -> "Iterator[pyarrow.Table]":
+def score_shards(source: Source, model: "Classifier", shard_images: int, finished: int) -> "Iterator[pyarrow.Table]":
     """Yield the answers to each shard after the finished ones; shows progress."""
     from tqdm import tqdm
 
@@ -61,22 +62,23 @@ def score_shards(source: Source, model: "DigitModel", shard_images: int, finishe
     with tqdm(total=source.count, initial=start, unit=" images", unit_scale=True, disable=None) as bar:
         while start < source.count:
             stop = min(start + shard_images, source.count)
-            digits: list[np.ndarray] = []
+            classes: list[np.ndarray] = []
             confidences: list[np.ndarray] = []
             faults: list[str | None] = []
             while len(faults) < stop - start:
                 pixels, some_faults = next(chunks)
                 probabilities = predict(model, pixels, start + len(faults))
-                digits.append(probabilities.argmax(axis=1).astype(np.int8))
+                classes.append(probabilities.argmax(axis=1))
                 confidences.append(probabilities.max(axis=1))
                 faults += some_faults
                 bar.update(len(pixels))
-            yield as_table(source, start, np.concatenate(digits), np.concatenate(confidences), faults)
+            labels = np.array(model.class_names, object)[np.concatenate(classes)]
+            yield as_table(source, start, labels, np.concatenate(confidences), faults)
             start = stop
 
 
-def predict(model: "DigitModel", pixels: np.ndarray, row: int) -> np.ndarray:
-    """Return the probabilities of each digit, float32 [n, 10]; BatchError, with the rows, for values out of range."""
+def predict(model: "Classifier", pixels: np.ndarray, row: int) -> np.ndarray:
+    """Return each class's probability, float32 [n, classes]; BatchError, with the rows, for values out of range."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -86,15 +88,15 @@ def predict(model: "DigitModel", pixels: np.ndarray, row: int) -> np.ndarray:
 
 
 def as_table(
-    source: Source, start: int, digits: np.ndarray, confidences: np.ndarray, faults: list[str | None]
+    source: Source, start: int, labels: np.ndarray, confidences: np.ndarray, faults: list[str | None]
 ) -> "pyarrow.Table":
     """Return the answers to the images from `start` on in the output's columns; null where there is a fault."""
     import pyarrow
 
     unreadable = np.array([fault is not None for fault in faults])
     columns = {
-        source.name_column: pyarrow.array(source.names(start, start + len(digits))),
-        "digit": pyarrow.array(digits, mask=unreadable),
+        source.name_column: pyarrow.array(source.names(start, start + len(labels))),
+        "label": pyarrow.array(labels, pyarrow.string(), mask=unreadable),
         "confidence": pyarrow.array(confidences, mask=unreadable),
     }
     if source.can_fail:

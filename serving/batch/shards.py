@@ -6,15 +6,20 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow
 from filelock import FileLock, Timeout
 from pyarrow import parquet
 
-from serving.batch.source import CHUNK_IMAGES, Source
+from serving.batch.source import Source
+
+if TYPE_CHECKING:
+    from serving.model import Classifier
 
 SERVING = Path(__file__).resolve().parent.parent
 PACKAGES = ("numpy", "onnxruntime", "pillow", "pyarrow")  # that the bytes of an output depend on
@@ -27,17 +32,19 @@ class OutputLockedError(Exception):
 class Shards:
     """OUTPUT.part: a Parquet file for each `shard_images` images, and a manifest of what they were made from."""
 
-    def __init__(self, output: Path, source: Source, model_sha256: str, shard_images: int):
-        if shard_images % CHUNK_IMAGES:
+    def __init__(self, output: Path, source: Source, model: "Classifier", shard_images: int):
+        if shard_images % source.chunk_images:
             raise ValueError(
-                f"shard_images {shard_images}: a multiple of {CHUNK_IMAGES} is expected, the size of a chunk"
+                f"shard_images {shard_images}: a multiple of {source.chunk_images} is expected, the size of a chunk"
             )
         self.output, self.source, self.shard_images = output, source, shard_images
         self.folder = output.with_name(f"{output.name}.part")
         self.manifest = json.dumps(
             {
                 "input": source.identity,
-                "model": model_sha256,
+                "form": asdict(source.form),
+                "model": model.sha256,
+                "class_names": model.class_names,
                 "code": code_sha256(),
                 "packages": {name: version(name) for name in PACKAGES},
                 "part": shard_images,
@@ -90,7 +97,7 @@ class Shards:
         with published(self.output) as scratch, parquet.ParquetWriter(scratch, self._read(0).schema) as writer:
             for number in range(self.total):
                 table = self._read(number)
-                failed += table["digit"].null_count
+                failed += table["label"].null_count
                 writer.write_table(table)
         return failed
 

@@ -1,4 +1,4 @@
-"""What the batch tool reads its images from, a thousand at a time."""
+"""What the batch tool reads its images from, as many at a time as the model takes in a call."""
 
 import os
 from abc import ABC, abstractmethod
@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from serving.images import Form
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CHUNK_IMAGES = 1000  # as many as the model takes in a call
-SIDE = 28
-PIXELS = SIDE * SIDE
-
 # What is equal in a later run if the input is unchanged.
 Identity = dict[str, str | int]
-# The pixels of some images, [n, 28, 28], and for each image None or why it can't be read.
+# The pixels of some images, [n, *form.shape], and for each image None or why it can't be read.
 Chunk = tuple[np.ndarray, list[str | None]]
 
 
@@ -26,11 +24,13 @@ class SourceError(ValueError):
 
 
 class Source(ABC):
-    """An input of `count` images at `path`; `note` is what its owner should know before it is scored."""
+    """An input of `count` images of a form at `path`; `note` is what its owner should know before it is scored."""
 
     name_column: str  # of the output, for `names`
     can_fail: bool  # whether single images may be unreadable
-    shard_images: int  # between two points from which a killed run can go on
+    shard_images: int  # about as many between two points from which a killed run can go on
+    form: Form
+    chunk_images: int
     path: Path
     count: int
     identity: Identity  # as it was opened
@@ -42,7 +42,7 @@ class Source(ABC):
 
     @abstractmethod
     def chunks(self, start: int) -> Iterator[Chunk]:
-        """Yield the images from `start` on, at most CHUNK_IMAGES at a time; SourceError if the input is damaged.
+        """Yield the images from `start` on, `chunk_images` at a time; SourceError if the input is damaged.
 
         One caller at a time: all share one open file.
         """
