@@ -30,7 +30,7 @@ def change_code(folder: Path) -> None:
 def change_golden(folder: Path) -> None:
     golden = folder / "artifacts" / "golden.json"
     content = json.loads(golden.read_text())
-    content["digits"] = [(digit + 1) % 10 for digit in content["digits"]]
+    content["answers"] = [(answer + 1) % 10 for answer in content["answers"]]
     golden.write_text(json.dumps(content))
 
 

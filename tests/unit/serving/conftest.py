@@ -6,6 +6,7 @@ import pytest
 
 from serving.app.asgi import build_app
 from serving.app.limits import Limits
+from serving.images import Form
 from serving.model_source import ModelSource
 from tests.helpers.client import AsgiClient
 from tests.helpers.models import save_model, write_artifacts
@@ -27,3 +28,20 @@ def source(model_folder: Path) -> ModelSource:
 def client(source: ModelSource) -> AsgiClient:
     """A client of the whole app, without a server."""
     return AsgiClient(build_app(source, Limits(threads=1), {"localhost", "127.0.0.1", "[::1]"}))
+
+
+COLOUR = Form(12, 20, 3, "crop")
+ANIMALS = ["cat", "dog", "Katze, schwarz", "猫"]
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
+    """A model of small colour pictures in four classes."""
+    folder = tmp_path_factory.mktemp("pictures")
+    return ModelSource(str(save_model(folder / "saved", write_artifacts(folder, COLOUR, ANIMALS), COLOUR)))
+
+
+@pytest.fixture(scope="session")
+def picture_client(pictures: ModelSource) -> AsgiClient:
+    """A client of the whole app on that model."""
+    return AsgiClient(build_app(pictures, Limits(threads=1), {"localhost"}))

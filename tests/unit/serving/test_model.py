@@ -12,24 +12,18 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from serving import model as served
-from serving.app import mlflow_json
-from serving.batch import source
-from serving.model import DigitModel
-from tests.helpers.models import load_context, write_artifacts
+from serving.images import Form
+from serving.model import Classifier
+from tests.helpers.models import bright_values, load_model, write_artifacts
 from tests.helpers.networks import write_onnx
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Callable[[], DigitModel]:
+def small(tmp_path: Path) -> Callable[[], Classifier]:
     """Load a network whose answer is the place of the bright pixel; its two files are the test's to break."""
     files = write_artifacts(tmp_path)
 
-    def load() -> DigitModel:
-        model = DigitModel()
-        model.load_context(load_context(files))
-        return model
-
-    return load
+    return lambda: load_model(files)
 
 
 def test_many_images_are_answered_in_slices_as_each_by_itself(small, monkeypatch):
@@ -41,13 +35,13 @@ def test_many_images_are_answered_in_slices_as_each_by_itself(small, monkeypatch
     pixels = np.random.default_rng(0).integers(0, 256, (served.MAX_IMAGES, 28, 28), np.uint8)
     together = model.probabilities(pixels)
     assert together.dtype == np.float32
-    assert (sum(sizes), max(sizes)) == (len(pixels), served.SLICE)
+    assert (sum(sizes), max(sizes)) == (len(pixels), 25)
     np.testing.assert_allclose(
         np.concatenate([model.probabilities(image[None]) for image in pixels]), together, atol=1e-6
     )
     answers = model.predict(None, pixels)
     assert [answer["probabilities"] for answer in answers] == together.tolist()
-    assert [answer["digit"] for answer in answers] == together.argmax(axis=1).tolist()
+    assert [int(answer["label"]) for answer in answers] == together.argmax(axis=1).tolist()
     assert [answer["confidence"] for answer in answers] == together.max(axis=1).tolist()
 
 
@@ -95,7 +89,7 @@ def test_pixels_scaled_to_1_are_a_400(small, level, kind):
 def test_numbers_of_any_type_are_taken(small, kind):
     pixels = np.zeros((2, 28, 28), kind)
     pixels[0, 0, 4] = 255  # beside it a blank image
-    assert small().predict(None, pixels)[0]["digit"] == 4
+    assert small().predict(None, pixels)[0]["label"] == "4"
 
 
 def test_a_model_names_the_file_that_it_runs(small, tmp_path):
@@ -118,7 +112,33 @@ def test_the_golden_check_tells_another_processor_from_another_network(small, tm
         small()
 
 
-def test_what_the_tools_send_at_once_is_what_the_model_takes():
-    """The model's file imports nothing of the project, so its numbers stand elsewhere a second time."""
-    assert mlflow_json.MAX_IMAGES == source.CHUNK_IMAGES == served.MAX_IMAGES
-    assert (mlflow_json.SIDE, source.SIDE) == served.SHAPE
+@pytest.mark.parametrize(
+    ("form", "classes", "most", "expected"),
+    [
+        (Form(28, 28, 1, "ink"), 10, 1000, "images of 28×28 pixels, each a number from 0 (background) to 255 (ink)"),
+        (Form(8, 12, 1, "pad"), 2, 1000, "images of 8×12 pixels, each a number from 0 (dark) to 255 (light)"),
+        (Form(32, 32, 3, "crop"), 200, 325, "images of 32×32×3 values (height, width, red green blue)"),
+        (Form(224, 224, 3, "crop"), 2, 6, "images of 224×224×3 values"),
+    ],
+    ids=str,
+)
+def test_shape_names_and_limits_are_those_of_the_golden_images(form, classes, most, expected, tmp_path):
+    names = [f"class {number}" for number in range(classes)]
+    model = load_model(write_artifacts(tmp_path, form, names))
+    assert (model.shape, model.class_names, model.max_images) == (form.shape, names, most)
+    asked = bright_values(form, classes)[-1:]
+    (answer,) = model.predict(None, asked)
+    assert (answer["label"], len(answer["probabilities"])) == (names[-1], classes)
+    assert len(model.probabilities(np.repeat(asked, min(most, 30), axis=0))) == min(most, 30)
+    for wrong in (asked[0], asked[:, 1:], asked.reshape(1, -1), np.repeat(asked, most + 1, axis=0)):
+        with pytest.raises(MlflowException, match="expected 1 to") as error:
+            model.predict(None, wrong)
+        assert expected in error.value.message
+
+
+def test_names_that_are_not_as_many_as_the_network_answers_do_not_start(small, tmp_path):
+    golden = json.loads((tmp_path / "golden.json").read_text())
+    golden["class_names"].pop()
+    (tmp_path / "golden.json").write_text(json.dumps(golden))
+    with pytest.raises(MlflowException, match=r"answers 10 classes, and golden.json names 9"):
+        small()

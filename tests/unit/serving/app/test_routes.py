@@ -10,15 +10,17 @@ from dataclasses import replace
 import mlflow
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.evaluation.doubt import fit
 from serving.app.asgi import build_app
 from serving.app.limits import Limits
-from serving.app.routes import MAX_INLINE_IMAGES
-from serving.doubt import NO_DIGIT, SEVERAL
+from serving.app.routes import MAX_INLINE_VALUES
+from serving.doubt import NOTHING, SEVERAL
 from serving.loading import fetch_folder
 from serving.model_source import ModelSource
 from tests.helpers.client import JSON, PNG, RAW, AsgiClient, multipart
+from tests.helpers.models import bright_values
 from tests.helpers.parameters import format_parameter
 from tests.helpers.pictures import bar, encode, in_mnist_form
 
@@ -30,12 +32,12 @@ def dots(count: int) -> np.ndarray:
     return pixels
 
 
-@pytest.mark.parametrize("count", [1, MAX_INLINE_IMAGES, MAX_INLINE_IMAGES + 1, 1000])
+@pytest.mark.parametrize("count", [1, MAX_INLINE_VALUES // 784, MAX_INLINE_VALUES // 784 + 1, 1000])
 def test_raw_bytes_are_answered_in_their_order(client, count):
     answer = client.predict(dots(count).tobytes())
     assert answer.status == 200
-    assert [prediction["digit"] for prediction in answer.json["predictions"]] == [n % 10 for n in range(count)]
-    assert set(answer.json["predictions"][0]) == {"digit", "confidence", "probabilities"}
+    assert [prediction["label"] for prediction in answer.json["predictions"]] == [str(n % 10) for n in range(count)]
+    assert set(answer.json["predictions"][0]) == {"label", "confidence", "probabilities"}
     assert answer.json["model"] == {"name": "dots", "version": None}
 
 
@@ -43,15 +45,17 @@ def test_one_image_is_shown_as_the_network_was_given_it(client):
     (image,) = in_mnist_form(dots(4)[3:])
     (prediction,) = client.predict(encode(image), PNG).json["predictions"]
     assert base64.b64decode(prediction["pixels"]) == image.tobytes()
-    assert prediction["digit"] == 3
+    assert prediction["label"] == "3"
     (raw,) = client.predict(image.tobytes()).json["predictions"]
     assert {key: prediction[key] for key in raw} == raw
 
 
-def test_answers_say_whether_they_are_sure_if_the_model_knows_what_is_usual(client, source, monkeypatch):
+def test_answers_say_whether_they_are_sure_if_the_model_knows_what_is_usual(source, monkeypatch):
     images = in_mnist_form(dots(200))
-    usual = fit(images, source.loaded.model.probabilities(images))
+    usual = fit(images, source.loaded.model.probabilities(images), is_ink=True)
     monkeypatch.setitem(source.loaded.model.golden, "usual", usual)
+    monkeypatch.setattr(source, "loaded", replace(source.loaded))
+    client = AsgiClient(build_app(source, Limits(threads=1), {"*"}))
     stripes = np.zeros((1, 28, 28), np.uint8)
     stripes[0, 6:23:4, 4:24] = 255  # as large and as central as MNIST's digits
     for ask in (lambda image: client.predict(image.tobytes()), lambda image: client.predict(encode(image[0]), PNG)):
@@ -61,16 +65,14 @@ def test_answers_say_whether_they_are_sure_if_the_model_knows_what_is_usual(clie
         assert unsure["sure"] is False
         assert unsure["reason"] == SEVERAL
     (nothing,) = client.predict(bytes(784)).json["predictions"]
-    assert (nothing["sure"], nothing["reason"]) == (False, NO_DIGIT)
-    monkeypatch.delitem(source.loaded.model.golden, "usual")
-    assert "sure" not in client.predict(bytes(784)).json["predictions"][0]
+    assert (nothing["sure"], nothing["reason"]) == (False, NOTHING)
 
 
 def test_several_files_are_answered_by_their_names(client):
     files = [(f"{number}.png", encode(image)) for number, image in enumerate(in_mnist_form(dots(24)))]
     predictions = client.predict(*multipart(files)).json["predictions"]
-    assert [(prediction["file"], prediction["digit"]) for prediction in predictions] == [
-        (f"{n}.png", n % 10) for n in range(24)
+    assert [(prediction["file"], prediction["label"]) for prediction in predictions] == [
+        (f"{n}.png", str(n % 10)) for n in range(24)
     ]
 
 
@@ -78,6 +80,36 @@ def test_a_large_jpeg_is_brought_to_mnists_form(client):
     (prediction,) = client.predict(encode(255 - bar(400), "JPEG"), "image/jpeg; x=y").json["predictions"]
     pixels = np.frombuffer(base64.b64decode(prediction["pixels"]), np.uint8).reshape(28, 28)
     assert np.flatnonzero(pixels.any(axis=1)).size == 20
+
+
+def test_colour_pictures_are_answered_with_names_from_raw_bytes_files_and_json(pictures, picture_client):
+    form = pictures.loaded.form
+    images = bright_values(form, 4)
+    assert answered(picture_client.predict(images.tobytes())) == pictures.loaded.facts["class_names"]
+    files = [(f"{number}.webp", encode(Image.fromarray(image), "PNG")) for number, image in enumerate(images)]
+    answer = picture_client.predict(*multipart(files))
+    assert answered(answer) == pictures.loaded.facts["class_names"]
+    assert base64.b64decode(answer.json["predictions"][2]["pixels"]) == images[2].tobytes()
+    assert answered(picture_client.invoke({"instances": images.tolist()})) == pictures.loaded.facts["class_names"]
+    refused = picture_client.predict(bytes(719))
+    assert (refused.status, refused.json["error"]) == (
+        400, "expected 720 bytes per image, one per pixel and colour: red, green, blue; got 719 bytes"
+    )  # fmt: skip
+
+
+def answered(answer) -> list[str]:
+    assert answer.status == 200, answer.body
+    return [prediction["label"] for prediction in answer.json["predictions"]]
+
+
+def test_a_picture_of_one_colour_is_answered(picture_client):
+    assert len(answered(picture_client.predict(encode(Image.new("RGB", (50, 50), "red"), "WEBP"), "image/webp"))) == 1
+
+
+def test_files_are_as_few_as_the_model_takes_images(pictures, picture_client, monkeypatch):
+    monkeypatch.setattr(pictures.loaded.model, "max_images", 2)
+    answer = picture_client.predict(*multipart([("a.png", encode(bar()))] * 3))
+    assert (answer.status, answer.json["error"]) == (400, "at most 2 files are allowed in a request")
 
 
 def test_a_broken_file_among_several_is_named_by_its_number(client):
@@ -112,8 +144,8 @@ def test_readyz_says_which_model_answers(client, source):
 
 def test_a_model_that_no_longer_answers_its_golden_images_is_not_ready(source, monkeypatch):
     client = AsgiClient(build_app(source, Limits(threads=1), {"*"}))  # one that hasn't looked at them yet
-    digits = source.loaded.model.golden["digits"]
-    monkeypatch.setitem(source.loaded.model.golden, "digits", digits[::-1])
+    answers = source.loaded.model.golden["answers"]
+    monkeypatch.setitem(source.loaded.model.golden, "answers", answers[::-1])
     answer = client.get("/readyz")
     assert (answer.status, answer.json["status"]) == (503, "failing")
     assert "answers 10 of 10 golden images otherwise" in answer.json["problem"]
@@ -230,6 +262,7 @@ BOMB = encode(np.zeros((1, 1), np.uint8)).replace(b"\0\0\0\1\0\0\0\1", b"\0\1\0\
         (BLANK, PNG, 400),
         (BOMB, PNG, 400),
         (DIGIT, "image/gif", 415),
+        (encode(bar(), "GIF"), PNG, 400),
         (DIGIT, None, 415),
         (b"{}", JSON, 415),
         (b"", "multipart/form-data", 400),
