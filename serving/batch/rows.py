@@ -64,7 +64,7 @@ class Rows(Source):
             for pixels, faults in self._read(start):
                 self.check_unchanged()  # as soon as can be: all of the run is lost with it
                 yield pixels.reshape(-1, *self.form.shape), faults
-                done += len(pixels)
+                done += len(faults)
         except SourceError:
             raise
         except DAMAGED as error:

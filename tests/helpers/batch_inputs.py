@@ -9,7 +9,15 @@ import pyarrow as pa
 from PIL import Image
 from pyarrow import parquet
 
+from serving.batch import formats
+from serving.batch.source import Source
+from serving.images import INK, Form
 from tests.helpers.pictures import in_mnist_form
+
+
+def open_source(path: Path, form: Form = INK, chunk_images: int = 1000) -> Source:
+    """Open an input as the batch tool does for a model of that form."""
+    return formats.open_source(path, form, chunk_images)
 
 
 def many(count: int) -> np.ndarray:

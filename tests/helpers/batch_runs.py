@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from serving.batch.formats import open_source
 from serving.batch.scoring import score
+from tests.helpers.batch_inputs import open_source
 from tests.helpers.batch_stub import Stub
 
 

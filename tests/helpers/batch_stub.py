@@ -11,15 +11,15 @@ import numpy as np
 from mlflow.exceptions import MlflowException
 
 from serving.batch import __main__ as command_line
-from serving.batch.formats import open_source
 from serving.batch.scoring import score
+from tests.helpers.batch_inputs import open_source
 
 
 class Stub:
-    """A model whose answer is each image's first pixel modulo ten, and which counts the images it was asked."""
+    """A model whose class is each image's first pixel modulo ten, and which counts the images it was asked."""
 
     def __init__(self, sha256: str = "network"):
-        self.sha256, self.asked = sha256, 0
+        self.sha256, self.asked, self.class_names = sha256, 0, [f"class {number}" for number in range(10)]
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         if not 0 <= pixels.min() <= pixels.max() <= 255:

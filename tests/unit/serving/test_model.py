@@ -118,7 +118,7 @@ def test_the_golden_check_tells_another_processor_from_another_network(small, tm
         (Form(28, 28, 1, "ink"), 10, 1000, "images of 28×28 pixels, each a number from 0 (background) to 255 (ink)"),
         (Form(8, 12, 1, "pad"), 2, 1000, "images of 8×12 pixels, each a number from 0 (dark) to 255 (light)"),
         (Form(32, 32, 3, "crop"), 200, 325, "images of 32×32×3 values (height, width, red green blue)"),
-        (Form(224, 224, 3, "crop"), 2, 6, "images of 224×224×3 values"),
+        (Form(100, 100, 3, "crop"), 2, 33, "images of 100×100×3 values"),
     ],
     ids=str,
 )

@@ -1,16 +1,34 @@
 """MLflow's four JSON forms: what is taken, and one clear sentence for all else."""
 
 import json
+import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from serving.app import mlflow_json
-from serving.app.mlflow_json import MAX_NESTED_IMAGES, parse
+from serving.app.mlflow_json import MAX_NESTED_VALUES, count_signs
+from serving.model import MAX_IMAGES, MAX_VALUES, describe
 from tests.helpers.client import JSON
 from tests.helpers.parameters import format_parameter
 
 IMAGE = [[0] * 28] * 28
 FLAT = [0] * 784
+MAX_NESTED_IMAGES = MAX_NESTED_VALUES // 784
+BRACKETS, COMMAS = count_signs((28, 28), MAX_IMAGES)
+
+
+def model_of(shape: tuple[int, ...]) -> SimpleNamespace:
+    """What the parser asks of a model."""
+    most = min(MAX_IMAGES, MAX_VALUES // math.prod(shape))
+    return SimpleNamespace(shape=shape, max_images=most, expected=describe(shape, is_ink=shape == (28, 28)))
+
+
+def parse(body: bytes, shape: tuple[int, ...] = (28, 28)) -> tuple[dict, int]:
+    return mlflow_json.parse(body, model_of(shape))
 
 
 def nested(depth: int) -> bytes:
@@ -111,7 +129,7 @@ def test_the_pixels_keep_their_order_when_rows_are_made_of_them():
 
 
 def test_as_many_images_are_taken_as_the_limit_says_in_each_form():
-    most = mlflow_json.MAX_IMAGES
+    most = MAX_IMAGES
     for content in (
         {"inputs": [IMAGE] * most},
         {"dataframe_split": {"columns": ["x"], "data": [[FLAT]] * most}},
@@ -129,11 +147,70 @@ def test_params_are_no_form_of_their_own():
         parse(b'{"params": {}}')
 
 
-@pytest.mark.parametrize(
-    ("sign", "most"), [(b",", mlflow_json.MAX_COMMAS), (b"[", mlflow_json.MAX_BRACKETS)], ids=["commas", "brackets"]
-)
+@pytest.mark.parametrize(("sign", "most"), [(b",", COMMAS), (b"[", BRACKETS)], ids=["commas", "brackets"])
 def test_a_body_may_have_just_as_many_values_as_are_allowed(sign, most):
     with pytest.raises(mlflow_json.FormError, match="is not JSON"):
         parse(sign * most)
     with pytest.raises(mlflow_json.FormError, match="too many values"):
         parse(sign * (most + 1))
+
+
+shapes = st.tuples(st.integers(1, 40), st.integers(1, 40)) | st.tuples(
+    st.integers(1, 24), st.integers(1, 24), st.just(3)
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(shapes, st.integers(1, 5), st.integers(0, 2**32))
+def test_all_forms_of_all_shapes_give_mlflow_the_same_images(shape, count, seed):
+    images = np.random.default_rng(seed).integers(0, 256, (count, *shape))
+    images[:, 0, 0] = 255  # numbers of 0 and 1 alone would be refused
+    rows = images.reshape(count, -1).tolist()
+    for content in (
+        {"inputs": images.tolist()},
+        {"instances": images.tolist()},
+        {"dataframe_split": {"columns": ["x"], "data": [[row] for row in rows]}},
+        {"dataframe_records": [{"x": row} for row in rows]},
+    ):
+        parsed, number = parse(json.dumps(content).encode(), shape)
+        (values,) = parsed.values()
+        assert number == count
+        assert np.reshape(values["data"] if type(values) is dict else values, images.shape).tolist() == images.tolist()
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 3)])
+def test_as_many_images_of_a_shape_are_taken_as_the_limit_says_and_no_more(shape):
+    model = model_of(shape)
+    image = np.full(shape, 9).tolist()
+    assert parse(json.dumps({"inputs": [image] * model.max_images}).encode(), shape)[1] == model.max_images
+    for more in (model.max_images + 1, 2 * model.max_images + 50):
+        with pytest.raises(mlflow_json.FormError, match=f"at most {model.max_images:,} "):
+            parse(json.dumps({"inputs": [image] * more}).encode(), shape)
+
+
+def test_wrong_colour_pictures_get_a_sentence_that_says_their_shape(picture_client):
+    right = np.full((1, 12, 20, 3), 9)
+    for wrong in (right[0], right[..., :2], right[..., 0], right.reshape(1, -1), right[:, :, :19]):
+        answer = picture_client.invoke({"inputs": wrong.tolist()})
+        assert answer.status == 400
+        assert (
+            "images of 12×20×3 values (height, width, red green blue), each a number from 0 (dark) to 255 (light)"
+            in (answer.json["error"])
+        )
+        assert answer.json["error"].endswith("in a list [n][12][20][3]")
+    answer = picture_client.invoke({"dataframe_records": [{"x": [1, 2]}]})
+    assert answer.json["error"].endswith("in n rows of one column that holds 720 numbers")
+
+
+@pytest.mark.parametrize("count", [1, 23])  # nested, and as flat rows
+def test_colour_pictures_in_each_form_are_answered_alike(picture_client, pictures, count):
+    images = np.random.default_rng(0).integers(0, 256, (count, 12, 20, 3))
+    expected = {"predictions": pictures.loaded.model.predict(None, images)}
+    rows = images.reshape(count, -1).tolist()
+    for content in (
+        {"inputs": images.tolist()},
+        {"instances": images.tolist()},
+        {"dataframe_split": {"data": [[row] for row in rows]}},
+        {"dataframe_records": [{"x": row} for row in rows]},
+    ):
+        assert picture_client.invoke(content).json == expected

@@ -9,10 +9,9 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from serving.batch.formats import open_source
 from serving.batch.scoring import score
 from serving.image_files import ALL_FORMATS, WEB_FORMATS, list_formats
-from tests.helpers.batch_inputs import FORMS
+from tests.helpers.batch_inputs import FORMS, open_source
 from tests.helpers.client import PNG, RAW
 
 IMAGES = 60
@@ -61,7 +60,7 @@ def test_each_image_of_a_folder_is_answered_as_the_app_does(source, client, tmp_
         if answer.status == 200:
             (prediction,) = answer.json["predictions"]
             assert image.tobytes() == base64.b64decode(prediction["pixels"])
-            assert (row["digit"], row["error"]) == (prediction["digit"], None)
+            assert (row["label"], row["error"]) == (prediction["label"], None)
             assert row["confidence"] == pytest.approx(prediction["confidence"], abs=1e-5)
         else:
             # Of formats the batch tool takes more.
@@ -76,5 +75,5 @@ def test_each_row_of_a_file_is_answered_as_the_app_does(form, source, client, tm
     score(open_source(FORMS[form](tmp_path, images)), source.loaded.model, tmp_path / "out.parquet")
     predictions = client.predict(images.tobytes(), RAW).json["predictions"]
     table = pd.read_parquet(tmp_path / "out.parquet")
-    assert table["digit"].tolist() == [prediction["digit"] for prediction in predictions]
+    assert table["label"].tolist() == [prediction["label"] for prediction in predictions]
     assert table["confidence"].tolist() == pytest.approx([one["confidence"] for one in predictions], abs=1e-5)

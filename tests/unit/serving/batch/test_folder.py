@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from serving.batch import folder as batch_folder
+from serving.batch import pictures
 from serving.batch.folder import Folder
 from serving.batch.source import SourceError
+from serving.images import INK
 
 
 def with_image(path: Path, ink: int = 200) -> Path:
@@ -29,21 +30,21 @@ def test_images_behind_links_are_found(tmp_path):
     with_image(tmp_path / "in/c.png")
     (tmp_path / "in/linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "in/d.png").symlink_to(image)
-    assert Folder(tmp_path / "in").files == ["c.png", "d.png", "linked/b.png", "linked/below/a.png"]
+    assert Folder(tmp_path / "in", INK, 1000).files == ["c.png", "d.png", "linked/b.png", "linked/below/a.png"]
 
 
 def test_a_link_to_a_folder_that_it_lies_in_is_refused(tmp_path):
     with_image(tmp_path / "in/below/a.png")
     (tmp_path / "in/below/up").symlink_to(tmp_path / "in")
     with pytest.raises(SourceError, match=r"below/up is a link to a folder that it lies in: remove"):
-        Folder(tmp_path / "in")
+        Folder(tmp_path / "in", INK, 1000)
 
 
 def test_a_link_that_leads_nowhere_may_lead_to_a_folder_of_images(tmp_path):
     with_image(tmp_path / "in/a.png")
     (tmp_path / "in/disk").symlink_to(tmp_path / "not mounted")
     with pytest.raises(SourceError, match=r"in/disk can't be read \(No such file"):
-        Folder(tmp_path / "in")
+        Folder(tmp_path / "in", INK, 1000)
 
 
 def test_a_folder_below_that_cant_be_read_is_an_error(tmp_path, monkeypatch):
@@ -58,7 +59,7 @@ def test_a_folder_below_that_cant_be_read_is_an_error(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(SourceError, match=r"in/private can't be read \(Permission denied\), and may hold images"):
-        Folder(tmp_path / "in")
+        Folder(tmp_path / "in", INK, 1000)
 
 
 def test_what_is_no_file_is_an_image_that_cant_be_read(tmp_path, monkeypatch):
@@ -68,7 +69,7 @@ def test_what_is_no_file_is_an_image_that_cant_be_read(tmp_path, monkeypatch):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("c.png")
         (tmp_path / "in/d.png").symlink_to("/dev/zero")
-        ((_, faults),) = Folder(tmp_path / "in").chunks(0)
+        ((_, faults),) = Folder(tmp_path / "in", INK, 1000).chunks(0)
     assert faults[0] is None
     assert faults[1:] == ["it is a pipe, a socket or a device: an image file is expected"] * 3
 
@@ -118,11 +119,11 @@ def test_a_folder_in_which_a_file_changed_is_another_input(change, tmp_path):
     (folder / "link.png").symlink_to(with_image(tmp_path / "target.png"))
     (tmp_path / "elsewhere").mkdir()
     (folder / "linked").symlink_to(tmp_path / "elsewhere")
-    source = Folder(folder)
+    source = Folder(folder, INK, 1000)
     source.check_unchanged()
-    assert Folder(folder).identity == source.identity
+    assert Folder(folder, INK, 1000).identity == source.identity
     change(folder)
-    assert Folder(folder).identity != source.identity
+    assert Folder(folder, INK, 1000).identity != source.identity
     with pytest.raises(SourceError, match="changed while it was scored"):
         source.check_unchanged()
 
@@ -130,26 +131,25 @@ def test_a_folder_in_which_a_file_changed_is_another_input(change, tmp_path):
 def test_files_that_are_passed_over_are_counted_by_their_endings(tmp_path):
     with_image(tmp_path / "a.PNG")
     (tmp_path / "below").mkdir()
-    for name in ("b.webp", "c.WEBP", "below/d.heic", "README"):
+    for name in ("b.svg", "c.SVG", "below/d.heic", "README"):
         (tmp_path / name).touch()
-    assert Folder(tmp_path).note == (
-        "passed over: 4 files that aren't .png, .jpg or .jpeg: 2 .webp, 1 .heic, 1 without an ending"
+    assert Folder(tmp_path, INK, 1000).note == (
+        "passed over: 4 files that aren't .png, .jpg, .jpeg, .webp, .bmp, .gif, .tif or .tiff: "
+        "2 .svg, 1 .heic, 1 without an ending"
     )
 
 
 def test_a_folder_of_images_alone_passes_nothing_over(tmp_path):
     with_image(tmp_path / "a.png")
-    assert Folder(tmp_path).note == ""
+    assert Folder(tmp_path, INK, 1000).note == ""
 
 
 def test_more_processors_take_no_more_memory(tmp_path, monkeypatch):
     for number in range(40):
         with_image(tmp_path / f"{number}.png")
     threads = set()
-    prepare = batch_folder.prepare
+    prepare = pictures.prepare
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    monkeypatch.setattr(
-        batch_folder, "prepare", lambda *given: (threads.add(threading.get_ident()), prepare(*given))[1]
-    )
-    list(Folder(tmp_path).chunks(0))
+    monkeypatch.setattr(pictures, "prepare", lambda *given: (threads.add(threading.get_ident()), prepare(*given))[1])
+    list(Folder(tmp_path, INK, 1000).chunks(0))
     assert 1 <= len(threads) <= 4

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.batch.formats import open_source
 from serving.batch.parquet import find_pixel_columns
 from serving.batch.source import SourceError
-from tests.helpers.batch_inputs import FORMS, as_folder, as_idx, as_npy, as_parquet, many
+from serving.images import Form
+from tests.helpers.batch_inputs import FORMS, as_folder, as_idx, as_npy, as_parquet, many, open_source
+from tests.helpers.pictures import encode
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
@@ -182,7 +183,7 @@ def test_columns_whose_order_cant_be_known_are_refused(names, tmp_path):
 
 @pytest.mark.parametrize("name", ["x", "x1"])
 def test_columns_of_one_name_are_refused(name):
-    assert find_pixel_columns([name] * 784) is None
+    assert find_pixel_columns([name] * 784, (28, 28)) is None
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
@@ -210,3 +211,96 @@ def test_an_idx_file_of_images_of_another_size_is_refused(shape, tmp_path):
     (tmp_path / "images").write_bytes(header + bytes(shape[0] * shape[1]))
     with pytest.raises(SourceError, match="is no IDX file of unsigned bytes"):
         open_source(tmp_path / "images")
+
+
+COLOUR = Form(3, 4, 3, "pad")
+
+
+def colours(count: int) -> np.ndarray:
+    """Colour pictures of which no two values are alike, and no number is the next picture's."""
+    return (np.arange(count * 36).reshape(count, 3, 4, 3) % 251).astype(np.uint8)
+
+
+IN_COLOUR = {
+    "npy": lambda folder, images: as_npy(folder / "a.npy", images),
+    "npy, flat": lambda folder, images: as_npy(folder / "a.npy", images.reshape(-1, 36).astype(np.float32)),
+    "parquet, lists": lambda folder, images: as_parquet(
+        folder / "a.parquet", {"pixels": list(images.reshape(-1, 36)), "label": np.zeros(len(images))}
+    ),
+    "parquet, bytes": lambda folder, images: as_parquet(
+        folder / "a.parquet", {"pixels": [image.tobytes() for image in images]}
+    ),
+    "parquet, columns": lambda folder, images: as_parquet(
+        folder / "a.parquet", {f"p{i}": images.reshape(-1, 36)[:, i] for i in sorted(range(36), key=str)}
+    ),
+    "parquet, row, column and colour": lambda folder, images: as_parquet(
+        folder / "a.parquet",
+        {f"p{y}_{x}_{c}": images[:, y, x, c] for y in range(3) for x in range(4) for c in range(3)},
+    ),
+    "parquet, files": lambda folder, images: as_parquet(
+        folder / "a.parquet", {"image": as_files(images), "label": np.zeros(len(images), int)}
+    ),
+}
+
+
+def as_files(images: np.ndarray) -> list[dict]:
+    """Image files in a column, as Hugging Face publishes them."""
+    return [{"bytes": encode(image), "path": f"{number}.png"} for number, image in enumerate(images)]
+
+
+@pytest.mark.parametrize("make", IN_COLOUR.values(), ids=IN_COLOUR)
+@pytest.mark.parametrize("start", [0, 77])
+def test_colour_pictures_are_read_from_each_form_as_many_at_a_time_as_the_model_takes(make, start, tmp_path):
+    images = colours(150)
+    source = open_source(make(tmp_path, images), COLOUR, chunk_images=7)
+    chunks = list(source.chunks(start))
+    assert [len(faults) for _, faults in chunks] == [7] * ((150 - start) // 7) + [(150 - start) % 7] * bool(
+        (150 - start) % 7
+    )
+    assert (np.concatenate([pixels for pixels, _ in chunks]) == images[start:]).all()
+
+
+def test_grey_pictures_may_have_a_channel(tmp_path):
+    source = open_source(as_npy(tmp_path / "a.npy", many(5)[..., np.newaxis]))
+    assert [pixels.shape for pixels, _ in source.chunks(0)] == [(5, 28, 28)]
+
+
+def test_a_row_whose_image_file_cant_be_read_says_why_and_the_others_are_read(tmp_path):
+    files = as_files(colours(5))
+    files[1], files[2]["bytes"], files[3]["bytes"] = None, None, b"GIF8 is no image"
+    ((pixels, faults),) = open_source(as_parquet(tmp_path / "a.parquet", {"image": files}), COLOUR).chunks(0)
+    assert faults[:1] + faults[4:] == [None, None]
+    assert faults[1:3] == ["the row holds no bytes of an image"] * 2
+    assert "not an image that can be read" in faults[3]
+    assert (pixels[[0, 4]] == colours(5)[[0, 4]]).all()
+    assert not pixels[1:4].any()
+
+
+WRONG_IN_COLOUR = {
+    "grey npy": (
+        lambda folder: as_npy(folder / "a.npy", colours(5)[..., 0]),
+        r"expected numbers 0…255, \[n, 3, 4, 3\] or \[n, 36\]",
+    ),
+    "IDX": (lambda folder: as_idx(folder / "a", many(5)), "the model takes colour, which IDX files don't hold"),
+    "two columns of files": (
+        lambda folder: as_parquet(folder / "a.parquet", {"a": as_files(colours(2)), "b": as_files(colours(2))}),
+        r"has 2 columns of image files, .* expected one of structs \{bytes, path\}, one of lists of 36 numbers",
+    ),
+    "scaled to 0…1": (
+        lambda folder: as_npy(folder / "a.npy", colours(5) / 255),
+        r"exceeds 0\.\d+: expected are numbers from 0 \(dark\)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "message"), WRONG_IN_COLOUR.values(), ids=WRONG_IN_COLOUR)
+def test_what_holds_no_colour_pictures_of_the_models_size_is_an_error(make, message, tmp_path):
+    path = make(tmp_path)
+    with pytest.raises(SourceError, match=message):
+        open_source(path, COLOUR)
+
+
+def test_dark_pictures_are_pictures_and_light_ones_need_no_word(tmp_path):
+    dark = np.full((3, 3, 4, 3), 9, np.uint8)
+    for number, images in enumerate((dark, dark + np.uint8(240))):
+        assert open_source(as_npy(tmp_path / f"{number}.npy", images), COLOUR).note == ""

@@ -10,10 +10,9 @@ import pytest
 from PIL import Image
 
 from serving.batch.__main__ import run
-from serving.batch.formats import open_source
 from serving.batch.scoring import BatchError, score
 from serving.batch.source import SourceError
-from tests.helpers.batch_inputs import FORMS, as_folder, as_npy, as_parquet, many
+from tests.helpers.batch_inputs import FORMS, as_folder, as_npy, as_parquet, many, open_source
 from tests.helpers.batch_stub import Stub
 from tests.helpers.project import SOURCE
 
@@ -26,9 +25,9 @@ def scored(source: Path, output: Path) -> pd.DataFrame:
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_each_form_gives_each_image_its_answer(form, tmp_path):
     table = scored(form(tmp_path, many(2345)), tmp_path / "out.parquet")
-    assert list(table.columns) == ["row", "digit", "confidence"]
+    assert list(table.columns) == ["row", "label", "confidence"]
     assert table["row"].tolist() == list(range(2345))
-    assert table["digit"].tolist() == [number % 250 % 10 for number in range(2345)]
+    assert table["label"].tolist() == [f"class {number % 250 % 10}" for number in range(2345)]
     assert (table["confidence"] == 0.75).all()
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == ["out.parquet"]
 
@@ -38,7 +37,7 @@ def test_a_folders_images_come_in_the_order_of_their_paths(tmp_path):
     assert table["path"].tolist() == [f"{n:04}.png" for n in range(0, 30, 2)] + [
         f"below/{n:04}.png" for n in range(1, 30, 2)
     ]
-    assert table["digit"].tolist() == [int(Path(path).stem) % 10 for path in table["path"]]
+    assert table["label"].tolist() == [f"class {int(Path(path).stem) % 10}" for path in table["path"]]
     assert table["error"].isna().all()
 
 
@@ -50,8 +49,8 @@ def test_a_broken_image_has_no_answer_but_a_reason_and_the_others_are_scored(tmp
     Image.new("L", (50, 50), 255).save(folder / "0000.png")
     assert score(open_source(folder), Stub(), tmp_path / "out.parquet") == 3
     table = pd.read_parquet(tmp_path / "out.parquet").set_index("path")
-    assert table["digit"].isna().tolist() == [True, True, True, False, False, False]
-    assert table["confidence"].isna().tolist() == table["digit"].isna().tolist()
+    assert table["label"].isna().tolist() == [True, True, True, False, False, False]
+    assert table["confidence"].isna().tolist() == table["label"].isna().tolist()
     assert "blank" in table["error"]["0000.png"]
     assert "PNG, JPEG, WebP, BMP, GIF or TIFF is expected" in table["error"]["0002.png"]
     assert "can't be read" in table["error"]["0004.png"]
@@ -80,16 +79,16 @@ def test_blank_faint_and_unreadable_images_are_answered_by_a_saved_model(model_f
     images[2000, 0, 0] = 1  # in a chunk of its own
     array = as_npy(tmp_path / "a.npy", images)
     assert run(array, tmp_path / "array.parquet", str(model_folder)) == 0
-    assert pd.read_parquet(tmp_path / "array.parquet")["digit"][1000] == 3
+    assert pd.read_parquet(tmp_path / "array.parquet")["label"][1000] == "3"
     assert capsys.readouterr().out == f"{tmp_path}/array.parquet: 2,001 images, answered by bright_pixel\n"
 
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").touch()
-    (tmp_path / "in" / "b.webp").touch()
+    (tmp_path / "in" / "b.svg").touch()
     assert run(tmp_path / "in", tmp_path / "folder.parquet", str(model_folder)) == 1
-    assert pd.read_parquet(tmp_path / "folder.parquet")["digit"].isna().all()
+    assert pd.read_parquet(tmp_path / "folder.parquet")["label"].isna().all()
     assert capsys.readouterr().err == (
-        "passed over: 1 file that isn't .png, .jpg or .jpeg: 1 .webp\n"
+        "passed over: 1 file that isn't .png, .jpg, .jpeg, .webp, .bmp, .gif, .tif or .tiff: 1 .svg\n"
         "1 of 1 image couldn't be read: the column error says why\n"
     )
 
@@ -139,7 +138,7 @@ def test_a_saved_model_scores_as_it_answers(model_folder, tmp_path):
     images = np.zeros((30, 28, 28), np.uint8)
     images[np.arange(30), 0, np.arange(30) % 10] = 255
     assert run(as_npy(tmp_path / "a.npy", images), tmp_path / "out.parquet", str(model_folder)) == 0
-    assert pd.read_parquet(tmp_path / "out.parquet")["digit"].tolist() == [n % 10 for n in range(30)]
+    assert pd.read_parquet(tmp_path / "out.parquet")["label"].tolist() == [str(n % 10) for n in range(30)]
 
 
 def test_help_loads_neither_mlflow_nor_the_app():

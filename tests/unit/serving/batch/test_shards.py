@@ -11,10 +11,9 @@ from filelock import FileLock
 from PIL import Image
 
 from serving.batch import shards
-from serving.batch.formats import open_source
 from serving.batch.scoring import BatchError
 from serving.batch.source import SourceError
-from tests.helpers.batch_inputs import FORMS, as_folder, as_npy, many
+from tests.helpers.batch_inputs import FORMS, as_folder, as_npy, many, open_source
 from tests.helpers.batch_runs import check_going_on, scored
 from tests.helpers.batch_stub import Failing, Meddling, Stub
 
@@ -52,7 +51,7 @@ def test_another_model_input_or_size_of_shards_starts_again_and_says_so(tmp_path
     model = Stub()
     table = scored(source, output, model)
     assert model.asked == 3000
-    assert table["digit"][0] == 1
+    assert table["label"][0] == "class 1"
     assert "starting again" in capsys.readouterr().err
 
 
@@ -110,7 +109,7 @@ def test_an_input_that_changes_during_the_run_gives_no_answers(form, change, aft
     FORMS[form](tmp_path / "in", many(4500) + np.uint8(1))
     table = scored(source, output)
     assert "starting again" in capsys.readouterr().err
-    assert table["digit"].tolist() == [(number % 250 + 1) % 10 for number in range(4500)]
+    assert table["label"].tolist() == [f"class {(number % 250 + 1) % 10}" for number in range(4500)]
 
 
 def test_a_file_that_is_replaced_before_it_is_read_in_full_is_not_read_in_part(tmp_path):
