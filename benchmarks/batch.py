@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 
 def main(uri: str = "models:/mnist@champion", images: str = "50000", rounds: str = "7") -> None:
     """Print a line for each round, and the ratios of the tool's speed to each of the others."""
-    model = load_model(uri).model
+    loaded = load_model(uri)
+    model = loaded.model
     stock = stock_session(uri)
-    from serving.model import SLICE  # it imports MLflow, which load_model sets up first
+    from serving.model import SLICE_PIXELS  # it imports MLflow, which load_model sets up first
 
-    pixels = np.random.default_rng(0).integers(0, 256, (int(images), 28, 28), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (int(images), *model.shape), np.uint8)
+    size = max(1, SLICE_PIXELS // (loaded.form.height * loaded.form.width))
     in_memory = pixels.astype(np.float32)
 
     def slices(size: int) -> list[np.ndarray]:
@@ -40,9 +42,9 @@ def main(uri: str = "models:/mnist@champion", images: str = "50000", rounds: str
         source, output = Path(folder) / "images.npy", Path(folder) / "out.parquet"
         np.save(source, pixels)
         tasks: dict[str, Callable[[], object]] = {
-            "batch": lambda: score(open_source(source), model, output),
-            f"bare, slices of {SLICE} side by side": lambda: list(
-                model.threads.map(lambda some: infer(model.session, some), slices(SLICE))
+            "batch": lambda: score(open_source(source, loaded.form, model.max_images), model, output),
+            f"bare, slices of {size} side by side": lambda: list(
+                model.threads.map(lambda some: infer(model.session, some), slices(size))
             ),
             "bare, own settings": lambda: [infer(stock, some) for some in slices(100)],
         }
@@ -65,9 +67,9 @@ def stock_session(uri: str) -> "onnxruntime.InferenceSession":
 
 
 def infer(session: "onnxruntime.InferenceSession", pixels: np.ndarray) -> np.ndarray:
-    """Return the digits in float32 [n, 28, 28]."""
-    digits: np.ndarray = session.run(None, {"pixels": pixels})[0].argmax(axis=1)
-    return digits
+    """Return the classes of float32 [n, *shape]."""
+    classes: np.ndarray = session.run(None, {"pixels": pixels})[0].argmax(axis=1)
+    return classes
 
 
 def measure(tasks: dict[str, Callable[[], object]], images: int, rounds: int) -> dict[str, list[float]]:

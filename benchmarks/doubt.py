@@ -181,13 +181,14 @@ def main(things: str, model: str = "cnn_fast", images: str = "1000", fonts: str 
     workspace, count = Workspace(), int(images)
     session = open_onnx(workspace.model(model) / "model.onnx")
     val, test = (load_split(workspace.prepared, split) for split in ("val", "test"))
-    usual = fit(as_raw(val.pixels), predict_onnx(session, as_raw(val.pixels)))
+    usual = fit(as_raw(val.pixels), predict_onnx(session, as_raw(val.pixels)), is_ink=True)
+    assert usual is not None  # of a whole validation set
     digits, labels = as_raw(test.pixels), test.labels
 
     def answer(pictures: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         fields, found = read(pictures)
         probabilities = predict_onnx(session, fields.astype(np.float32))
-        doubts = find_doubts(fields, probabilities, usual)
+        doubts = find_doubts(fields, probabilities, usual, is_ink=True)
         return probabilities.argmax(axis=1), np.array([doubt is not None for doubt in doubts]), found
 
     for name, change in DIGITS.items():

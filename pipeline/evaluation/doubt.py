@@ -11,7 +11,6 @@ from serving.doubt import describe, describe_answers, measure_distance
 UNSURE_SHARE = 0.005  # of validation images
 RIDGE = 0.3  # of each measure's own variance: keeps what hardly varies among validation images from deciding alone
 MIN_DEVIATION = 0.01  # of each measure: a network that is certain of each validation image may be a little less so
-MIN_IMAGES = 10  # fewer say nothing about what is usual
 DIGITS = 6  # significant, of each number
 BATCH_IMAGES = 1000  # described at once; bounds the memory
 
@@ -20,9 +19,9 @@ def fit(pixels: UInt8Array, probabilities: FloatArray, is_ink: bool) -> dict[str
     """Return `means`, `scale`, `precision` and `limit` of the answers, [n, classes], to raw pixels, [n, …].
 
     Strokes count where the data set is ink. The limit leaves UNSURE_SHARE of the images beyond it, each half measured
-    by what is usual of the other half: an image is nearer to a mean that it is a part of. None of too few images.
+    by what is usual of the other half: an image is nearer to a mean that it is a part of. None of a single image.
     """
-    if len(probabilities) < MIN_IMAGES:
+    if len(probabilities) < 2:
         return None
     starts = range(0, len(probabilities), BATCH_IMAGES)
     described = np.concatenate([

@@ -27,15 +27,15 @@ def champion(project):
 
 
 @pytest.fixture(scope="module")
-def reported(project, champion) -> list[int]:
+def reported(project, champion) -> list[str]:
     """The champion's answers to the test images, as the evaluation has reported them."""
     rows = pd.read_csv(project.folder / "reports" / champion.tags["model"] / "predictions.csv")
-    return rows.query("split == 'test'")["digit"].tolist()
+    return rows.query("split == 'test'")["answer"].astype(str).tolist()
 
 
-def digits(answer) -> list[int]:
+def labels(answer) -> list[str]:
     assert answer.status == 200, answer.body
-    return [prediction["digit"] for prediction in answer.json["predictions"]]
+    return [prediction["label"] for prediction in answer.json["predictions"]]
 
 
 def test_it_prints_the_address_of_its_page(app):
@@ -43,7 +43,7 @@ def test_it_prints_the_address_of_its_page(app):
 
 
 def test_raw_bytes_get_the_answers_of_the_report(app, pixels, reported):
-    assert digits(app.predict(pixels.tobytes())) == reported
+    assert labels(app.predict(pixels.tobytes())) == reported
 
 
 def test_png_files_get_the_answers_of_the_report(app, pixels, reported):
@@ -54,13 +54,13 @@ def test_png_files_get_the_answers_of_the_report(app, pixels, reported):
             for number, image in enumerate(pixels[start : start + Limits().files])
         ]
         answer = app.predict(*multipart(files))
-        found += digits(answer)
+        found += labels(answer)
         assert [prediction["file"] for prediction in answer.json["predictions"]] == [name for name, _ in files]
     assert found == reported
 
 
 def test_json_gets_the_answers_of_the_report(app, pixels, reported):
-    assert digits(app.invoke({"inputs": pixels.tolist()})) == reported
+    assert labels(app.invoke({"inputs": pixels.tolist()})) == reported
 
 
 def test_all_four_json_forms_are_answered_as_mlflow_answers_them(app, project, pixels):
@@ -84,7 +84,7 @@ def test_one_image_is_shown_as_the_network_was_given_it(app, pixels, champion):
     assert base64.b64decode(prediction["pixels"]) == pixels[0].tobytes()
     (raw,) = app.predict(pixels[0].tobytes()).json["predictions"]
     assert {key: prediction[key] for key in raw} == raw
-    assert raw["confidence"] == max(raw["probabilities"]) == raw["probabilities"][raw["digit"]]
+    assert raw["confidence"] == max(raw["probabilities"]) == raw["probabilities"][int(raw["label"])]
     assert answer.json["model"] == {"name": "digits", "version": str(champion.version)}
 
 
@@ -94,7 +94,7 @@ def test_a_photograph_is_brought_to_the_form_of_the_training_images(app, pixels,
     enlarged = np.kron(pixels[0], np.ones((12, 12), np.uint8))
     page[100:436, 300:636] -= (enlarged * 0.8).astype(np.uint8)
     color = np.stack([page] * 3, axis=-1)
-    assert digits(app.predict(encode(color, "JPEG"), "image/jpeg")) == reported[:1]
+    assert labels(app.predict(encode(color, "JPEG"), "image/jpeg")) == reported[:1]
 
 
 def test_readyz_says_which_model_answers(app, champion):
@@ -109,6 +109,7 @@ def test_readyz_says_which_model_answers(app, champion):
     assert model == {
         "name": "digits", "version": str(champion.version), "alias": "champion", "preset": tags["model"],
         "dataset": "digits", "sha256": tags["onnx_sha256"], "val_accuracy": float(tags["val_accuracy"]),
+        "class_names": list("0123456789"), "image": {"height": 28, "width": 28, "channels": 1, "resize": "ink"},
     }  # fmt: skip
 
 

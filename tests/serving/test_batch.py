@@ -72,14 +72,14 @@ def test_memory_does_not_grow_with_the_input(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def reported(project) -> tuple[np.ndarray, list[int]]:
+def reported(project) -> tuple[np.ndarray, list[str]]:
     """The shrunken pipeline's test images, and its champion's answers to them as reported."""
     images = np.load(project.folder / "data/prepared/test/images.npy")[..., 0]
     champion = mlflow.MlflowClient(f"sqlite:///{project.folder}/mlflow.db").get_model_version_by_alias(
         "digits", "champion"
     )
     answers = pd.read_csv(project.folder / "reports" / champion.tags["model"] / "predictions.csv")
-    return np.rint(images * 255).astype(np.uint8), answers.query("split == 'test'")["digit"].tolist()
+    return np.rint(images * 255).astype(np.uint8), answers.query("split == 'test'")["answer"].astype(str).tolist()
 
 
 def command(*arguments: str | Path) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ def test_the_champion_answers_a_folder_and_an_array_as_the_report_says(project, 
     done = project.run(*without_model)  # the champion of the last registration
     assert done.stdout.startswith(f"{tmp_path}/array.parquet: {len(images):,} images, answered by digits version ")
     for output in ("folder", "array"):
-        assert pd.read_parquet(tmp_path / f"{output}.parquet")["digit"].tolist() == expected
+        assert pd.read_parquet(tmp_path / f"{output}.parquet")["label"].tolist() == expected
 
 
 def test_a_folder_with_broken_images_ends_with_3_and_a_fault_with_1(project, tmp_path):

@@ -42,12 +42,12 @@ def test_it_answers_the_test_images_as_the_report_says(project, invoke, pixels):
         expected = pd.read_csv(file).query("split == 'test'")
     status, answer = invoke({"inputs": pixels.tolist()})
     assert status == 200
-    digits = [prediction["digit"] for prediction in answer["predictions"]]
-    assert digits == expected["digit"].tolist()
-    accuracy = np.mean(np.array(digits) == expected["label"])
+    labels = [prediction["label"] for prediction in answer["predictions"]]
+    assert labels == expected["answer"].astype(str).tolist()
+    accuracy = np.mean(np.array(labels) == expected["label"].astype(str))
     assert round(float(accuracy), 6) == client.get_run(run_id).data.metrics["test_accuracy"]
     first = answer["predictions"][0]
-    assert first["confidence"] == max(first["probabilities"]) == first["probabilities"][first["digit"]]
+    assert first["confidence"] == max(first["probabilities"]) == first["probabilities"][int(first["label"])]
     assert sum(first["probabilities"]) == pytest.approx(1, abs=1e-5)
 
 
