@@ -8,6 +8,7 @@ costliest that was refused.
 
 import io
 import json
+import math
 import random
 import struct
 import sys
@@ -26,6 +27,7 @@ from benchmarks.servers import Server
 BODY_BYTES = 32 << 20
 Choices = Mapping[str, tuple[Any, ...]]
 Request = tuple[str, str, bytes]  # path, content type, body
+Shape = tuple[int, ...]  # of an image of the model
 
 FILES = (1, 1, 2, 8, 24)
 PIXELS = (28**2, 10**5, 512**2, 10**6, 10**7, 35_000_000, 39_999_000)
@@ -42,11 +44,16 @@ JPEG: Choices = {
     "scans": (0, 10, 50, 90, 1000), "segments": (0, 700, 100_000), "junk": (0, 2500, 10**6),
 }  # fmt: skip
 JSON: Choices = {
-    "form": ("inputs", "instances", "dataframe_split", "dataframe_records"), "images": (1, 20, 21, 500, 1000, 1001),
+    "form": ("inputs", "instances", "dataframe_split", "dataframe_records"),
+    "images": (1, 20, 21, 325, 326, 500, 1000, 1001),
     "number": ("0", "255", "12.5", "1e2", "2.2250738585072011e-308", "0.12345678901234567890123456789012345", "-0.0"),
     "space": ("", " ", "\n\t"),
 }  # fmt: skip
 RAW: Choices = {"images": (1, 8, 9, 1000, 1001, 42_000)}
+WEBP: Choices = {
+    "files": FILES, "pixels": (28**2, 10**6, 10**7, 19_999_000, 20_100_000), "ratio": RATIOS, "mode": ("RGB", "RGBA"),
+    "lossless": (False, True), "quality": (1, 30, 60), "drawing": ("bar", "stripes", "dots", "noise"),
+}  # fmt: skip
 
 
 def chunk(kind: bytes, data: bytes = b"") -> bytes:
@@ -120,6 +127,16 @@ def make_jpeg(genes: Mapping[str, Any]) -> Request:
     return multipart([data[:2] + extra + data[2:end] + scans + data[end:]] * genes["files"])
 
 
+def make_webp(genes: Mapping[str, Any]) -> Request:
+    """Return a request of WebP files, written with the least effort."""
+    width, height = (min(side, 16_383) for side in size(genes["pixels"], genes["ratio"]))
+    image, file = Image.fromarray(draw(width, height, genes["drawing"])).convert(genes["mode"]), io.BytesIO()
+    if genes["mode"] == "RGBA":
+        image.putalpha(image.getchannel("R"))
+    image.save(file, "WEBP", lossless=genes["lossless"], quality=genes["quality"], method=0)
+    return multipart([file.getvalue()] * genes["files"])
+
+
 def multipart(files: list[bytes]) -> Request:
     """Return a request of one or several files, as many as a body may hold."""
     head = b'\r\n--frontier\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
@@ -130,18 +147,21 @@ def multipart(files: list[bytes]) -> Request:
 def make_json(genes: Mapping[str, Any]) -> Request:
     """Return a request in one of MLflow's JSON forms."""
     joined = ("," + genes["space"]).join
-    row, flat = f"[{joined([genes['number']] * 28)}]", f"[{joined([genes['number']] * 784)}]"
-    images, form = genes["images"], genes["form"]
+    flat = f"[{joined([genes['number']] * math.prod(genes['shape']))}]"
+    images, form, image = genes["images"], genes["form"], genes["number"]
+    for side in reversed(genes["shape"]):
+        image = f"[{joined([image] * side)}]"
     content = {
         "dataframe_split": '{"columns": ["x"], "data": [' + joined([f"[{flat}]"] * images) + "]}",
         "dataframe_records": "[" + joined(['{"x":' + flat + "}"] * images) + "]",
-    }.get(form, "[" + joined([f"[{joined([row] * 28)}]"] * images) + "]")
+    }.get(form, "[" + joined([image] * images) + "]")
     return "/invocations", "application/json", f"{json.dumps({form: 0})[:-2]}{content}}}".encode()
 
 
 def make_raw(genes: Mapping[str, Any]) -> Request:
     """Return a request of raw pixels."""
-    return "/predict", "application/octet-stream", bytes(range(196)) * 4 * genes["images"]
+    values = math.prod(genes["shape"])
+    return "/predict", "application/octet-stream", (bytes(range(256)) * values)[:values] * genes["images"]
 
 
 # Where the search begins: what costs much by all that is known of the decoders.
@@ -150,11 +170,14 @@ STARTS: Mapping[str, Mapping[str, Any]] = {
             "noise": 0.02, "drawing": "bar", "note": 200, "texts": 4, "chunks": 900, "piece": 8192},
     "jpeg": {"files": 1, "pixels": 35_000_000, "ratio": 1, "mode": "RGB", "quality": 1, "progressive": True,
              "subsampling": 2, "drawing": "noise", "note": 200, "scans": 80, "segments": 700, "junk": 0},
+    "webp": {"files": 1, "pixels": 19_999_000, "ratio": 1, "mode": "RGBA", "lossless": False, "quality": 60,
+             "drawing": "noise"},
     "json": {"form": "inputs", "images": 1000, "number": "2.2250738585072011e-308", "space": ""},
     "raw": {"images": 1000},
 }  # fmt: skip
 KINDS: dict[str, tuple[Choices, Callable[[Mapping[str, Any]], Request]]] = {
-    "png": (PNG, make_png), "jpeg": (JPEG, make_jpeg), "json": (JSON, make_json), "raw": (RAW, make_raw)
+    "png": (PNG, make_png), "jpeg": (JPEG, make_jpeg), "webp": (WEBP, make_webp), "json": (JSON, make_json),
+    "raw": (RAW, make_raw),
 }  # fmt: skip
 
 
@@ -174,7 +197,9 @@ def measure(server: Server, request: Request) -> tuple[float, int]:
     return after.user + after.system - before.user - before.system, answer.status
 
 
-def climb(server: Server, kind: str, steps: int, chance: random.Random) -> dict[bool, tuple[float, int, Any, int]]:
+def climb(
+    server: Server, kind: str, shape: Shape, steps: int, chance: random.Random
+) -> dict[bool, tuple[float, int, Any, int]]:
     """Return the costliest answered and the costliest refused request: seconds, status, choices, bytes."""
     choices, make = KINDS[kind]
     here, cost = dict(STARTS[kind]), -1.0
@@ -184,7 +209,7 @@ def climb(server: Server, kind: str, steps: int, chance: random.Random) -> dict[
         there = here | {name: chance.choice(choices[name])} if step else here
         if step and step % 40 == 0:  # start again elsewhere
             there, cost = {name: chance.choice(values) for name, values in choices.items()}, -1.0
-        request = make(there)
+        request = make(there | {"shape": shape})
         if len(request[2]) > BODY_BYTES:
             continue
         seconds, status = measure(server, request)
@@ -201,8 +226,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         server = Server([sys.executable, "-m", "serving.app", model], "/healthz", Path(folder) / "log")
         try:
+            connection = server.connect()
+            connection.request("GET", "/readyz")
+            image = json.loads(connection.getresponse().read())["model"]["image"]
+            connection.close()
+            shape = image["height"], image["width"], *([3] if image["channels"] == 3 else [])
             for kind in KINDS:
-                worst = climb(server, kind, int(steps), random.Random(int(seed)))
+                worst = climb(server, kind, shape, int(steps), random.Random(int(seed)))
                 for answered, (seconds, status, genes, length) in sorted(worst.items(), reverse=True):
                     what = "answered" if answered else f"refused ({status})"
                     print(f"{kind:5} {what:14} {seconds:5.2f} s  {length:>11,} bytes  {genes}", flush=True)

@@ -37,7 +37,7 @@ def main(rounds: str = "15") -> None:
     dataset = read_json(Path("registry/registry.json"))["name"]
     store, champion = connect(dataset), f"models:/{dataset}@champion"
     name = store.version(store.aliases()["champion"]).tags["model"]
-    images = np.rint(np.load("data/prepared/test/images.npy", mmap_mode="r")[:100, ..., 0] * 255)
+    images = np.load("data/prepared/test/images.npy", mmap_mode="r")[:100, ..., 0]
     # macOS has no affinity.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(f"{name}, {cores} cores, {platform.machine()}, Python {platform.python_version()}, {date.today()}\n")

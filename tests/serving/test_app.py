@@ -16,8 +16,8 @@ from tests.helpers.server import CHAMPION, command, free_port
 @pytest.fixture(scope="module")
 def pixels(project) -> np.ndarray:
     """The test images as they are published: uint8 [n, 28, 28]."""
-    images = np.load(project.folder / "data/prepared/test/images.npy")[..., 0]
-    return np.rint(images * 255).astype(np.uint8)
+    images: np.ndarray = np.load(project.folder / "data/prepared/test/images.npy")[..., 0]
+    return images
 
 
 @pytest.fixture(scope="module")

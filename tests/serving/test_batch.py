@@ -79,7 +79,7 @@ def reported(project) -> tuple[np.ndarray, list[str]]:
         "digits", "champion"
     )
     answers = pd.read_csv(project.folder / "reports" / champion.tags["model"] / "predictions.csv")
-    return np.rint(images * 255).astype(np.uint8), answers.query("split == 'test'")["answer"].astype(str).tolist()
+    return images, answers.query("split == 'test'")["answer"].astype(str).tolist()
 
 
 def command(*arguments: str | Path) -> tuple[str, ...]:

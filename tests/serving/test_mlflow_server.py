@@ -31,8 +31,8 @@ def invoke(project) -> Iterator[Callable[[object], tuple[int, dict]]]:
 @pytest.fixture(scope="module")
 def pixels(project) -> np.ndarray:
     """The test images as they are published: whole numbers 0…255."""
-    images = np.load(project.folder / "data/prepared/test/images.npy")[..., 0]
-    return np.rint(images * 255).astype(int)
+    images: np.ndarray = np.load(project.folder / "data/prepared/test/images.npy")[..., 0]
+    return images
 
 
 def test_it_answers_the_test_images_as_the_report_says(project, invoke, pixels):
@@ -109,8 +109,8 @@ def test_the_files_for_phones_come_out_of_the_registry_and_run_as_documented(pro
     project.run("sh", "-ec", shell.replace(". .venv/bin/activate", "").replace("mnist", "digits"))
     done = project.run("python", "-c", python.replace("model_int8.tflite", file))
     digit, confidence = done.stdout.split()
-    image = np.load(project.folder / "data/prepared/val/images.npy")[:1, ..., 0] * 255
-    (expected,) = predict_litert(project.folder / "edge/artifacts" / file, image.round())
+    image = np.load(project.folder / "data/prepared/val/images.npy")[:1, ..., 0]
+    (expected,) = predict_litert(project.folder / "edge/artifacts" / file, image)
     assert (int(digit), float(confidence)) == (expected.argmax(), pytest.approx(expected.max(), abs=1e-6))
 
 
