@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -26,10 +27,10 @@ NAMES = ("dense_10", "cnn_fast")
 def workspace(root, monkeypatch) -> Workspace:
     """Two trained presets, cnn_fast better than dense_10; MLflow gets their runs without files and metrics."""
     workspace = Workspace(root)
-    lines = PARAMS.splitlines()
-    presets = next(number for number, line in enumerate(lines) if line.startswith("presets:"))
-    lines[presets] = f"presets: [{', '.join(NAMES)}]"
-    workspace.params.write_text("\n".join(lines))
+    head, models = PARAMS.split("models:\n")
+    head = re.sub("(?m)^presets: .*$", f"presets: [{', '.join(NAMES)}]", head)
+    sections = [section for section in models.split("\n\n") if section.strip().partition(":")[0] in NAMES]
+    workspace.params.write_text("\n\n".join([f"{head}models:", *sections]))
     params = load(workspace.params)
     for wrong, name in enumerate(reversed(NAMES)):
         parameters = params.model(name).model_dump(mode="json")
