@@ -36,8 +36,8 @@ lint: $(READY) ## format, lint and types
 	ruff check .
 	mypy
 
-check: lint ## format, lint, types and unit tests, in a minute: run it on every save
-	python -m pytest -q -n $(JOBS) tests/unit
+check: lint ## format, lint, types and unit tests but the slow ones, in a minute: run it on every save
+	python -m pytest -q -n $(JOBS) -m 'not slow' tests/unit
 
 test: lint ## everything: format, lint, types and the whole test suite
 	python -m pytest -n $(JOBS) $(ALL_TESTS)

@@ -3,6 +3,7 @@
 import ast
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -27,7 +28,8 @@ NEEDED_UNSEEN = {
 }
 
 
-def imported(folders: tuple[str, ...]) -> set[str]:
+@cache
+def imported(folders: tuple[str, ...]) -> frozenset[str]:
     """The third-party packages that the code of these folders imports."""
     names = set()
     for path in (path for folder in folders for path in Path(folder).rglob("*.py")):
@@ -37,7 +39,7 @@ def imported(folders: tuple[str, ...]) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names.add(node.module.partition(".")[0])
     names -= sys.stdlib_module_names | {"pipeline", "serving", "benchmarks", "tests"}
-    return {PACKAGES.get(name, name) for name in names}
+    return frozenset(PACKAGES.get(name, name) for name in names)
 
 
 def declared(*groups: str) -> set[str]:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,19 +11,39 @@ from pipeline.files import sha256_of
 from pipeline.paths import LOCK, Workspace
 from pipeline.tracking import trained_model
 from pipeline.tracking.integrity import ADDED, DIFFERS, ELSEWHERE, MISSING, SAME, UNKNOWN, Check
+from pipeline.tracking.store import Store, connect
 from tests.helpers.trained import DATASET, write_trained_model
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory, empty_database) -> Path:
+    """The root of a store with two versions of digits, the second without the pipeline's tags, and one of mnist."""
+    folder = tmp_path_factory.mktemp("filled")
+    shutil.copy(empty_database, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        fill(enter(folder, patch))
+    return folder
+
+
 @pytest.fixture
-def client(store):
-    """A registry with two versions of digits, the second one without the pipeline's tags, and one of mnist."""
+def client(filled, monkeypatch):
+    """A client of that store, which no test changes."""
+    return enter(filled, monkeypatch).client
+
+
+def enter(root: Path, patch: pytest.MonkeyPatch) -> Store:
+    patch.setenv("DVC_ROOT", str(root))
+    patch.setenv("MLFLOW_TRACKING_URI", "")
+    return connect("digits")
+
+
+def fill(store: Store) -> None:
     for name, tags in (("digits", {"content_key": "0"}), ("digits", {}), ("mnist", {"content_key": "1"})):
         if not store.client.search_registered_models(f"name = '{name}'"):
             store.client.create_registered_model(name)
         store.client.create_model_version(name, source="file:///nowhere", tags=tags)
     store.set_alias("champion", "1")
     store.client.set_registered_model_alias("mnist", "champion", "1")
-    return store.client
 
 
 @pytest.mark.parametrize("model", ["models:/digits@champion", "models:/digits/1"])

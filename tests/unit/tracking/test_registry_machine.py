@@ -107,6 +107,7 @@ def world(tmp_path, monkeypatch, empty_database) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_registry_keeps_its_promises_whatever_happens(world, monkeypatch):
     class Machine(RegistryMachine):
         folder, patch = world, monkeypatch
