@@ -1,11 +1,10 @@
 """Say which answers are unsure: those whose probabilities or strokes are unlike those of validation images.
 
 Each image is described by the log-probabilities of its answer and, where a data set is ink, by seven measures of its
-strokes. The answers to
-validation images, class by class, show which descriptions are usual: their means and the covariance around these, which
-all classes share (Lee, Lee, Lee and Shin 2018, "A simple unified framework for detecting out-of-distribution samples").
-What is farther from its class's mean, by Mahalanobis' distance, than all but a few of these is unsure. `evaluate` fits
-that and publishes it with the golden images; here it is applied.
+strokes. The answers to validation images, class by class, show which descriptions are usual: their means and the
+covariance around these, which all classes share (Lee, Lee, Lee and Shin 2018, "A simple unified framework for detecting
+out-of-distribution samples"). What is farther from its class's mean, by Mahalanobis' distance, than all but a few of
+these is unsure. `evaluate` fits that and publishes it with the golden images; here it is applied.
 """
 
 from typing import Any
