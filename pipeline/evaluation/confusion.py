@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from pipeline.evaluation.metrics import PROBABILITY
+from pipeline.evaluation.tables import PROBABILITY
 
 
 def count_confusion(predictions: pd.DataFrame) -> pd.DataFrame:

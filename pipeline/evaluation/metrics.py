@@ -9,8 +9,8 @@ import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support
 
 from pipeline.data.arrays import FloatArray, IntArray, UInt8Array
+from pipeline.evaluation.tables import PROBABILITY
 
-PROBABILITY = "p_"  # begins the name of a column of predictions.csv; the class's name follows
 # Each is answered whenever a server is asked whether it is ready.
 MAX_GOLDEN_IMAGES, MAX_GOLDEN_VALUES = 20, 1_000_000
 SMALLEST_PROBABILITY = 1e-7  # as in Keras' cross-entropy: a certain mistake costs 16 nats, not infinity

@@ -7,6 +7,7 @@ import pandas as pd
 
 from pipeline.files import damaged_file_error, missing_file_error
 
+PROBABILITY = "p_"  # begins the name of a column of predictions.csv; the class's name follows
 ANSWERS = ("split", "image", "label", "answer")
 RENAMED = {"digit": "answer"}  # columns of predictions.csv that older versions wrote
 
