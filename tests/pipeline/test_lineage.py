@@ -1,4 +1,7 @@
-"""From the champion to all that made it; and whatever was changed since is named."""
+"""From the champion to all that made it; and whatever was changed since is named.
+
+How it tells two trainings of a preset apart: tests/pipeline/test_end_to_end.py.
+"""
 
 import json
 import re
@@ -11,13 +14,16 @@ from urllib.parse import urlsplit
 import mlflow
 import pytest
 
+from pipeline.cli import UserError
+from pipeline.commands import lineage
 from pipeline.tracking import integrity
+
+COMMAND = ("python", "-m", "pipeline.commands.lineage")
 
 
 @pytest.fixture(scope="module")
 def champion(project) -> dict:
     """The champion's registered version, its folder of artefacts, and its receipt."""
-    project.repro()
     uri = f"sqlite:///{project.folder}/mlflow.db"
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)
@@ -42,8 +48,19 @@ def changed(*paths: Path) -> Iterator[None]:
             path.write_bytes(content)
 
 
-def lineage(project, *model: str, check: bool = True):
-    return project.run("python", "-m", "pipeline.commands.lineage", *model, check=check)
+@pytest.fixture
+def here(project, monkeypatch) -> None:
+    """This process is in the project, on its store."""
+    monkeypatch.chdir(project.folder)
+    monkeypatch.setenv("DVC_ROOT", str(project.folder))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+
+
+def find_fault(*model: str) -> str:
+    """Run the command in this process, which saves the start of another; return the message of its error."""
+    with pytest.raises(UserError) as fault:
+        lineage.main(*model)
+    return str(fault.value)
 
 
 def digest(path: Path) -> str:
@@ -51,7 +68,7 @@ def digest(path: Path) -> str:
 
 
 def test_it_shows_all_that_made_the_champion(project, champion):
-    done = lineage(project)
+    done = project.run(*COMMAND)
     receipt = json.loads(champion["receipt"].read_text())
     tags, raw = champion["version"].tags, project.folder / "data/raw"
     facts = [
@@ -81,7 +98,7 @@ def test_it_shows_all_that_made_the_champion(project, champion):
 
 
 @pytest.mark.parametrize(
-    ("registered", "here"),
+    ("registered", "local"),
     [
         (["artifacts/model.onnx"], []),
         (["artifacts/model_int8.tflite", "artifacts/model.tflite"], ["data/raw/train-images-idx3-ubyte"]),
@@ -92,59 +109,38 @@ def test_it_shows_all_that_made_the_champion(project, champion):
         (["artifacts/golden.json"], ["data/prepared/dataset.json", "models/tiny_cnn/model_int8.tflite"]),
     ],
 )
-def test_each_changed_file_is_named_and_no_other(project, champion, registered, here):
-    files = [*(champion["folder"] / file for file in registered), *(project.folder / file for file in here)]
+@pytest.mark.usefixtures("here")
+def test_each_changed_file_is_named_and_no_other(project, champion, registered, local):
+    files = [*(champion["folder"] / file for file in registered), *(project.folder / file for file in local)]
     with changed(*files):
-        done = lineage(project, check=False)
-    names = {*(f"{champion['folder'].as_uri()}/{file}" for file in registered), *here}
-    assert done.returncode == 1
-    assert {line.split(": ")[1] for line in done.stderr.splitlines() if line.startswith("  ")} == names
-    assert set(re.findall(r"  DIFFERS: (.*)", done.stderr)) == names
-    assert "Traceback" not in done.stderr
+        fault = find_fault()
+    names = {*(f"{champion['folder'].as_uri()}/{file}" for file in registered), *local}
+    assert {line.split(": ")[1] for line in fault.splitlines() if line.startswith("  ")} == names
+    assert set(re.findall(r"  DIFFERS: (.*)", fault)) == names
 
 
 def test_a_missing_and_an_added_file_are_named(project, champion):
     raw = project.folder / "data/raw"
     # preprocess would read the packed file, were there one.
     (raw / "t10k-labels-idx1-ubyte").rename(raw / "t10k-labels-idx1-ubyte.gz")
-    done = lineage(project, check=False)
+    done = project.run(*COMMAND, check=False)
     (raw / "t10k-labels-idx1-ubyte.gz").rename(raw / "t10k-labels-idx1-ubyte")
-    assert done.returncode == 1
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert "MISSING: data/raw/t10k-labels-idx1-ubyte\n" in done.stderr
     assert "ADDED: data/raw/t10k-labels-idx1-ubyte.gz\n" in done.stderr
 
 
-def test_another_experiment_in_the_workspace_is_no_fault_and_its_diff_is_kept(project, champion):
-    def other(content: dict, size: int) -> None:
-        content["models"]["dense_10"]["batch_size"] = size
-
-    project.edit(lambda content: other(content, 64))
-    try:
-        project.repro()
-        entry = project.registered()["dense_10"]
-    finally:
-        project.edit(lambda content: other(content, 32))
-        project.repro()
-    done = lineage(project, f"models:/digits/{entry.version}")
-    assert "elsewhere    models/dense_10 holds another experiment's model" in done.stdout
-    assert "dirty: the run's training/uncommitted.diff says how" in done.stdout
-    diff = Path(champion["client"].download_artifacts(entry.run_id, "training/uncommitted.diff")).read_text()
-    assert "-    batch_size: 32\n+    batch_size: 64\n" in diff
-
-
-def test_an_unknown_model_is_reported_with_those_that_there_are(project, champion):
-    done = lineage(project, "models:/digits/99", check=False)
-    assert done.returncode == 1
-    assert "no models:/digits/99; it has models:/digits@champion" in done.stderr
-    done = lineage(project, "models:/mnist@champion", check=False)
-    assert (done.returncode, "it has models:/digits@champion" in done.stderr) == (1, True)
+@pytest.mark.usefixtures("here")
+def test_an_unknown_model_is_reported_with_those_that_there_are(champion):
+    assert "no models:/digits/99; it has models:/digits@champion" in find_fault("models:/digits/99")
+    assert "it has models:/digits@champion" in find_fault("models:/mnist@champion")
     assert champion["client"].get_experiment_by_name("mnist") is None
 
 
-def test_a_lost_receipt_is_reported(project, champion):
+@pytest.mark.usefixtures("here")
+def test_a_lost_receipt_is_reported(champion):
     away = champion["receipt"].with_name("away.json")
     champion["receipt"].rename(away)
-    done = lineage(project, check=False)
+    fault = find_fault()
     away.rename(champion["receipt"])
-    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
-    assert "has lost its training/receipt.json: restore" in done.stderr
+    assert "has lost its training/receipt.json: restore" in fault

@@ -1,6 +1,7 @@
 """Epochs in MLflow while training runs, on stores that work and on stores that don't."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,11 +38,11 @@ def epoch(number: int) -> dict:
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch) -> str:
+def store(tmp_path, monkeypatch, empty_database) -> str:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
+    shutil.copy(empty_database, tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    # The first use of a database takes seconds, more than a training waits at its end.
     client = MlflowClient(uri)
     client.create_experiment("digits", artifact_location=(tmp_path / "mlruns").as_uri())
     return uri

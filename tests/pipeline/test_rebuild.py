@@ -42,8 +42,6 @@ def described(project) -> dict:
 
 
 def test_a_wiped_store_is_rebuilt_with_past_experiments_and_all(project):
-    project.repro()
-
     def narrower(content: dict) -> None:
         content["models"]["tiny_cnn"]["convolutions"][0]["filters"] = 4
 
@@ -72,7 +70,6 @@ def test_a_wiped_store_is_rebuilt_with_past_experiments_and_all(project):
 
 
 def test_a_version_whose_files_are_gone_keeps_its_number_free(project):
-    project.repro()
     before = described(project)
     journal = project.folder / "promotions.jsonl"
     text = journal.read_text()

@@ -44,7 +44,7 @@ def image(tmp_path_factory) -> Path:
         pytest.skip("no uv beside the interpreter: make sets it up")
     image = tmp_path_factory.mktemp("image")
     subprocess.run((uv, "venv", "--quiet", "--python", sys.executable, image / "venv"), check=True)
-    install = (uv, "pip", "install", "--quiet", "--require-hashes", "--compile-bytecode", "--python", image / "venv")
+    install = (uv, "pip", "install", "--quiet", "--require-hashes", "--python", image / "venv")
     done = subprocess.run((*install, "-r", SOURCE / "requirements-serving.lock"), capture_output=True, text=True)
     if done.returncode and any(sign in done.stderr for sign in UNREACHABLE):
         pytest.skip(f"the package registry can't be reached: {done.stderr.splitlines()[0][:200]}")
