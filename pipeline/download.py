@@ -1,8 +1,8 @@
 """Bring the published files of a data set, checked against their pinned sha256, into data/raw/."""
 
 from pipeline.cli import run
+from pipeline.config.catalogue import find_dataset
 from pipeline.config.params import load
-from pipeline.data.catalogue import CATALOGUE, require_catalogued
 from pipeline.data.digits import write_digits
 from pipeline.data.fetch import fetch
 from pipeline.files import publish
@@ -11,17 +11,21 @@ from pipeline.paths import Workspace
 
 
 def main(workspace: Workspace = Workspace()) -> None:
-    """Download the data set of params.yaml, or write it where it comes with scikit-learn."""
+    """Download the data set of params.yaml; write the one that comes with scikit-learn; note where own pictures are."""
     guard = StageGuard("download", workspace)
-    name = load(workspace.params).dataset
-    require_catalogued(name)
+    params = load(workspace.params)
+    name, dataset = params.dataset, find_dataset(params.dataset, params.datasets)
     with publish(workspace.raw, guard.check) as folder:
-        publication = CATALOGUE[name]
-        if publication is None:
+        if dataset.folder is not None:
+            (folder / "folder.txt").write_text(f"{dataset.folder}\n")
+        elif dataset.package is not None:
             write_digits(folder)
         else:
-            fetch(name, publication, tuple(publication.sha256), folder)
-    print(f"{name}: {len(list(workspace.raw.iterdir()))} files in {workspace.raw}, as published")
+            fetch(name, dataset, tuple(dataset.files), folder)
+    if dataset.folder is not None:
+        print(f"{name}: the pictures of {dataset.folder}; nothing to download")
+    else:
+        print(f"{name}: {len(list(workspace.raw.iterdir()))} files in {workspace.raw}, as published")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -143,10 +144,16 @@ def has_ended(process: psutil.Process) -> bool:
 
 def identify_files(path: Path) -> Iterator[tuple[str, tuple[int, int, int]]]:
     """Yield each file at or below `path`, hidden ones aside, with what another file or a write would change."""
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts):
-            found = file.stat()
-            yield file.as_posix(), (found.st_ino, found.st_size, found.st_mtime_ns)
+    files = [path.as_posix()]
+    if path.is_dir():
+        files = []
+        for root, folders, names in os.walk(path):  # not Path.rglob, which takes three times as long for many pictures
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            files += [f"{root}/{name}" for name in names if not name.startswith(".")]
+    for file in files:
+        with suppress(FileNotFoundError):
+            found = os.stat(file)
+            yield file, (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _orphan_error() -> UserError:

@@ -1,6 +1,7 @@
-"""Check, split and normalise data/raw/ into data/prepared/: memory-mappable arrays and dataset.json."""
+"""Check, split and describe the images of the data set into data/prepared/: memory-mappable arrays and dataset.json."""
 
 from pipeline.cli import run
+from pipeline.config.catalogue import find_dataset
 from pipeline.config.params import load
 from pipeline.data.preparation import prepare
 from pipeline.files import publish, write_json
@@ -13,13 +14,12 @@ def main(workspace: Workspace = Workspace()) -> None:
     guard = StageGuard("preprocess", workspace)
     params = load(workspace.params)
     with publish(workspace.prepared, guard.check) as folder:
-        description = prepare(workspace.raw, folder, params.dataset, params.validation_images, params.seed)
+        dataset = find_dataset(params.dataset, params.datasets)
+        description = prepare(workspace, folder, params.dataset, dataset, params.validation_images, params.seed)
         write_json(folder / workspace.dataset.name, description)
-    print(
-        f"{params.dataset}: "
-        + ", ".join(f"{split['images']} {name}" for name, split in description["splits"].items())
-        + f"; {description['training_images_also_in_test']} training images are also in test"
-    )
+    splits = ", ".join(f"{split['images']} {name}" for name, split in description["splits"].items())
+    found = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in description["found"].items() if count)
+    print(f"{params.dataset}: {splits}" + (f"; found {found}" if found else ""))
 
 
 if __name__ == "__main__":

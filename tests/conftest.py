@@ -20,7 +20,7 @@ def mnist(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A preset as published and one cut to an epoch, on real MNIST where a mirror answers; skips where none does."""
     from pipeline.cli import UserError
     from pipeline.commands.offline import probe_mirrors
-    from pipeline.data.catalogue import CATALOGUE
+    from pipeline.config.catalogue import CATALOGUE
 
     try:
         probe_mirrors("mnist", CATALOGUE["mnist"])

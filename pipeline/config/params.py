@@ -8,6 +8,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.cli import UserError
+from pipeline.config.catalogue import CATALOGUE, find_dataset
+from pipeline.config.dataset import Dataset, DatasetName
 from pipeline.config.errors import explain
 from pipeline.config.model import Model, ModelConfig
 from pipeline.config.promotion import Promotion
@@ -29,7 +31,9 @@ class Params(Section):
     }
 
     dataset: str
-    """The data set's name in the catalogue: mnist, fashion-mnist, kmnist or digits."""
+    """The data set's name: mnist, fashion-mnist, kmnist, digits, or one of `datasets`."""
+    datasets: dict[DatasetName, Dataset] = Field(default={})
+    """Data sets of your own: one section per data set, by name ([own-pictures.md](own-pictures.md))."""
     seed: Annotated[NonNegativeInt, Field(lt=END_OF_SEEDS)]
     """The one seed for the split, the initial weights, the order of the images, augmentation and dropout."""
     seeds_per_model: PositiveInt
@@ -44,6 +48,16 @@ class Params(Section):
     """The presets: one section per model, by name."""
     sweep: Sweep | None = None
     """What `make sweep` searches."""
+
+    @model_validator(mode="after")
+    def _require_known_dataset(self) -> Self:
+        if taken := sorted(self.datasets.keys() & CATALOGUE.keys()):
+            raise ValueError(f"datasets.{taken[0]}: a built-in data set has this name; take another one")
+        try:
+            require_known(self.dataset, [*CATALOGUE, *self.datasets], "data set")
+        except ValueError as error:
+            raise ValueError(f"dataset: {error}") from None
+        return self
 
     @model_validator(mode="after")
     def _require_known_presets(self) -> Self:
@@ -72,10 +86,33 @@ class Params(Section):
         except ValueError as error:
             raise ValueError(f"sweep.model: {error}") from None
 
+    @property
+    def data(self) -> Dataset:
+        """The section of the chosen data set."""
+        return find_dataset(self.dataset, self.datasets)
+
+    @model_validator(mode="after")
+    def _require_fitting_models(self) -> Self:
+        used = [*self.presets, *([self.sweep.model] if self.sweep else [])]
+        for name in dict.fromkeys(used):
+            self._require_fitting(name)
+        return self
+
+    def _require_fitting(self, name: str) -> None:
+        try:
+            self.models[name].require_fitting(self.data.height, self.data.width)
+        except ValueError as error:
+            size = f"{self.data.height}×{self.data.width}"
+            raise ValueError(f"models.{name}: {error}; {self.dataset} has images of {size} pixels") from None
+
     def model(self, name: str) -> ModelConfig:
-        """Return the section `models.<name>`; raise UserError, with the known names, if there is none."""
+        """Return the section `models.<name>`; raise UserError if there is none, or if the images are too small for it.
+
+        The message has the known names.
+        """
         try:
             require_known(name, self.models, "model")
+            self._require_fitting(name)
         except ValueError as error:
             raise UserError(error) from None
         return self.models[name]

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from pipeline.cli import UserError
-from pipeline.data.catalogue import Publication
+from pipeline.config.dataset import Dataset
 
 TIMEOUT_S = (5.0, 10.0)  # to connect, and between two pieces of a file
 
@@ -21,7 +21,7 @@ class UnreachableError(UserError):
 
 def fetch(
     name: str,
-    publication: Publication,
+    dataset: Dataset,
     files: Sequence[str],
     folder: Path,
     retries: int = 1,
@@ -35,8 +35,8 @@ def fetch(
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
-    registry = {file: f"sha256:{publication.sha256[file]}" for file in files}
-    addresses, is_reached = list_mirrors(name, publication), False
+    registry = {file: f"sha256:{dataset.files[file]}" for file in files}
+    addresses, is_reached = list_mirrors(name, dataset), False
     if not addresses:
         raise UserError(
             f"{name} has no public mirror: set DATASET_MIRROR to a file:///… or https://… address below which "
@@ -50,7 +50,7 @@ def fetch(
                 (folder / file).chmod(0o644)  # pooch's temporary file is readable by its owner only
                 break
             except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong hash is a ValueError
-                _report_failure(f"{address}/{file}", publication.sha256[file], error)
+                _report_failure(f"{address}/{file}", dataset.files[file], error)
                 is_reached = is_reached or not _is_unreachable(error)
                 # A mirror that has failed once is tried last for the next file.
                 addresses.append(addresses.pop(addresses.index(address)))
@@ -58,12 +58,12 @@ def fetch(
             raise _no_mirror_error(name, file, is_reached)
 
 
-def list_mirrors(name: str, publication: Publication) -> list[str]:
+def list_mirrors(name: str, dataset: Dataset) -> list[str]:
     """Return the addresses that may hold the data set's files: DATASET_MIRROR's first, then the public ones.
 
     Raise UserError if DATASET_MIRROR isn't an address.
     """
-    addresses = list(publication.mirrors)
+    addresses = list(dataset.mirrors)
     own = os.environ.get("DATASET_MIRROR")
     if own:
         if not re.match(r"(file:///|https?://[^/])", own):

@@ -13,33 +13,33 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.cli import UserError
-from pipeline.config.image import IMAGE_SIZE
 from pipeline.data.arrays import UInt8Array
 
-CHUNK = 4096  # images at a time: 13 MB as float32
+CHUNK = 4096  # items at a time, unless the caller says otherwise
 
 
-def read_idx(folder: Path, name: str, chunk: int = CHUNK) -> Iterator[UInt8Array]:
-    """Yield the file `name` of `folder`, packed by gzip or not, in chunks of at most `chunk` items.
+def read_idx(folder: Path, name: str, size: tuple[int, ...] = (), chunk: int = CHUNK) -> Iterator[UInt8Array]:
+    """Yield the file `name` of `folder`, packed by gzip or not, in chunks of at most `chunk` items of this size.
 
-    Chunks are uint8, [n, 28, 28] of a file with "-idx3-" in its name, else [n]. Raise UserError for a missing or
-    damaged file, another magic number or shape, and for fewer or more bytes than the header announces.
+    Chunks are uint8 [n, *size]: images have a height and a width, labels no size. Raise UserError for a missing or
+    damaged file, another magic number or size, and for fewer or more bytes than the header announces.
     """
     path = next((p for p in (folder / f"{name}.gz", folder / name) if p.exists()), None)
     if path is None:
-        raise UserError(f"{folder / name}[.gz] is missing: run `dvc repro`, whose download stage brings it")
-    dimensions = 3 if "-idx3-" in name else 1
+        raise UserError(f"{folder / name}[.gz] is missing: run `dvc repro`, which downloads published files")
+    dimensions = 1 + len(size)
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             magic = file.read(4)
             if magic != bytes((0, 0, 8, dimensions)):
                 raise _format_error(path, f"magic number {magic.hex()}, not 000008{dimensions:02x}")
             count, *shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
-            if shape not in ([], [IMAGE_SIZE, IMAGE_SIZE]):
-                raise _format_error(path, f"images of {shape[0]}×{shape[1]} pixels, not {IMAGE_SIZE}×{IMAGE_SIZE}")
-            size = math.prod(shape)
+            if tuple(shape) != size:
+                given, expected = ("×".join(map(str, sides)) for sides in (shape, size))
+                raise _format_error(path, f"images of {given} pixels, not {expected}")
+            values = math.prod(shape)
             for start in range(0, count, chunk):
-                wanted = min(chunk, count - start) * size
+                wanted = min(chunk, count - start) * values
                 content = file.read(wanted)
                 if len(content) < wanted:
                     raise _format_error(path, f"the header announces {count} items, but the file ends before")

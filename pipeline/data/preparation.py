@@ -3,105 +3,175 @@
 Images are read, written and counted in chunks, so the memory it takes doesn't grow with their number.
 """
 
+import csv
 import math
-from collections.abc import Mapping
+import shutil
 from contextlib import ExitStack
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.cli import UserError
-from pipeline.config.image import IMAGE_SIZE
-from pipeline.data.arrays import BoolArray, UInt8Array, UInt64Array
-from pipeline.data.idx import CHUNK, read_idx, read_labels
+from pipeline.config.dataset import PICTURES, Dataset, is_archive
+from pipeline.data.archives import gather_files
+from pipeline.data.arrays import IntArray
+from pipeline.data.images import CHUNK_VALUES, NO_PICTURE, Images, LeftOut, read_idx_images, read_pictures
+from pipeline.data.pictures import require_no_link
 from pipeline.data.pixels import SCALE
-from pipeline.data.splits import count_classes, draw_validation_mask
+from pipeline.data.selection import Selection, select_images
+from pipeline.data.splits import (
+    SPLITS,
+    TEST,
+    TRAIN,
+    VAL,
+    draw_splits,
+    draw_validation_mask,
+    join_units,
+    number_units,
+    require_all_classes,
+    require_classes,
+)
 from pipeline.files import sha256_of
+from pipeline.paths import Workspace
 
 
 def prepare(
-    raw: Path, folder: Path, name: str, validation_images: int, seed: int, chunk: int = CHUNK
+    workspace: Workspace, folder: Path, name: str, dataset: Dataset, validation_images: int, seed: int
 ) -> dict[str, Any]:
     """Write the splits train, val and test of the data set `name` into `folder`; return its description.
 
-    Raise UserError if a file of `raw` is missing or wrong, or if images and labels don't belong together.
+    Raise UserError if a file is missing or wrong, or if the images aren't what a classifier can learn from.
     """
-    train_labels, test_labels = read_labels(raw, "train"), read_labels(raw, "t10k")
-    classes = count_classes(train_labels, test_labels)
-    validation = draw_validation_mask(train_labels, validation_images, seed)
-    everything = np.ones(len(test_labels), bool)
-    test_hashes = write_splits(raw, folder, "t10k", test_labels, {"test": everything}, chunk)
-    masks = {"train": ~validation, "val": validation}
-    train_hashes = write_splits(raw, folder, "train", train_labels, masks, chunk)
+    unpacked, pixels = folder / "unpacked", folder / "pixels"
+    try:
+        source = _find_source(workspace, dataset, unpacked)
+        images = read_idx_images(source, dataset) if dataset.form == "idx" else read_pictures(source, dataset, pixels)
+        selection = select_images(images, dataset)
+        split_of = assign_splits(images, selection, dataset, validation_images, seed)
+    except UserError as error:
+        # Of an archive's content, a message names the archive.
+        raise UserError(str(error).replace(str(unpacked), ", ".join(dataset.files))) from None
+    left_out = images.left_out + selection.left_out
+    if dataset.form != "idx":
+        write_sources(folder / "sources.csv", images, split_of)
+    if left_out or dataset.form != "idx":
+        write_left_out(folder / "skipped.csv", left_out)
+    write_splits(folder, images, split_of, dataset.image_shape)
+    shutil.rmtree(unpacked, ignore_errors=True)
+    pixels.unlink(missing_ok=True)
     return {
         "name": name,
-        "classes": classes,
-        "class_names": [str(number) for number in range(classes)],
-        "image_shape": [IMAGE_SIZE, IMAGE_SIZE, 1],
-        "resize": "ink",
+        "classes": len(images.class_names),
+        "class_names": list(images.class_names),
+        "image_shape": list(dataset.image_shape),
+        "resize": dataset.resize,
         "scale": float(SCALE),
         "seed": seed,
-        "splits": {split: summarise(folder / split, classes, chunk) for split in ("train", "val", "test")},
-        "training_images_also_in_test": int(np.isin(train_hashes, test_hashes).sum()),
-        "sources_sha256": {path.name: sha256_of(path) for path in sorted(raw.iterdir())},
-        "files_sha256": {
-            path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(folder.rglob("*.npy"))
+        "splits": {split: summarise(folder / split, len(images.class_names)) for split in SPLITS},
+        "found": {
+            "no_pictures": sum(line.reason == NO_PICTURE for line in images.left_out),
+            "broken": sum(line.reason != NO_PICTURE for line in images.left_out),
+            "duplicates": selection.duplicates,
+            "contradictions": selection.contradictions,
         },
+        "sources_sha256": {path.name: sha256_of(path) for path in sorted(workspace.raw.iterdir())},
+        "files_sha256": {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(folder.rglob("*.*"))},
     }
 
 
-def write_splits(
-    raw: Path,
-    folder: Path,
-    name: str,
-    labels: UInt8Array,
-    masks: Mapping[str, BoolArray],
-    chunk: int = CHUNK,
-) -> UInt64Array:
-    """Write the raw set `name` into one folder per mask; return a 64-bit hash of each image, uint64 [n].
-
-    A split has images.npy, uint8 [n, height, width, channels]; labels.npy, uint16 [n]; and index.npy, the images'
-    places in the raw file, int64 [n]. Raise UserError if images and labels differ in number, or if no pixel is bright.
-    """
-    hashes = np.zeros(len(labels), np.uint64)
-    highest = start = 0
-    with ExitStack() as stack:
-        files = {}
-        for split, mask in masks.items():
-            (folder / split).mkdir()
-            np.save(folder / split / "labels.npy", labels[mask].astype(np.uint16))
-            np.save(folder / split / "index.npy", np.flatnonzero(mask))
-            files[split] = stack.enter_context((folder / split / "images.npy").open("wb"))
-            header = np.lib.format.header_data_from_array_1_0(np.empty((0, IMAGE_SIZE, IMAGE_SIZE, 1), np.uint8))
-            header["shape"] = (int(mask.sum()), *header["shape"][1:])
-            np.lib.format.write_array_header_1_0(files[split], header)
-        for pixels in read_idx(raw, f"{name}-images-idx3-ubyte", chunk):
-            end = start + len(pixels)
-            if end > len(labels):
+def _find_source(workspace: Workspace, dataset: Dataset, unpacked: Path) -> Path:
+    """Return the folder that has the data set's images; of archives, `unpacked`, where they are unpacked."""
+    if dataset.folder is not None:
+        source = workspace.root / dataset.folder
+        for part in (source, *source.parents):
+            require_no_link(part)
+            if part.name == PICTURES:
                 break
-            for split, mask in masks.items():
-                pixels[mask[start:end]].tofile(files[split])
-            hashes[start:end] = [int.from_bytes(blake2b(image, digest_size=8).digest()) for image in pixels]
-            highest, start = max(highest, int(pixels.max())), end
-    if start != len(labels):
-        raise UserError(
-            f"{name}: images and labels of {raw} differ in number, {len(labels)} labels: delete {raw} and run "
-            "`dvc repro`, which downloads them again"
-        )
-    if highest < 128:
-        raise UserError(f"{name}: the brightest pixel is {highest}; raw pixels should reach up to 255")
-    return hashes
+        if not source.is_dir():
+            raise UserError(f"there is no folder {source}: make it, or correct the key folder of the data set")
+        return source
+    if any(map(is_archive, dataset.files)):
+        gather_files((workspace.raw / file for file in dataset.files), unpacked)
+        return unpacked
+    return workspace.raw
 
 
-def summarise(folder: Path, classes: int, chunk: int = CHUNK) -> dict[str, Any]:
+def assign_splits(
+    images: Images, selection: Selection, dataset: Dataset, validation_images: int, seed: int
+) -> IntArray:
+    """Return each image's place in SPLITS, int64 [n], or -1 for those that are left out.
+
+    Raise UserError if there are too few images of a class, or a split would lack one.
+    """
+    kept = selection.kept
+    labels, is_test = images.labels[kept], images.is_test[kept]
+    require_classes(labels, is_test, images.class_names)
+    if dataset.form == "idx":  # as they are published, also where that parts equal ones
+        drawn = np.where(is_test, TEST, TRAIN)
+        drawn[~is_test] = np.where(draw_validation_mask(labels[~is_test], validation_images, seed), VAL, TRAIN)
+    else:
+        units = number_units([images.groups[place] for place in kept.tolist()])
+        equal = np.unique(selection.equal[kept], return_inverse=True)[1]
+        if len(equal) and equal.max() + 1 < len(equal):
+            units = join_units(units, equal)
+        hashes = images.hashes[kept, 0]
+        drawn = draw_splits(labels, is_test, units, hashes, validation_images, dataset.test_share, seed)
+    require_all_classes(labels, drawn, images.class_names)
+    split_of = np.full(len(images.labels), -1)
+    split_of[kept] = drawn
+    return split_of
+
+
+def write_sources(path: Path, images: Images, split_of: IntArray) -> None:
+    """Write a line per picture of a split: the rows that index.npy counts from 0."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("path", "label", "split", "sha256"))
+        for place in np.flatnonzero(split_of >= 0).tolist():
+            writer.writerow((images.name(place), images.label(place), SPLITS[split_of[place]], images.digests[place]))
+
+
+def write_left_out(path: Path, left_out: list[LeftOut]) -> None:
+    """Write a line per file that was passed over, with the reason."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([LeftOut._fields, *left_out])
+
+
+def write_splits(folder: Path, images: Images, split_of: IntArray, shape: tuple[int, ...]) -> None:
+    """Write the images of each split into its folder; `split_of` has each image's place in SPLITS, or -1.
+
+    A split has images.npy, uint8 [n, height, width, channels]; labels.npy, uint16 [n]; and index.npy, int64 [n], the
+    images' places in the raw file or in sources.csv.
+    """
+    rows = images.rows if images.rows is not None else np.cumsum(split_of >= 0) - 1
+    with ExitStack() as stack:
+        files = []
+        for number, split in enumerate(SPLITS):
+            (folder / split).mkdir()
+            mask = split_of == number
+            np.save(folder / split / "labels.npy", images.labels[mask])
+            np.save(folder / split / "index.npy", rows[mask])
+            files.append(stack.enter_context((folder / split / "images.npy").open("wb")))
+            header = np.lib.format.header_data_from_array_1_0(np.empty((0, *shape), np.uint8))
+            header["shape"] = (int(mask.sum()), *shape)
+            np.lib.format.write_array_header_1_0(files[-1], header)
+        start = 0
+        for pixels in images.chunks():
+            end = start + len(pixels)
+            for number, file in enumerate(files):
+                pixels[split_of[start:end] == number].tofile(file)
+            start = end
+
+
+def summarise(folder: Path, classes: int) -> dict[str, Any]:
     """Return what dataset.json says of a split: images, images per class, mean and deviation of pixels in [0, 1]."""
     counts = np.zeros(256, np.int64)  # of each pixel value: exact, however many there are
     with (folder / "images.npy").open("rb") as file:  # not mapped: a map's pages stay in memory
         np.lib.format.read_magic(file)
         shape, _, _ = np.lib.format.read_array_header_1_0(file)
-        while len(values := np.fromfile(file, np.uint8, chunk * math.prod(shape[1:]))):
+        while len(values := np.fromfile(file, np.uint8, CHUNK_VALUES)):
             counts += np.bincount(values, minlength=256)
     scaled = np.arange(256) * float(SCALE)
     mean = counts @ scaled / counts.sum()

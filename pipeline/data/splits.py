@@ -1,27 +1,73 @@
-"""Which images train and which validate: labels in, masks out."""
+"""Which images train, which validate and which test: labels in, masks out."""
+
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
 from pipeline.cli import UserError
-from pipeline.data.arrays import BoolArray, UInt8Array
+from pipeline.data.arrays import BoolArray, IntArray, UInt16Array, UInt64Array
 
+SPLITS = ("train", "val", "test")
+TRAIN, VAL, TEST = range(3)
 VALIDATION_FRACTION = 6  # a small data set gives at most a sixth of its training images
 
 
-def count_classes(train_labels: UInt8Array, test_labels: UInt8Array) -> int:
-    """Return the number of classes k; raise UserError unless both sets have each of 0 … k − 1, and no other label."""
-    if not len(train_labels) or not len(test_labels):
-        raise UserError("the label files name no images: look at data/raw")
-    classes = int(train_labels.max()) + 1
-    if classes < 2 or np.bincount(train_labels).min() == 1:
-        raise UserError(
-            f"labels 0 … {classes - 1}: there must be two classes, and two training images of each, or more"
-        )
-    for name, labels in (("training", train_labels), ("test", test_labels)):
-        missing = sorted(set(range(classes)) ^ set(np.unique(labels).tolist()))
-        if missing:
-            raise UserError(f"the {name} labels should be 0 … {classes - 1}, each at least once; look at {missing}")
-    return classes
+def require_classes(labels: UInt16Array, is_test: BoolArray, class_names: Sequence[str]) -> None:
+    """Raise UserError unless each of two classes or more can train, validate and be tested.
+
+    Where no image is marked as a test image, the test set is still to be drawn from the others.
+    """
+    if len(class_names) < 2:
+        raise UserError(f"there is one class, {', '.join(class_names) or 'or none'}; two classes or more are needed")
+    train, test = (np.bincount(labels[mask], minlength=len(class_names)) for mask in (~is_test, is_test))
+    has_test = bool(is_test.any())
+    for name, counts in (("training", train), ("test", test)) if has_test else (("training", train),):
+        if missing := [class_names[number] for number in np.flatnonzero(counts == 0).tolist()]:
+            raise UserError(f"the {name} images have none of {', '.join(missing[:5])}: add some, or remove the class")
+    least = 2 if has_test else 3
+    if few := [f"{class_names[number]} has {train[number]}" for number in np.flatnonzero(train < least).tolist()]:
+        use = "to train and to validate" if has_test else "to train, to validate and to test"
+        raise UserError(f"each class needs {least} images or more, {use}; {', '.join(few[:5])}")
+
+
+def draw_splits(
+    labels: UInt16Array,
+    is_test: BoolArray,
+    units: IntArray,
+    hashes: UInt64Array,
+    validation_images: int,
+    test_share: float,
+    seed: int,
+) -> IntArray:
+    """Return each image's place in SPLITS, int64 [n]: test images are drawn if there are none, then validation images.
+
+    Images with the same number in `units`, int64 [n], are on the same side of what is drawn. What tests depends on
+    `hashes`, uint64 [n], alone: the seed doesn't change it, and images that are added leave most of it as it was.
+    """
+    split_of = np.where(is_test, TEST, TRAIN)
+    if not is_test.any():
+        ranks = np.full(int(units.max()) + 1, np.iinfo(np.uint64).max)
+        np.minimum.at(ranks, units, hashes)
+        split_of[draw_units(labels, units, np.argsort(ranks), round(test_share * len(labels)))] = TEST
+    rest = np.flatnonzero(split_of == TRAIN)
+    number = count_validation_images(validation_images, len(rest))
+    require_one_per_class(number, len(np.unique(labels)))
+    own = np.unique(units[rest], return_inverse=True)[1]
+    order = np.random.default_rng(seed).permutation(int(own.max()) + 1)
+    split_of[rest[draw_units(labels[rest], own, order, number)]] = VAL
+    return split_of
+
+
+def require_all_classes(labels: UInt16Array, split_of: IntArray, class_names: Sequence[str]) -> None:
+    """Raise UserError unless each split has each class: what belongs together may be all that a class has."""
+    for place, split in enumerate(SPLITS):
+        counts = np.bincount(labels[split_of == place], minlength=len(class_names))
+        if lacking := [class_names[number] for number in np.flatnonzero(counts == 0).tolist()]:
+            raise UserError(
+                f"the split {split} would have none of {', '.join(lacking[:5])}: the groups of such a class are too "
+                "few or too large; add groups, or change group_column or group_separator"
+            )
 
 
 def count_validation_images(wanted: int, images: int) -> int:
@@ -29,15 +75,81 @@ def count_validation_images(wanted: int, images: int) -> int:
     return min(wanted, images // VALIDATION_FRACTION)
 
 
-def draw_validation_mask(labels: UInt8Array, wanted: int, seed: int) -> BoolArray:
+def draw_validation_mask(labels: UInt16Array, wanted: int, seed: int) -> BoolArray:
     """Return a mask, True for the images that validate: `wanted`, or a sixth if that is less, stratified by class."""
     from sklearn.model_selection import train_test_split
 
     number = count_validation_images(wanted, len(labels))
-    classes = int(labels.max()) + 1
-    if number < classes:
-        raise UserError(f"validation_images: {number} images can't hold each of {classes} classes; ask for more")
+    require_one_per_class(number, int(labels.max()) + 1)
     mask = np.zeros(len(labels), bool)
     chosen = train_test_split(np.arange(len(labels)), test_size=number, stratify=labels, random_state=seed)[1]
     mask[chosen] = True
     return mask
+
+
+def require_one_per_class(validation_images: int, classes: int) -> None:
+    if validation_images < classes:
+        raise UserError(
+            f"validation_images: {validation_images} images can't hold each of {classes} classes; ask for more, or add "
+            f"images: at most a sixth of those that train is taken"
+        )
+
+
+def number_units(groups: Sequence[str]) -> IntArray:
+    """Return a number per image, int64 [n], which those of one group share; one without a group is alone."""
+    numbers: dict[str | int, int] = {}
+    return np.array([numbers.setdefault(group or place, len(numbers)) for place, group in enumerate(groups)], np.int64)
+
+
+def draw_units(labels: UInt16Array, units: IntArray, order: IntArray, wanted: int) -> BoolArray:
+    """Return a mask over n images, True for about `wanted` of them, stratified by class, no unit on both sides.
+
+    `units` has a number 0 … k − 1 per image, which images that belong together share, and `order` is the order in
+    which the units are looked at. A unit is taken if the classes come nearer to their shares by it. Each class is on
+    both sides, unless its units forbid that.
+    """
+    shares = share_by_class(np.bincount(labels), wanted)
+    members = np.split(np.argsort(units, kind="stable"), np.cumsum(np.bincount(units))[:-1])
+    contents = [Counter(labels[rows].tolist()) for rows in members]
+    left = Counter(labels.tolist())  # on the other side
+    taken: Counter[int] = Counter()
+    chosen = np.zeros(len(members), bool)
+
+    def take(unit: int) -> None:
+        chosen[unit] = True
+        taken.update(contents[unit])
+        left.subtract(contents[unit])
+
+    def leaves_some(unit: int) -> bool:
+        return all(left[label] > count for label, count in contents[unit].items())
+
+    for unit in order.tolist():
+        gain = sum(count * (2 * (shares[label] - taken[label]) - count) for label, count in contents[unit].items())
+        if gain > 0 and leaves_some(unit):
+            take(unit)
+    for label in range(len(shares)):  # those whose units are all larger than their share
+        if not taken[label]:
+            able = [unit for unit in order.tolist() if label in contents[unit] and leaves_some(unit)]
+            if able:
+                take(min(able, key=lambda unit: contents[unit].total()))
+    return chosen[units]
+
+
+def share_by_class(counts: IntArray, wanted: int) -> list[int]:
+    """Return how many images of each class make up `wanted`: in proportion, and one at least."""
+    exact = counts * (wanted / counts.sum())
+    shares = np.maximum(np.floor(exact).astype(int), 1)
+    short = max(0, wanted - int(shares.sum()))
+    shares[np.argsort(shares - exact, kind="stable")[:short]] += 1
+    return [int(share) for share in shares]
+
+
+def join_units(units: IntArray, numbers: IntArray) -> IntArray:
+    """Return units, joined where they have images with the same number in common; both int64 [n], from 0."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    size = int(units.max()) + 1, int(numbers.max()) + 1
+    links = coo_matrix((np.ones(len(units), bool), (units, size[0] + numbers)), shape=(sum(size),) * 2)
+    components: IntArray = connected_components(links, directed=False)[1]
+    return np.unique(components[units], return_inverse=True)[1]

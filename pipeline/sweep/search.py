@@ -52,7 +52,8 @@ def require_prepared_data(params: Params, workspace: Workspace) -> None:
     dataset = read_json(workspace.dataset)
     images = {split: entry["images"] for split, entry in dataset["splits"].items()}
     asked = count_validation_images(params.validation_images, images["train"] + images["val"])
-    if (dataset["name"], dataset["seed"], images["val"]) != (params.dataset, params.seed, asked):
+    found = dataset["name"], dataset["image_shape"], dataset["resize"], dataset["seed"], images["val"]
+    if found != (params.dataset, list(params.data.image_shape), params.data.resize, params.seed, asked):
         raise UserError(
             f"{workspace.prepared} isn't of params.yaml's dataset, seed and validation_images: run "
             "`dvc repro preprocess`"

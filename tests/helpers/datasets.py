@@ -5,8 +5,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from pipeline.config.catalogue import CATALOGUE
+from pipeline.config.dataset import Dataset
 from pipeline.data.idx import write_idx
+
+
+def publish_files(mirrors: Sequence[str], sha256: Mapping[str, str]) -> Dataset:
+    """Return MNIST's section with other mirrors, of any scheme, and other sums."""
+    return CATALOGUE["mnist"].model_copy(update={"mirrors": tuple(mirrors), "files": dict(sha256)})
 
 
 def random_raw_files(train: int = 600, test: int = 100) -> dict[str, np.ndarray]:
@@ -28,6 +36,17 @@ def write_raw_files(folder: Path, contents: Mapping[str, np.ndarray | bytes]) ->
             (folder / name).write_bytes(content)
         else:
             write_idx(folder / name, content)
+
+
+def write_pictures(folder: Path, counts: Mapping[str, int], size: tuple[int, int] = (8, 8), first: int = 0) -> None:
+    """Write so many different PNG files in colour into each folder named below `folder`: 0.png, 1.png, …"""
+    number = first
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for place in range(count):
+            pixels = np.random.default_rng(number).integers(0, 256, (*size, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{place}.png")
+            number += 1
 
 
 def write_split(folder: Path, pixels: np.ndarray, labels: np.ndarray) -> None:

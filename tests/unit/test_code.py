@@ -85,6 +85,8 @@ def test_comments_docstrings_and_messages_in_every_module_run_nothing_again(work
         ("pipeline/evaluation/metrics.py", "SMALLEST_PROBABILITY = 1e-7", "SMALLEST_PROBABILITY = 1e-6", {"evaluate"}),
         ("pipeline/evaluation/plots.py", "SIZE_INCHES = (6, 5)", "SIZE_INCHES = (6, 6)", {"evaluate"}),
         ("pipeline/evaluation/gate.py", "p >= policy.alpha", "p > policy.alpha", {"register"}),
+        ("pipeline/config/catalogue.py", '"height": 28', '"height": 32', {"download", "preprocess"}),
+        ("pipeline/config/dataset.py", '= "stretch"', '= "crop"', {"download", "preprocess"}),
         ("pipeline/config/promotion.py", "= 0.05", "= 0.01", {"register"}),
         ("pipeline/data/pixels.py", "1 / 255", "1 / 256", {"preprocess", "train", "evaluate"}),
         ("pipeline/tracking/registry.py", '"champion"', '"best"', {"register"}),

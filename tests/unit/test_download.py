@@ -9,11 +9,13 @@ import pytest
 
 from pipeline import download
 from pipeline.cli import UserError
-from pipeline.data.catalogue import CATALOGUE, FILES, TEST_LABELS, Publication
+from pipeline.config.catalogue import CATALOGUE, TEST_LABELS
+from pipeline.config.dataset import IDX_FILES
 from pipeline.paths import Workspace
+from tests.helpers.datasets import publish_files
 from tests.helpers.params import PARAMS
 
-CONTENT = {name: name.encode() * 100 for name in FILES}
+CONTENT = {name: name.encode() * 100 for name in IDX_FILES}
 SHA256 = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
 
 
@@ -35,7 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace,
     (tmp_path / "params.yaml").write_text(parameters)
 
     def set_mirrors(*addresses: str) -> None:
-        monkeypatch.setitem(CATALOGUE, "tiny", Publication(addresses, SHA256))
+        monkeypatch.setitem(CATALOGUE, "tiny", publish_files(addresses, SHA256))
 
     return Workspace(tmp_path), set_mirrors
 
@@ -76,3 +78,15 @@ def test_digits_are_written_without_a_mirror(tmp_path):
     (tmp_path / "params.yaml").write_text(parameters)
     download.main(Workspace(tmp_path))
     assert len(read_raw(Workspace(tmp_path))) == 4
+
+
+def test_of_own_pictures_only_the_folder_is_noted(tmp_path, capsys):
+    section = "datasets:\n  leaves: {folder: pictures/leaves, height: 28, width: 28}"
+    parameters = PARAMS.replace("dataset: mnist", f"dataset: leaves\n{section}")
+    parameters = parameters.replace(
+        "presets: [perceptron, dense_10, dense_512, dense_784_800, cnn_2m, cnn_fast]", "presets: [dense_10]"
+    )
+    (tmp_path / "params.yaml").write_text(parameters)
+    download.main(Workspace(tmp_path))
+    assert read_raw(Workspace(tmp_path)) == {"folder.txt": b"pictures/leaves\n"}
+    assert "nothing to download" in capsys.readouterr().out

@@ -117,7 +117,7 @@ def test_preprocess_publishes_nothing_where_its_parameters_change(tmp_path, monk
 
     def prepare(raw: Path, folder: Path, *arguments: object) -> dict:
         edit(workspace, "params.yaml", "validation_images: 5000", "validation_images: 50")
-        return {"splits": {}, "training_images_also_in_test": 0}
+        return {"splits": {}, "found": {}}
 
     monkeypatch.setattr(preprocess, "prepare", prepare)
     with pytest.raises(UserError, match=r"validation_images in params.yaml changed while preprocess ran"):

@@ -7,19 +7,22 @@ import pytest
 
 from pipeline.cli import UserError
 from pipeline.commands import offline
+from pipeline.config.catalogue import CATALOGUE, TEST_IMAGES, TEST_LABELS
+from pipeline.config.dataset import IDX_FILES
 from pipeline.config.params import load
-from pipeline.data.catalogue import CATALOGUE, FILES, TEST_IMAGES, TEST_LABELS, Publication
 from pipeline.data.fetch import UnreachableError
 from pipeline.paths import Workspace
+from tests.helpers.datasets import publish_files
 from tests.helpers.params import PARAMS
 
-SHA256 = {file: sha256(file.encode()).hexdigest() for file in FILES}
+SHA256 = {file: sha256(file.encode()).hexdigest() for file in IDX_FILES}
+UNREACHABLE = publish_files(("http://127.0.0.1:9",), SHA256)
 
 
 def write_files(folder: Path) -> None:
     """Write the data set's files, as published."""
     folder.mkdir(parents=True, exist_ok=True)
-    for file in FILES:
+    for file in IDX_FILES:
         (folder / file).write_bytes(file.encode())
 
 
@@ -27,20 +30,25 @@ def write_files(folder: Path) -> None:
 def workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workspace:
     """A project with params.yaml alone, MNIST without a mirror that can be reached, and nothing in DVC's cache."""
     (tmp_path / "params.yaml").write_text(PARAMS)
-    monkeypatch.setitem(CATALOGUE, "mnist", Publication(("http://127.0.0.1:9",), SHA256))
+    monkeypatch.setitem(CATALOGUE, "mnist", UNREACHABLE)
     monkeypatch.setattr(offline, "restore_from_cache", lambda: False)
     monkeypatch.delenv("DATASET_MIRROR", raising=False)
     return Workspace(tmp_path)
 
 
-def test_without_a_mirror_make_run_turns_to_digits_and_changes_nothing_else(workspace, capsys):
+def test_without_a_mirror_make_run_turns_to_digits_and_its_epochs_and_changes_nothing_else(workspace, capsys):
     before = workspace.params.read_text()
     offline.main(workspace)
-    assert workspace.params.read_text() == before.replace("dataset: mnist", "dataset: digits")
+    expected = load(workspace.params).model_dump()
+    assert expected["dataset"] == "digits"
+    for name in expected["presets"]:
+        expected["models"][name]["epochs"] //= offline.EPOCHS_FACTOR
+    workspace.params.write_text(before)
+    assert expected == load(workspace.params).model_dump() | {"dataset": "digits"}
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1
     assert "digits" in lines[0]
-    assert "`dataset: mnist`" in lines[0]
+    assert "git checkout params.yaml" in lines[0]
 
 
 @pytest.mark.parametrize("line", ["dataset: mnist  # the classic", "dataset:   mnist"])
@@ -111,7 +119,7 @@ def test_a_mirror_without_the_published_file_is_an_error_and_no_missing_network(
 
 
 def test_a_private_data_set_without_its_mirror_is_an_error(workspace, monkeypatch):
-    monkeypatch.setitem(CATALOGUE, "mnist", Publication((), SHA256))
+    monkeypatch.setitem(CATALOGUE, "mnist", publish_files((), SHA256))
     before = workspace.params.read_text()
     with pytest.raises(UserError, match="mnist has no public mirror: set DATASET_MIRROR"):
         offline.main(workspace)
@@ -119,14 +127,13 @@ def test_a_private_data_set_without_its_mirror_is_an_error(workspace, monkeypatc
 
 
 def test_data_are_downloaded_only_if_every_file_is_there_as_published(tmp_path):
-    publication = Publication((), SHA256)
     write_files(tmp_path)
     (tmp_path / TEST_IMAGES).unlink()
-    assert not offline.is_downloaded(publication, tmp_path)
+    assert not offline.is_downloaded(UNREACHABLE, tmp_path)
     (tmp_path / TEST_IMAGES).write_bytes(b"other images")
-    assert not offline.is_downloaded(publication, tmp_path)
+    assert not offline.is_downloaded(UNREACHABLE, tmp_path)
     write_files(tmp_path)
-    assert offline.is_downloaded(publication, tmp_path)
+    assert offline.is_downloaded(UNREACHABLE, tmp_path)
 
 
 def test_a_mirror_that_is_probed_prints_nothing(workspace, capsys):

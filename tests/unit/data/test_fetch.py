@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import UserError
-from pipeline.data.catalogue import FILES, TEST_IMAGES, TEST_LABELS, Publication
+from pipeline.config.catalogue import TEST_IMAGES, TEST_LABELS
+from pipeline.config.dataset import IDX_FILES
 from pipeline.data.fetch import UnreachableError, fetch, list_mirrors
+from tests.helpers.datasets import publish_files
 
 CONTENT = {TEST_IMAGES: b"images" * 1000, TEST_LABELS: b"labels" * 100}
-SHA256 = dict.fromkeys(FILES, "0" * 64) | {name: sha256(content).hexdigest() for name, content in CONTENT.items()}
+SHA256 = dict.fromkeys(IDX_FILES, "0" * 64) | {name: sha256(content).hexdigest() for name, content in CONTENT.items()}
 BAD = ["missing", "html", "wrong", "truncated", "hanging"]
 
 
@@ -70,7 +72,7 @@ def no_own_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
 def fetch_tiny(folder: Path, *mirrors: str, retries: int = 0) -> dict[str, bytes]:
     """Fetch the two files from these mirrors; return what lies in the folder then."""
     folder.mkdir(exist_ok=True)
-    fetch("tiny", Publication(mirrors, SHA256), tuple(CONTENT), folder, retries, timeout_s=(0.3, 0.3))
+    fetch("tiny", publish_files(mirrors, SHA256), tuple(CONTENT), folder, retries, timeout_s=(0.3, 0.3))
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -174,7 +176,7 @@ def test_a_folder_without_the_file_is_one_more_mirror_that_fails(server, tmp_pat
 
 
 def test_the_mirrors_are_ours_and_then_the_published_ones(monkeypatch):
-    publication = Publication(("https://a", "https://b"), SHA256)
+    publication = publish_files(("https://a", "https://b"), SHA256)
     assert list_mirrors("tiny", publication) == ["https://a", "https://b"]
     monkeypatch.setenv("DATASET_MIRROR", "https://host/mirror/")
     assert list_mirrors("tiny", publication) == ["https://host/mirror/tiny", "https://a", "https://b"]
@@ -184,4 +186,4 @@ def test_the_mirrors_are_ours_and_then_the_published_ones(monkeypatch):
 def test_a_mirror_must_be_an_address(monkeypatch, address):
     monkeypatch.setenv("DATASET_MIRROR", address)
     with pytest.raises(UserError, match=rf"'{address}'.*file:///absolute/folder \(three slashes\) or https://…"):
-        list_mirrors("tiny", Publication((), SHA256))
+        list_mirrors("tiny", publish_files((), SHA256))

@@ -29,7 +29,7 @@ def test_the_header_is_that_of_the_format(tmp_path):
 
 @pytest.mark.parametrize(("chunk", "sizes"), [(64, [64] * 9 + [24]), (600, [600]), (300, [300, 300]), (4096, [600])])
 def test_images_come_in_chunks_in_their_order(raw, chunk, sizes):
-    chunks = list(read_idx(raw, IMAGES, chunk))
+    chunks = list(read_idx(raw, IMAGES, (28, 28), chunk))
     assert [len(pixels) for pixels in chunks] == sizes
     np.testing.assert_array_equal(np.concatenate(chunks), random_raw_files()[IMAGES])
     assert chunks[0].dtype == np.uint8
@@ -71,14 +71,14 @@ def test_packed_files_are_read_too_and_first(raw):
 def test_a_file_of_another_form_is_refused(raw, name, content, message):
     (raw / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
-        list(read_idx(raw, name))
+        list(read_idx(raw, name, (28, 28) if name == IMAGES else ()))
 
 
 @pytest.mark.parametrize("damage", [lambda packed: packed[: len(packed) // 2], lambda packed: packed[:200] + b"x" * 9])
 def test_a_damaged_packed_file_is_refused(raw, damage):
     (raw / f"{IMAGES}.gz").write_bytes(damage(gzip.compress((raw / IMAGES).read_bytes())))
     with pytest.raises(UserError, match=r"damaged.*delete data/raw.*dvc repro"):
-        list(read_idx(raw, IMAGES))
+        list(read_idx(raw, IMAGES, (28, 28)))
 
 
 def test_a_missing_file_is_reported_with_what_brings_it(raw):

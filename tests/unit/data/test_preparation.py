@@ -1,81 +1,109 @@
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline.cli import UserError
-from pipeline.data.preparation import prepare, summarise, write_splits
-from tests.helpers.datasets import random_raw_files, write_raw_files
+from pipeline.config.catalogue import CATALOGUE
+from pipeline.config.dataset import Dataset
+from pipeline.data import images as images_module
+from pipeline.data.preparation import prepare, summarise
+from pipeline.data.splits import draw_validation_mask
+from pipeline.paths import Workspace
+from tests.helpers.datasets import random_raw_files, write_pictures, write_raw_files
 
-CHUNK = 64  # so that 600 images are several chunks
+SPLITS = ("train", "val", "test")
+LEAVES = Dataset(folder="pictures/leaves", height=8, width=8)
 
 
 @pytest.fixture
-def raw(tmp_path: Path) -> Path:
-    """A folder with 600 + 100 random images and their labels."""
-    write_raw_files(tmp_path / "raw", random_raw_files())
-    return tmp_path / "raw"
+def workspace(tmp_path: Path) -> Workspace:
+    """A project with 600 + 100 random images and their labels, in MNIST's form."""
+    write_raw_files(Workspace(tmp_path).raw, random_raw_files())
+    return Workspace(tmp_path)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "prepared").mkdir()
-    return tmp_path / "prepared"
+def leaves(tmp_path: Path) -> Workspace:
+    """A project with 40 + 40 pictures of two classes, of ten people each."""
+    Workspace(tmp_path).raw.mkdir(parents=True)
+    folder = tmp_path / "pictures/leaves"
+    write_pictures(folder, {"ash": 40, "oak": 40})
+    for path in list(folder.rglob("*.png")):
+        path.rename(path.with_name(f"person{int(path.stem) % 10}_{path.name}"))
+    return Workspace(tmp_path)
 
 
-def read(folder: Path, split: str, part: str) -> np.ndarray:
-    return np.load(folder / split / f"{part}.npy")
+def run(workspace: Workspace, dataset: Dataset = CATALOGUE["mnist"], seed: int = 0) -> dict[str, Any]:
+    workspace.prepared.mkdir(parents=True)
+    return prepare(workspace, workspace.prepared, "some", dataset, 60, seed)
 
 
-def test_every_image_is_once_in_a_split_with_its_own_label(raw, folder):
+def read(workspace: Workspace, split: str, part: str) -> np.ndarray:
+    return np.load(workspace.prepared / split / f"{part}.npy")
+
+
+def read_sources(workspace: Workspace) -> list[list[str]]:
+    return [line.split(",") for line in (workspace.prepared / "sources.csv").read_text().splitlines()[1:]]
+
+
+def test_every_image_is_once_in_a_split_with_its_own_label(workspace):
     contents = random_raw_files()
-    prepare(raw, folder, "some", 60, 0, CHUNK)
+    run(workspace)
     for name, splits in (("train", ("train", "val")), ("t10k", ("test",))):
-        places = np.concatenate([read(folder, split, "index") for split in splits])
+        places = np.concatenate([read(workspace, split, "index") for split in splits])
         assert sorted(places) == list(range(len(contents[f"{name}-images-idx3-ubyte"])))
         for split in splits:
-            pixels = contents[f"{name}-images-idx3-ubyte"][read(folder, split, "index")]
-            labels = contents[f"{name}-labels-idx1-ubyte"][read(folder, split, "index")]
-            np.testing.assert_array_equal(read(folder, split, "images"), pixels[..., None])
-            np.testing.assert_array_equal(read(folder, split, "labels"), labels)
-            dtypes = [read(folder, split, part).dtype for part in ("images", "labels", "index")]
-            assert dtypes == [np.uint8, np.uint16, np.int64]
+            index, pixels, labels = (read(workspace, split, part) for part in ("index", "images", "labels"))
+            np.testing.assert_array_equal(pixels, contents[f"{name}-images-idx3-ubyte"][index][..., None])
+            np.testing.assert_array_equal(labels, contents[f"{name}-labels-idx1-ubyte"][index])
+            assert (pixels.dtype, labels.dtype, index.dtype) == (np.uint8, np.uint16, np.int64)
 
 
-def test_the_chunks_do_not_change_what_is_written(raw, folder, tmp_path):
-    prepare(raw, folder, "some", 60, 0, CHUNK)
+def test_published_images_are_split_as_ever(workspace):
+    run(workspace, seed=3)
+    mask = draw_validation_mask(random_raw_files()["train-labels-idx1-ubyte"].astype(np.uint16), 60, 3)
+    np.testing.assert_array_equal(read(workspace, "val", "index"), np.flatnonzero(mask))
+
+
+def test_the_chunks_do_not_change_what_is_written(workspace, tmp_path, monkeypatch):
+    run(workspace)
+    monkeypatch.setattr(images_module, "CHUNK_VALUES", 64 * 28 * 28)
     (tmp_path / "other").mkdir()
-    prepare(raw, tmp_path / "other", "some", 60, 0)
-    for path in folder.rglob("*.npy"):
-        assert path.read_bytes() == (tmp_path / "other" / path.relative_to(folder)).read_bytes()
+    prepare(workspace, tmp_path / "other", "some", CATALOGUE["mnist"], 60, 0)
+    for path in workspace.prepared.rglob("*.npy"):
+        assert path.read_bytes() == (tmp_path / "other" / path.relative_to(workspace.prepared)).read_bytes()
 
 
-def test_the_description_says_what_was_written(raw, folder):
+def test_the_description_says_what_was_written(workspace):
     contents = random_raw_files()
     train, test = contents["train-images-idx3-ubyte"], contents["t10k-images-idx3-ubyte"]
     train[[5, 17, 300]] = test[[1, 2, 2]]
-    write_raw_files(raw, contents)
-    description = prepare(raw, folder, "some", 60, 3, CHUNK)
+    train[7] = train[8]
+    write_raw_files(workspace.raw, contents)
+    description = run(workspace, seed=3)
     assert list(description) == [
-        "name", "classes", "class_names", "image_shape", "resize", "scale", "seed", "splits",
-        "training_images_also_in_test", "sources_sha256", "files_sha256",
+        "name", "classes", "class_names", "image_shape", "resize", "scale", "seed", "splits", "found", "sources_sha256",
+        "files_sha256",
     ]  # fmt: skip
-    assert description["training_images_also_in_test"] == 3
+    # Random labels: images 5, 17, 300, 1 and 2, and 7 and 8, contradict each other, and stay as they are published.
+    assert description["found"] == {"no_pictures": 0, "broken": 0, "duplicates": 0, "contradictions": 7}
     assert (description["name"], description["classes"], description["seed"]) == ("some", 10, 3)
-    assert description["image_shape"] == [28, 28, 1]
-    assert {name: split["images"] for name, split in description["splits"].items()} == {
-        "train": 540, "val": 60, "test": 100,
-    }  # fmt: skip
+    assert (description["image_shape"], description["resize"]) == ([28, 28, 1], "ink")
+    assert (description["class_names"], description["scale"]) == (list("0123456789"), float(np.float32(1 / 255)))
+    assert [description["splits"][name]["images"] for name in SPLITS] == [540, 60, 100]
     assert set(description["sources_sha256"]) == set(contents)
     assert set(description["files_sha256"]) == {
-        f"{split}/{part}.npy" for split in ("train", "val", "test") for part in ("images", "labels", "index")
+        f"{split}/{part}.npy" for split in SPLITS for part in ("images", "labels", "index")
     }
 
 
-def test_a_split_is_summarised(raw, folder):
+def test_a_split_is_summarised(workspace):
     pixels = random_raw_files()["t10k-images-idx3-ubyte"]
-    prepare(raw, folder, "some", 60, 0)
-    summary = summarise(folder / "test", classes=10, chunk=30)
+    run(workspace)
+    summary = summarise(workspace.prepared / "test", 10)
     assert summary == {
         "images": 100,
         "per_class": [10] * 10,
@@ -86,31 +114,70 @@ def test_a_split_is_summarised(raw, folder):
 
 
 @pytest.mark.parametrize("images", [599, 601, 512, 700])
-def test_images_without_labels_and_labels_without_images_are_refused(raw, folder, images):
-    write_raw_files(raw, {"train-images-idx3-ubyte": np.full((images, 28, 28), 200, np.uint8)})
-    with pytest.raises(UserError, match=r"train: images and labels .* differ in number, 600 labels"):
-        prepare(raw, folder, "some", 60, 0, CHUNK)
+def test_images_without_labels_and_labels_without_images_are_refused(workspace, images):
+    write_raw_files(workspace.raw, {"train-images-idx3-ubyte": np.full((images, 28, 28), 200, np.uint8)})
+    with pytest.raises(UserError, match=rf"train: {images} images and 600 labels differ in number"):
+        run(workspace)
 
 
 @pytest.mark.parametrize(("brightest", "refused"), [(1, True), (127, True), (128, False)])
-def test_images_that_are_scaled_already_are_refused(raw, folder, brightest, refused):
-    labels = random_raw_files()["t10k-labels-idx1-ubyte"]
+def test_images_that_are_scaled_already_are_refused(workspace, brightest, refused):
     images = np.zeros((100, 28, 28), np.uint8)
-    images[20] = brightest  # not in the last chunk
-    write_raw_files(raw, {"t10k-images-idx3-ubyte": images})
-    masks = {"test": np.ones(100, bool)}
+    images[20] = brightest
+    write_raw_files(workspace.raw, {"t10k-images-idx3-ubyte": images})
     if refused:
         with pytest.raises(UserError, match=f"t10k: the brightest pixel is {brightest}"):
-            write_splits(raw, folder, "t10k", labels, masks, CHUNK)
+            run(workspace)
     else:
-        write_splits(raw, folder, "t10k", labels, masks, CHUNK)
+        run(workspace)
 
 
-def test_equal_images_have_equal_hashes(raw, folder):
-    contents = random_raw_files()
-    contents["t10k-images-idx3-ubyte"][70] = contents["t10k-images-idx3-ubyte"][3]
-    write_raw_files(raw, contents)
-    labels = contents["t10k-labels-idx1-ubyte"]
-    hashes = write_splits(raw, folder, "t10k", labels, {"test": np.ones(100, bool)}, CHUNK)
-    assert (hashes.dtype, len(hashes), len(set(hashes.tolist()))) == (np.uint64, 100, 99)
-    assert hashes[70] == hashes[3]
+def test_sources_name_the_picture_of_each_row(leaves):
+    run(leaves, LEAVES)
+    sources = read_sources(leaves)
+    assert [row[0] for row in sources] == sorted(row[0] for row in sources)
+    assert [len(row[3]) for row in sources] == [64] * 80
+    for split in SPLITS:
+        rows = [sources[place] for place in read(leaves, split, "index")]
+        assert {row[2] for row in rows} == {split}
+        assert [row[1] for row in rows] == [("ash", "oak")[label] for label in read(leaves, split, "labels")]
+
+
+@pytest.mark.parametrize("duplicates", ["skip", "keep"])
+def test_people_and_equal_pictures_stay_on_one_side(leaves, duplicates):
+    folder = leaves.root / "pictures/leaves"
+    for place in (0, 3, 6):  # persons 0 and 1, 3 and 4, 6 and 7 share a picture
+        source = folder / f"oak/person{place % 10}_{place}.png"
+        (folder / f"oak/person{(place + 1) % 10}_copy{place}.png").write_bytes(source.read_bytes())
+    run(leaves, LEAVES.model_copy(update={"group_separator": "_", "duplicates": duplicates}))
+    sides: dict[str, set[str]] = {}
+    for path, _, split, digest in read_sources(leaves):
+        sides.setdefault(path.split("/")[1].split("_")[0], set()).add(split)
+        sides.setdefault(digest, set()).add(split)
+    assert {len(splits) for splits in sides.values()} == {1}
+
+
+def test_one_group_cannot_be_split(leaves):
+    with pytest.raises(UserError, match=r"the split val would have none of ash, oak: .*group_separator"):
+        run(leaves, LEAVES.model_copy(update={"group_separator": "erson"}))
+
+
+def test_a_training_picture_that_is_in_test_too_is_left_out_of_training(leaves):
+    folder = leaves.root / "pictures/leaves"
+    for name in ("ash", "oak"):
+        (folder / "train").mkdir(exist_ok=True)
+        (folder / name).rename(folder / "train" / name)
+    write_pictures(folder / "test", {"ash": 5, "oak": 5}, first=35)  # five of ash, five of oak
+    description = run(leaves, LEAVES.model_copy(update={"contradictions": "skip"}))
+    assert [description["splits"][split]["images"] for split in SPLITS] == [59, 11, 10]
+    assert description["found"]["contradictions"] == 20
+
+
+def test_a_message_about_an_archive_names_it(tmp_path):
+    workspace = Workspace(tmp_path)
+    workspace.raw.mkdir(parents=True)
+    with zipfile.ZipFile(workspace.raw / "leaves.zip", "w") as content:
+        content.writestr("leaves/readme.txt", "empty")
+    dataset = LEAVES.model_copy(update={"folder": None, "files": {"leaves.zip": "0" * 64}})
+    with pytest.raises(UserError, match=r"^leaves.zip has no picture of leaves, but readme.txt"):
+        run(workspace, dataset)

@@ -147,13 +147,21 @@ def test_an_interrupt_in_a_destructor_is_not_lost(run_sweep, monkeypatch, capsys
 
 
 @pytest.mark.parametrize(
-    "changed", [{"name": "mnist"}, {"seed": 1}, {"splits": {"train": {"images": 500}, "val": {"images": 98}}}]
+    "changed",
+    [
+        {"name": "mnist"},
+        {"image_shape": [32, 28, 1]},
+        {"resize": "pad"},
+        {"seed": 1},
+        {"splits": {"train": {"images": 500}, "val": {"images": 98}}},
+    ],
 )
 def test_data_of_other_parameters_are_refused(tmp_path, changed):
     workspace = Workspace(tmp_path)
     YAML().dump(define().content, workspace.params)
     workspace.prepared.mkdir(parents=True)
-    described = {"name": "digits", "seed": 0, "splits": {"train": {"images": 500}, "val": {"images": 100}}}
+    splits = {"train": {"images": 500}, "val": {"images": 100}}
+    described = {"name": "digits", "image_shape": [28, 28, 1], "resize": "ink", "seed": 0, "splits": splits}
     workspace.dataset.write_text(json.dumps(described))
     search.require_prepared_data(define().params, workspace)  # 5,000 are asked for; a sixth is less
     workspace.dataset.write_text(json.dumps(described | changed))

@@ -1,0 +1,130 @@
+"""The section `datasets.<name>` of params.yaml: where images are, in which form, and what becomes of them."""
+
+import math
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from pipeline.config.section import Section
+
+PICTURES = "pictures"  # the folder for people's own pictures; dvc.yaml has it as a dependency of `preprocess`
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst")
+INK_SIZE = (28, 28)  # of MNIST's own form
+MAX_VALUES = 1_000_000  # of one image: 577×577 in colour; a request of one image has as many
+IDX_FILES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+
+FileName = Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Address = Annotated[str, Field(pattern=r"^https://[^/]")]
+DatasetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+
+
+class Dataset(Section):
+    """A data set. It says where its images are by one of `folder`, `files` and `package`."""
+
+    folder: str | None = None
+    """A folder of your own pictures, below `pictures/`."""
+    files: dict[FileName, Sha256] = Field(default={})
+    """Published files and the sha256 of each, as `sha256sum` prints it. Archives (.zip, .tar, .tar.gz, .tgz, .tar.xz,
+    .tar.zst) are unpacked."""
+    mirrors: Annotated[tuple[Address, ...], Field(strict=False)] = ()
+    """Addresses (https://…) below which `files` lie, in the order in which they are tried; before them,
+    `DATASET_MIRROR` with the data set's name after it."""
+    package: Literal["scikit-learn"] | None = None
+    """The package that the images come with: of the built-in `digits` alone."""
+    form: Literal["folders", "csv", "parquet", "idx"] = "folders"
+    """`folders`: one per class, at the top or in train/ and test/; `csv`: tables of paths and labels; `parquet`: as
+    Hugging Face publishes images; `idx`: as MNIST's four files. Of several tables, those whose names begin with test
+    are the test set."""
+    height: PositiveInt
+    """The height of every image once it is prepared, in pixels."""
+    width: PositiveInt
+    """The width of every image once it is prepared, in pixels."""
+    color_mode: Literal["grayscale", "rgb"] = "rgb"
+    """Whether prepared images are grey or in colour."""
+    resize: Literal["stretch", "crop", "pad", "ink"] = "stretch"
+    """How an image of another size is brought to this one: `stretch` both sides; `crop` what stands out; `pad` with
+    white; `ink` centres a stroke as MNIST does, for 28×28 in grey alone. A served image is treated alike."""
+    class_names: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """The classes in order, by the names that answers have; if empty, the names that the data has, sorted."""
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the images that becomes the test set where the data has none. The seed doesn't change which they are."""
+    image_column: str | None = None
+    """The column with the image: by default `path` in csv, `image` in parquet."""
+    label_column: str = "label"
+    """The column with the label, in csv and parquet."""
+    group_column: str | None = None
+    """A column, in csv and parquet, of whom or what an image shows: images with one value are never on two sides of a
+    split that is drawn here."""
+    group_separator: Annotated[str, Field(min_length=1)] | None = None
+    """Likewise, by the files' names: what stands before the first separator is the group, as `anna` in anna_07.jpg."""
+    broken: Literal["skip", "refuse"] = "skip"
+    """What happens to files that are no readable image."""
+    duplicates: Literal["skip", "keep"] = "skip"
+    """What happens to an image that is the same as an earlier one, pixel for pixel; with `skip` the first one stays."""
+    contradictions: Literal["refuse", "skip", "keep"] = "refuse"
+    """What happens to one image under two labels, or in training and test set: `skip` leaves out all of the first kind,
+    and of the second those that would train."""
+
+    @property
+    def channels(self) -> int:
+        return 3 if self.color_mode == "rgb" else 1
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """The shape of one prepared image: height, width, channels."""
+        return self.height, self.width, self.channels
+
+    @model_validator(mode="after")
+    def _require_sense(self) -> Self:
+        if faults := [*self._find_faults_of_place(), *self._find_faults_of_form()]:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _find_faults_of_place(self) -> Iterator[str]:
+        if (self.folder is not None) + bool(self.files) + (self.package is not None) != 1:
+            yield (
+                "write where the images are, once: either folder: pictures/… for your own, or files: {name: sha256} "
+                "for published ones"
+            )
+        if self.folder is not None:
+            parts = PurePosixPath(self.folder).parts
+            if parts[:1] != (PICTURES,) or len(parts) < 2 or ".." in parts:
+                yield f"folder is {self.folder!r}; write {PICTURES}/… for a folder inside {PICTURES}/"
+        if self.mirrors and not self.files:
+            yield "mirrors are for files alone: name the files and their sha256, too"
+        if self.files and self.form == "folders" and (others := [file for file in self.files if not is_archive(file)]):
+            yield f"files has {', '.join(others)}; form: folders takes archives: {', '.join(ARCHIVES)}"
+        if self.form == "idx" and self.files and self.files.keys() != set(IDX_FILES):
+            yield f"form: idx takes the four files {', '.join(IDX_FILES)}"
+
+    def _find_faults_of_form(self) -> Iterator[str]:
+        if self.resize == "ink" and (self.height, self.width, self.color_mode) != (*INK_SIZE, "grayscale"):
+            yield "resize: ink is for height: 28, width: 28, color_mode: grayscale; write stretch, crop or pad"
+        if self.form == "idx" and self.color_mode != "grayscale":
+            yield "form: idx holds grey images: write color_mode: grayscale"
+        if math.prod(self.image_shape) > MAX_VALUES:
+            yield (
+                f"an image of {' × '.join(map(str, self.image_shape))} has {math.prod(self.image_shape):,} values; at "
+                f"most {MAX_VALUES:,} values are allowed: write a smaller size, to which images are brought"
+            )
+        if self.class_names and (len(set(self.class_names)) < max(2, len(self.class_names)) or "" in self.class_names):
+            yield "class_names should be at least two names, each written once"
+        if self.form not in ("csv", "parquet"):
+            columns = {"image_column": None, "label_column": "label", "group_column": None}
+            if given := [key for key, default in columns.items() if getattr(self, key) != default]:
+                yield f"form: {self.form} has no columns, so remove {', '.join(given)}"
+        if self.group_separator is not None and (self.form not in ("folders", "csv") or self.group_column is not None):
+            yield "group_separator is for the files of form: folders or csv, and instead of group_column"
+
+
+def is_archive(file: str) -> bool:
+    """Return whether a file is one that is unpacked, by its name."""
+    return file.lower().endswith(ARCHIVES)

@@ -1,0 +1,78 @@
+"""Decode pictures in parallel, in constant memory: files in, one file of raw pixels out."""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data.arrays import UInt8Array, UInt64Array
+from pipeline.data.equality import hash_images
+from serving.images import ALL_FORMATS, Form, ImageError, prepare
+
+CHUNK_PICTURES, CHUNK_VALUES = 16, 4_000_000  # that a thread decodes at a time; the second bounds large forms
+# Pillow decodes and scales without holding Python back, so threads do; each needs the memory of one decoded picture.
+MAX_THREADS = 16
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What came of n pictures: the faults by their places; of the readable ones in their order, their hashes.
+
+    `sha256` is that of each file, readable or not; `hashes` is uint64 [readable, 2].
+    """
+
+    faults: dict[int, str]
+    sha256: list[str]
+    hashes: UInt64Array
+
+
+def decode_pictures(contents: Iterator[Path | bytes], count: int, form: Form, pixels: Path) -> Decoded:
+    """Write the pictures that can be read to the file `pixels`, uint8 [readable, *form.shape], in their order."""
+    from tqdm import tqdm
+
+    threads = min(os.cpu_count() or 1, MAX_THREADS)
+    size = max(1, min(CHUNK_PICTURES, CHUNK_VALUES // int(np.prod(form.shape))))
+    faults: dict[int, str] = {}
+    digests: list[str] = []
+    hashes = [np.zeros((0, 2), np.uint64)]
+    pool = ThreadPoolExecutor(threads)
+    with pixels.open("wb") as file, tqdm(total=count, unit=" images", unit_scale=True, disable=None) as bar:
+        waiting: deque[Future[tuple[UInt8Array, list[str], dict[int, str]]]] = deque()
+
+        def take() -> None:
+            images, chunk_digests, chunk_faults = waiting.popleft().result()
+            images.tofile(file)
+            hashes.append(hash_images(images))
+            faults.update({len(digests) + place: fault for place, fault in chunk_faults.items()})
+            digests.extend(chunk_digests)
+            bar.update(len(chunk_digests))
+
+        try:
+            while chunk := list(islice(contents, size)):
+                waiting.append(pool.submit(_decode_chunk, chunk, form))
+                if len(waiting) >= 2 * threads:
+                    take()
+            while waiting:
+                take()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return Decoded(faults, digests, np.concatenate(hashes))
+
+
+def _decode_chunk(contents: list[Path | bytes], form: Form) -> tuple[UInt8Array, list[str], dict[int, str]]:
+    """Return the readable ones, uint8 [n, *form.shape]; all sha256; and what is wrong with the others, by place."""
+    images, digests, faults = [], [], {}
+    for place, content in enumerate(contents):
+        data = content.read_bytes() if isinstance(content, Path) else content
+        digests.append(sha256(data).hexdigest())
+        try:
+            images.append(prepare(data, form, ALL_FORMATS))
+        except ImageError as error:
+            faults[place] = str(error)
+    return np.array(images, np.uint8).reshape(-1, *form.shape), digests, faults

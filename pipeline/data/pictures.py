@@ -1,0 +1,143 @@
+"""List a data set's pictures before any is read: folders of files, a class each; and what every form's list has."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from unicodedata import normalize
+
+from pipeline.cli import UserError
+from pipeline.config.dataset import Dataset
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+SPLITS = ("train", "test")
+# What people call the parts of a data set: a class of such a name is more likely one of these.
+PARTS = {*SPLITS, "training", "testing", "val", "valid", "validation", "dev", "eval"}
+NAMED = 5  # files that a message names; the others are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture, unread: its place in the data set's folder, its class, whether it is for testing, and its group."""
+
+    path: str
+    label: str
+    is_test: bool
+    group: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All pictures of a data set, and how to read them in the same order: files, or the bytes of such.
+
+    `class_names` are the classes in the data's own order; `strays` are the files that are no pictures.
+    """
+
+    pictures: list[Picture]
+    class_names: tuple[str, ...]
+    read: Callable[[], Iterator[Path | bytes]]
+    strays: list[str] = field(default_factory=list)
+
+
+def list_folders(folder: Path, dataset: Dataset) -> Listing:
+    """Return the pictures of a folder per class, at the top or in train/ and test/, sorted by path.
+
+    Raise UserError if the folders have another form, or one of them has no picture.
+    """
+    if dataset.files:
+        folder = _find_top(folder)
+    names = {name.lower(): name for name in list_subfolders(folder)}
+    if not names:
+        raise UserError(f"{folder} has no folders: make one per class, with its pictures in it")
+    is_split = bool(names.keys() & PARTS)
+    if is_split and not ("train" in names and names.keys() <= set(SPLITS)):
+        raise UserError(
+            f"{folder} has the folders {', '.join(sorted(names.values()))}: name them train and test, or by classes. "
+            "Validation images are drawn from those that train, and no class may be called train, test, val or the like"
+        )
+    pictures, paths, strays = [], [], []
+    for path, place in walk(folder):
+        parts = place.split("/")
+        if len(parts) > 1 + is_split and is_picture(place):
+            is_test = is_split and parts[0].lower() == "test"
+            pictures.append(Picture(place, parts[is_split], is_test, find_group(place, dataset.group_separator)))
+            paths.append(path)
+        else:
+            strays.append(place)
+    for part in (folder / names[name] for name in names) if is_split else (folder,):
+        _require_pictures(part)
+    class_names = tuple(sorted({picture.label for picture in pictures}))
+    return Listing(pictures, class_names, lambda: iter(paths), strays)
+
+
+def _find_top(folder: Path) -> Path:
+    """Return the folder that has the classes: an archive often packs them in a folder of their own."""
+    while len(inner := list_subfolders(folder)) == 1 and inner[0].lower() not in PARTS:
+        below = folder / inner[0]
+        if not list_subfolders(below) or any(is_picture(entry.name) for entry in os.scandir(below)):
+            break
+        folder = below
+    return folder
+
+
+def _require_pictures(folder: Path) -> None:
+    """Raise UserError unless there is a picture in each folder of this one."""
+    files = {name: [place for _, place in walk(folder / name)] for name in list_subfolders(folder)}
+    if empty := [name for name in files if not any(map(is_picture, files[name]))]:
+        others = files[empty[0]]
+        raise UserError(
+            f"{folder} has no picture of {name_some(empty)}"
+            + (f", but {others[0]} and the like" if others else "")
+            + f": put pictures in ({', '.join(SUFFIXES)}), or remove the folder"
+        )
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield each file below a folder with its place in it, normalised (NFC) and with slashes, sorted by that.
+
+    Hidden files and folders, and those of macOS' archives, are passed over. Raise UserError for a link to a folder.
+    """
+    found: list[tuple[str, str]] = []
+    for root, folders, files in os.walk(folder):
+        folders[:] = filter(is_visible, folders)
+        for name in folders:
+            require_no_link(Path(root, name))
+        place = "" if root == str(folder) else f"{Path(root).relative_to(folder).as_posix()}/"
+        found += [(normalize("NFC", f"{place}{name}"), os.path.join(root, name)) for name in files if is_visible(name)]
+    for place, path in sorted(found):
+        yield Path(path), place
+
+
+def require_no_link(folder: Path) -> None:
+    """Raise UserError if a folder of pictures is a link: DVC doesn't look behind it, so changes would go unnoticed."""
+    if folder.is_symlink():
+        raise UserError(
+            f"{folder} is a link to another folder, in which DVC wouldn't notice changes: move or copy the pictures "
+            "to its place, or mount the other folder there"
+        )
+
+
+def list_subfolders(folder: Path) -> list[str]:
+    """Return the names of the visible folders in a folder, sorted."""
+    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and is_visible(entry.name))
+
+
+def is_visible(name: str) -> bool:
+    return not name.startswith((".", "__MACOSX"))
+
+
+def is_picture(path: str) -> bool:
+    """Return whether a file is a picture by its name's ending."""
+    return path.lower().endswith(SUFFIXES)
+
+
+def find_group(path: str, separator: str | None) -> str:
+    """Return what stands in a file's name before the first separator; nothing where there is no separator."""
+    name = path.rpartition("/")[2]
+    return name.partition(separator)[0] if separator and separator in name else ""
+
+
+def name_some(names: list[str]) -> str:
+    """Return the first few names, and how many more there are, for a message."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
