@@ -15,7 +15,6 @@ from pydantic import (
 )
 
 from pipeline.config import keras_names
-from pipeline.config.image import IMAGE_SIZE
 from pipeline.config.section import Fraction, Section, require_known
 
 
@@ -123,6 +122,11 @@ class Convolution(Layer):
     pool_size: PositiveInt = 1
     """Side of the max-pooling window after the convolution; 1 is no pooling."""
 
+    def compute_side(self, side: int) -> int:
+        """Return the height of what the layer makes of an image of this height, in pixels; likewise the width."""
+        places = side - self.kernel_size + 1 if self.padding == "valid" else side
+        return -(-places // self.strides) // self.pool_size
+
 
 class EarlyStopping(Section):
     """End a training when the cross-entropy on the validation images (`val_loss`) no longer falls."""
@@ -150,6 +154,9 @@ class Training(Section):
     def publishes_last_epoch(self) -> bool:
         """Whether the published weights are those of the last epoch: not an average, nor an earlier epoch's."""
         return self.early_stopping is None or not self.early_stopping.restore_best_weights
+
+    def require_fitting(self, height: int, width: int) -> None:
+        """Raise ValueError unless the network takes images of this size, in pixels: without convolutions, any."""
 
 
 class PerceptronModel(Training):
@@ -203,19 +210,16 @@ class CNNModel(DenseModel):
     convolutions: Annotated[tuple[Convolution, ...], Field(strict=False, min_length=1)]
     """The convolutions, before the dense layers."""
 
-    @model_validator(mode="after")
-    def _require_large_enough_maps(self) -> "CNNModel":
-        size = IMAGE_SIZE
+    def require_fitting(self, height: int, width: int) -> None:
+        """Raise ValueError, which names the convolution, if one leaves nothing of images of this size, in pixels."""
         for index, layer in enumerate(self.convolutions):
-            before = size
-            size = size - layer.kernel_size + 1 if layer.padding == "valid" else size
-            size = -(-size // layer.strides) // layer.pool_size
-            if size < 1:
+            before = f"{height}×{width}"
+            height, width = layer.compute_side(height), layer.compute_side(width)
+            if min(height, width) < 1:
                 raise ValueError(
-                    f"convolutions.{index} leaves nothing of its {before}×{before} input: use a smaller "
+                    f"convolutions.{index} leaves nothing of its {before} input: use a smaller "
                     "kernel_size, strides or pool_size, padding: same, or fewer convolutions"
                 )
-        return self
 
 
 ModelConfig = PerceptronModel | DenseModel | CNNModel

@@ -9,6 +9,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.cli import UserError
 from pipeline.config.errors import explain
+from pipeline.config.image import IMAGE_SIZE
 from pipeline.config.model import Model, ModelConfig
 from pipeline.config.promotion import Promotion
 from pipeline.config.section import Section, require_known
@@ -72,10 +73,27 @@ class Params(Section):
         except ValueError as error:
             raise ValueError(f"sweep.model: {error}") from None
 
+    @model_validator(mode="after")
+    def _require_fitting_models(self) -> Self:
+        used = [*self.presets, *([self.sweep.model] if self.sweep else [])]
+        for name in dict.fromkeys(used):
+            self._require_fitting(name)
+        return self
+
+    def _require_fitting(self, name: str) -> None:
+        try:
+            self.models[name].require_fitting(IMAGE_SIZE, IMAGE_SIZE)
+        except ValueError as error:
+            raise ValueError(f"models.{name}: {error}") from None
+
     def model(self, name: str) -> ModelConfig:
-        """Return the section `models.<name>`; raise UserError, with the known names, if there is none."""
+        """Return the section `models.<name>`; raise UserError if there is none, or if the images are too small for it.
+
+        The message has the known names.
+        """
         try:
             require_known(name, self.models, "model")
+            self._require_fitting(name)
         except ValueError as error:
             raise UserError(error) from None
         return self.models[name]

@@ -2,6 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.config.model import CNNModel, Dense, DenseModel, KerasObject
+from tests.helpers.configs import PERCEPTRON
 
 DENSE = {"family": "dense", "optimizer": "SGD", "batch_size": 1, "epochs": 1}
 
@@ -68,7 +69,7 @@ def make_cnn(*convolutions: dict) -> CNNModel:
     ],
 )
 def test_convolutions_may_leave_one_pixel(convolutions):
-    make_cnn(*convolutions)
+    make_cnn(*convolutions).require_fitting(28, 28)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +83,21 @@ def test_convolutions_may_leave_one_pixel(convolutions):
     ],
 )
 def test_convolutions_that_leave_nothing_are_refused(convolutions, message):
-    with pytest.raises(ValidationError) as error:
-        make_cnn(*convolutions)
-    assert message in str(error.value)
+    with pytest.raises(ValueError, match=message):
+        make_cnn(*convolutions).require_fitting(28, 28)
+
+
+def test_height_and_width_are_looked_at_apart():
+    config = make_cnn({"kernel_size": 5}, {"pool_size": 20})
+    config.require_fitting(26, 1000)
+    for height, width, shrunk in ((25, 1000, "21×996"), (1000, 25, "996×21")):
+        with pytest.raises(ValueError, match=f"convolutions.1 leaves nothing of its {shrunk} input"):
+            config.require_fitting(height, width)
+
+
+def test_networks_without_convolutions_fit_images_of_every_size():
+    DenseModel.model_validate(DENSE).require_fitting(1, 1)
+    PERCEPTRON.require_fitting(1, 1)
 
 
 def test_a_cnn_has_a_convolution():

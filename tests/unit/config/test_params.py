@@ -92,6 +92,14 @@ def test_all_faults_are_reported_at_once(tmp_path):
     assert len(str(problem.value).splitlines()) == 3
 
 
+def test_a_model_that_nothing_uses_may_be_too_deep_for_the_images_until_it_is_asked_for(tmp_path):
+    best = PARAMS.index("  cnn_best:")
+    text = PARAMS[:best] + PARAMS[best:].replace("{filters: 128,", "{filters: 128, kernel_size: 9,", 1)
+    params = load_text(tmp_path, text)
+    with pytest.raises(UserError, match=r"models.cnn_best: convolutions.3 leaves nothing of its 4×4 input"):
+        params.model("cnn_best")
+
+
 def test_every_training_has_a_seed(tmp_path):
     last = PARAMS.replace("seed: 0", f"seed: {2**32 - 2}")
     assert load_text(tmp_path, last.replace("seeds_per_model: 1", "seeds_per_model: 2")).seeds_per_model == 2
