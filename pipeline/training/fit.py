@@ -167,7 +167,7 @@ def make_batches(split: Split, classes: int, config: ModelConfig, seed: int) -> 
 
     def change(batch: "tuple[tf.Tensor, tf.Tensor]", draw: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
         images, one_hot = batch
-        return (images if reach == Augmentation() else augment(images, draw, reach)), one_hot
+        return augment(images, draw, reach), one_hot
 
     # Several small batches are read at once, because each reading returns to Python.
     several = size * max(1, count_batch_images(split.pixels.shape[1:]) // size)

@@ -23,6 +23,11 @@ from pipeline.data.pixels import SCALE
 BATCH_NORMALIZATION_MOMENTUM = 0.9
 # Batches between two returns to Python: at one image per batch, 64 make an epoch four times as fast.
 STEPS_PER_EXECUTION = 64
+POOLING_LAYERS = {
+    None: keras.layers.Flatten,
+    "global_max": keras.layers.GlobalMaxPooling2D,
+    "global_average": keras.layers.GlobalAveragePooling2D,
+}
 ImageShape = tuple[int, int, int]  # height, width, channels
 CROSSENTROPY = "crossentropy"  # the metric's name
 SMALLEST_PROBABILITY = 1e-7  # as evaluate clips probabilities
@@ -65,7 +70,8 @@ def build_network(config: ModelConfig, image_shape: ImageShape, classes: int) ->
             # Before the activation: the same result where it is monotonic (ReLU), and less to compute.
             x = keras.layers.MaxPooling2D(convolution.pool_size)(x)
         x = _finish_layer(x, convolution, config)
-    x = keras.layers.Flatten()(x)
+    pooling = config.pooling if isinstance(config, CNNModel) else None
+    x = POOLING_LAYERS[pooling]()(x)
     for layer in config.dense:
         initializer = _make(keras.initializers, layer.kernel_initializer or config.kernel_initializer)
         x = keras.layers.Dense(layer.units, use_bias=not layer.batch_normalization, kernel_initializer=initializer)(x)

@@ -184,3 +184,12 @@ def test_pooling_comes_before_the_activation():
 def test_many_batches_run_between_two_returns_to_python():
     network, *_ = compile_dense({})
     assert network.steps_per_execution == 64
+
+
+@pytest.mark.parametrize(("pooling", "reduce"), [("global_max", np.max), ("global_average", np.mean)])
+def test_dense_layers_may_get_one_number_per_channel(pooling, reduce):
+    config = CNNModel.model_validate({**DENSE, "family": "cnn", "convolutions": [{"filters": 5}], "pooling": pooling})
+    *_, maps, pooled, output = networks.build_network(config, (9, 12, 3), 4).layers
+    assert (maps.output.shape, pooled.output.shape, output.output.shape) == ((None, 7, 10, 5), (None, 5), (None, 4))
+    images = np.random.default_rng(0).random((2, 7, 10, 5), np.float32)
+    np.testing.assert_allclose(pooled(images), reduce(images, axis=(1, 2)), rtol=1e-5)
