@@ -9,7 +9,7 @@ import onnx
 
 from pipeline.cli import UserError
 from pipeline.data.arrays import FloatArray, UInt8Array
-from pipeline.inference import count_batch_images, open_onnx, predict_litert, predict_onnx
+from pipeline.inference import open_onnx, predict_litert, predict_onnx, split_in_batches
 from pipeline.training.canonical import canonicalise_keras, canonicalise_onnx
 
 TOLERANCE = 1e-4  # largest difference of a probability between two forms of one model
@@ -86,9 +86,8 @@ def require_same_answers(name: str, answers: FloatArray, expected: FloatArray) -
 
 
 def _predict(model: keras.Model, pixels: UInt8Array) -> FloatArray:
-    size = count_batch_images(pixels.shape[1:])
-    probabilities: FloatArray = model.predict(pixels.astype(np.float32), batch_size=size, verbose=0)
-    return probabilities
+    batches = (batch.astype(np.float32) for batch in split_in_batches(pixels))
+    return np.concatenate([model.predict_on_batch(batch) for batch in batches])
 
 
 def _write_onnx(model: keras.Model, path: Path, metadata: Mapping[str, str]) -> None:

@@ -1,0 +1,81 @@
+"""The batches of a training: gathered from memory maps in an order of each epoch's own, and augmented."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.config.model import Augmentation, ModelConfig, PerceptronModel
+from pipeline.data.pixels import encode_one_hot, normalise
+from pipeline.data.prepared import Split
+from pipeline.inference import count_batch_images
+from pipeline.training.augmentation import augment
+
+MAX_BUFFERED_IMAGES = 1_000_000  # tf.data's shuffle holds an order in memory, at 200 bytes an image
+# The default of 4 leaves the orders of two epochs correlated at 0.8, and a sixth of the images together in a batch.
+PERMUTATION_ROUNDS = 8
+
+
+def make_batches(split: Split, classes: int, config: ModelConfig, seed: int) -> tf.data.Dataset:
+    """Return a tf.data set of (images, labels) batches, in each epoch shuffled and augmented differently, by the seed.
+
+    Images are float32 [batch, height, width, channels] in [0, 1], labels one-hot, float32 [batch, classes].
+    """
+    size, count = config.batch_size, len(split.pixels)
+    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
+    reach = Augmentation() if isinstance(config, PerceptronModel) else config.augmentation
+
+    def cut(images: tf.Tensor, one_hot: tf.Tensor) -> tf.data.Dataset:
+        starts = tf.data.Dataset.range(0, tf.shape(one_hot, tf.int64)[0], size)
+        return starts.map(lambda start: (images[start : start + size], one_hot[start : start + size]))
+
+    def change(batch: tuple[tf.Tensor, tf.Tensor], draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, one_hot = batch
+        return augment(images, draw, reach), one_hot
+
+    # Several small batches are read at once, because each reading returns to Python.
+    several = size * max(1, count_batch_images(split.pixels.shape[1:]) // size)
+    batches = gather(split, classes, draw_order(count, several, seed)).flat_map(cut)
+    # Keras must know the number of batches: it runs many of them between two returns to Python.
+    batches = batches.apply(tf.data.experimental.assert_cardinality(math.ceil(count / size)))
+    return tf.data.Dataset.zip(batches, seeds).map(change).prefetch(2)
+
+
+def make_validation_batches(split: Split, classes: int) -> tf.data.Dataset:
+    """Return a tf.data set of (images, labels) batches in the split's order, of the same form as `make_batches`."""
+    places = tf.data.Dataset.range(len(split.pixels)).batch(count_batch_images(split.pixels.shape[1:]))
+    return gather(split, classes, places).prefetch(2)
+
+
+def draw_order(count: int, size: int, seed: int) -> tf.data.Dataset:
+    """Return the places 0 … `count` − 1 in batches int64 [size], in another order in each epoch, by the seed.
+
+    The memory that it takes is bounded: beyond a million, orders are permutations that are computed place by place.
+    """
+    places = tf.data.Dataset.range(count)
+    if count <= MAX_BUFFERED_IMAGES:
+        # fit(numpy, shuffle=True) repeats one permutation in every epoch once Keras is seeded; tf.data doesn't.
+        return places.shuffle(count, seed=seed, reshuffle_each_iteration=True).batch(size)
+
+    def permute(key: tf.Tensor) -> tf.data.Dataset:
+        return places.batch(size).map(
+            lambda batch: tf.raw_ops.RandomIndexShuffle(
+                index=batch, seed=key, max_index=tf.constant(count - 1, tf.int64), rounds=PERMUTATION_ROUNDS
+            )
+        )
+
+    keys = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(3, drop_remainder=True)
+    return keys.take(1).flat_map(permute)
+
+
+def gather(split: Split, classes: int, order: tf.data.Dataset) -> tf.data.Dataset:
+    """Return the (images, labels) at the places in each batch of `order`, read from the memory maps."""
+
+    def read(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return normalise(split.pixels[places]), encode_one_hot(split.labels[places], classes)
+
+    def read_batch(places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, one_hot = tf.numpy_function(read, [places], (tf.float32, tf.float32), stateful=False)
+        return tf.ensure_shape(images, [None, *split.pixels.shape[1:]]), tf.ensure_shape(one_hot, [None, classes])
+
+    return order.map(read_batch)
