@@ -12,7 +12,8 @@ from pipeline.inference import count_batch_images
 from pipeline.training.augmentation import augment
 
 MAX_BUFFERED_IMAGES = 1_000_000  # tf.data's shuffle holds an order in memory, at 200 bytes an image
-# The default of 4 leaves the orders of two epochs correlated at 0.8, and a sixth of the images together in a batch.
+# The default of 4 mixes badly: of 200,000 places, the means of batches spread 0.75 times as far as by chance, and the
+# orders of two epochs correlate at up to 0.09; with 8, at 1.00 and 0.004.
 PERMUTATION_ROUNDS = 8
 
 
@@ -52,17 +53,17 @@ def draw_order(count: int, size: int, seed: int) -> tf.data.Dataset:
 
     The memory that it takes is bounded: beyond a million, orders are permutations that are computed place by place.
     """
-    places = tf.data.Dataset.range(count)
     if count <= MAX_BUFFERED_IMAGES:
         # fit(numpy, shuffle=True) repeats one permutation in every epoch once Keras is seeded; tf.data doesn't.
-        return places.shuffle(count, seed=seed, reshuffle_each_iteration=True).batch(size)
+        return tf.data.Dataset.range(count).shuffle(count, seed=seed, reshuffle_each_iteration=True).batch(size)
 
     def permute(key: tf.Tensor) -> tf.data.Dataset:
-        return places.batch(size).map(
-            lambda batch: tf.raw_ops.RandomIndexShuffle(
-                index=batch, seed=key, max_index=tf.constant(count - 1, tf.int64), rounds=PERMUTATION_ROUNDS
-            )
-        )
+        def compute_batch(start: tf.Tensor) -> tf.Tensor:
+            ranks = tf.range(start, tf.minimum(start + size, count))
+            last = tf.constant(count - 1, tf.int64)
+            return tf.raw_ops.RandomIndexShuffle(index=ranks, seed=key, max_index=last, rounds=PERMUTATION_ROUNDS)
+
+        return tf.data.Dataset.range(0, count, size).map(compute_batch)
 
     keys = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(3, drop_remainder=True)
     return keys.take(1).flat_map(permute)
