@@ -23,23 +23,22 @@ def make_batches(split: Split, classes: int, config: ModelConfig, seed: int) -> 
     Images are float32 [batch, height, width, channels] in [0, 1], labels one-hot, float32 [batch, classes].
     """
     size, count = config.batch_size, len(split.pixels)
-    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
-    reach = Augmentation() if isinstance(config, PerceptronModel) else config.augmentation
-
-    def cut(images: tf.Tensor, one_hot: tf.Tensor) -> tf.data.Dataset:
-        starts = tf.data.Dataset.range(0, tf.shape(one_hot, tf.int64)[0], size)
-        return starts.map(lambda start: (images[start : start + size], one_hot[start : start + size]))
-
-    def change(batch: tuple[tf.Tensor, tf.Tensor], draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, one_hot = batch
-        return augment(images, draw, reach), one_hot
-
     # Several small batches are read at once, because each reading returns to Python.
     several = size * max(1, count_batch_images(split.pixels.shape[1:]) // size)
+
+    def cut(images: tf.Tensor, one_hot: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensor_slices((images, one_hot)).batch(size)
+
     batches = gather(split, classes, draw_order(count, several, seed)).flat_map(cut)
     # Keras must know the number of batches: it runs many of them between two returns to Python.
     batches = batches.apply(tf.data.experimental.assert_cardinality(math.ceil(count / size)))
-    return tf.data.Dataset.zip(batches, seeds).map(change).prefetch(2)
+    reach = Augmentation() if isinstance(config, PerceptronModel) else config.augmentation
+    if reach != Augmentation():
+        seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
+        batches = tf.data.Dataset.zip(batches, seeds).map(
+            lambda batch, seed: (augment(batch[0], seed, reach), batch[1])
+        )
+    return batches.prefetch(2)
 
 
 def make_validation_batches(split: Split, classes: int) -> tf.data.Dataset:
