@@ -45,8 +45,8 @@ def train_model(
 ) -> "tuple[keras.Model, list[Epoch]]":
     """Return a network trained from `seed` alone, as in a process of its own, and its epochs.
 
-    `on_epoch` gets each epoch at its end. Raise DivergedError, and UserError for a value that Keras refuses.
-    TensorFlow is imported here at the latest.
+    `on_epoch` gets each epoch at its end. Raise DivergedError, and UserError for a value that Keras refuses or
+    a network that is too large to export. TensorFlow is imported here at the latest.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silence_stderr():
@@ -55,6 +55,7 @@ def train_model(
 
         from pipeline.training import networks
 
+    networks.require_exportable(name, config, data.image_shape, data.classes)
     keras.backend.clear_session()  # or the names of layers would count on, and memory would grow
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()

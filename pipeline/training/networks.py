@@ -30,6 +30,7 @@ POOLING_LAYERS = {
 }
 ImageShape = tuple[int, int, int]  # height, width, channels
 CROSSENTROPY = "crossentropy"  # the metric's name
+MAX_WEIGHTS = 500_000_000  # of 4 bytes: an ONNX file holds 2 GB
 SMALLEST_PROBABILITY = 1e-7  # as evaluate clips probabilities
 
 
@@ -52,6 +53,19 @@ def build_compiled(config: ModelConfig, image_shape: ImageShape, classes: int, s
     )
     network.compile(optimizer, loss, metrics=["accuracy", crossentropy], steps_per_execution=STEPS_PER_EXECUTION)
     return network
+
+
+def require_exportable(name: str, config: ModelConfig, image_shape: ImageShape, classes: int) -> None:
+    """Raise UserError if the network would have more weights than its files can hold; none of them is made."""
+    with keras.StatelessScope(initialize_variables=False):
+        weights = build_network(config, image_shape, classes).count_params()
+    if weights > MAX_WEIGHTS:
+        height, width, channels = image_shape
+        raise UserError(
+            f"{name} would have {weights:,} weights, for images of {height}×{width}×{channels} and {classes} classes; "
+            f"an ONNX file holds {MAX_WEIGHTS:,}: give models.{name} fewer units, more pooling or strides, or the data "
+            "set a smaller height and width"
+        )
 
 
 def build_network(config: ModelConfig, image_shape: ImageShape, classes: int) -> keras.Model:

@@ -186,6 +186,13 @@ def test_many_batches_run_between_two_returns_to_python():
     assert network.steps_per_execution == 64
 
 
+def test_a_network_that_no_file_could_hold_is_refused_before_it_is_made():
+    wide = DenseModel.model_validate({**DENSE, "dense": [{"units": 784}, {"units": 800}]})
+    networks.require_exportable("wide", wide, (224, 224, 3), 200)
+    with pytest.raises(UserError, match=r"wide would have 2,466,887,546 weights, for images of 1024×1024×3 and 10"):
+        networks.require_exportable("wide", wide, (1024, 1024, 3), 10)
+
+
 @pytest.mark.parametrize(("pooling", "reduce"), [("global_max", np.max), ("global_average", np.mean)])
 def test_dense_layers_may_get_one_number_per_channel(pooling, reduce):
     config = CNNModel.model_validate({**DENSE, "family": "cnn", "convolutions": [{"filters": 5}], "pooling": pooling})
