@@ -4,6 +4,7 @@ from types import ModuleType
 from typing import Any
 
 import keras
+import psutil
 
 from pipeline.cli import UserError
 from pipeline.config.model import (
@@ -31,6 +32,8 @@ POOLING_LAYERS = {
 ImageShape = tuple[int, int, int]  # height, width, channels
 CROSSENTROPY = "crossentropy"  # the metric's name
 MAX_WEIGHTS = 500_000_000  # of 4 bytes: an ONNX file holds 2 GB
+# What tf2onnx takes to convert a network, measured with 7.5 and 30 million weights: 45 to 57 times their size.
+EXPORT_BYTES_PER_WEIGHT = 230
 SMALLEST_PROBABILITY = 1e-7  # as evaluate clips probabilities
 
 
@@ -56,15 +59,17 @@ def build_compiled(config: ModelConfig, image_shape: ImageShape, classes: int, s
 
 
 def require_exportable(name: str, config: ModelConfig, image_shape: ImageShape, classes: int) -> None:
-    """Raise UserError if the network would have more weights than its files can hold; none of them is made."""
+    """Raise UserError if the network would have more weights than this machine can export; none of them is made."""
     with keras.StatelessScope(initialize_variables=False):
         weights = build_network(config, image_shape, classes).count_params()
-    if weights > MAX_WEIGHTS:
+    memory, needed = psutil.virtual_memory().total, weights * EXPORT_BYTES_PER_WEIGHT
+    if weights > MAX_WEIGHTS or needed > memory:
         height, width, channels = image_shape
         raise UserError(
-            f"{name} would have {weights:,} weights, for images of {height}×{width}×{channels} and {classes} classes; "
-            f"an ONNX file holds {MAX_WEIGHTS:,}: give models.{name} fewer units, more pooling or strides, or the data "
-            "set a smaller height and width"
+            f"{name} would have {weights:,} weights, for images of {height}×{width}×{channels} and {classes} classes. "
+            f"An ONNX file holds {MAX_WEIGHTS:,}; to write it takes about {needed / 1e9:.0f} GB "
+            f"of memory, and this machine has {memory / 1e9:.0f}: give models.{name} pooling, strides or fewer "
+            "units, or the data set a smaller height and width"
         )
 
 

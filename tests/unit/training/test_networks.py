@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -186,11 +188,13 @@ def test_many_batches_run_between_two_returns_to_python():
     assert network.steps_per_execution == 64
 
 
-def test_a_network_that_no_file_could_hold_is_refused_before_it_is_made():
+def test_a_network_that_no_file_or_no_memory_could_hold_is_refused_before_it_is_made(monkeypatch):
     wide = DenseModel.model_validate({**DENSE, "dense": [{"units": 784}, {"units": 800}]})
-    networks.require_exportable("wide", wide, (224, 224, 3), 200)
-    with pytest.raises(UserError, match=r"wide would have 2,466,887,546 weights, for images of 1024×1024×3 and 10"):
-        networks.require_exportable("wide", wide, (1024, 1024, 3), 10)
+    for memory, side in ((32e9, 1024), (16e9, 224), (1e12, 1024)):
+        monkeypatch.setattr("psutil.virtual_memory", lambda memory=memory: SimpleNamespace(total=int(memory)))
+        with pytest.raises(UserError, match=rf"wide would have [\d,]+ weights, for images of {side}×{side}×3 and 10"):
+            networks.require_exportable("wide", wide, (side, side, 3), 10)
+    networks.require_exportable("wide", wide, (224, 224, 3), 10)
 
 
 @pytest.mark.parametrize(("pooling", "reduce"), [("global_max", np.max), ("global_average", np.mean)])
