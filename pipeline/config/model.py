@@ -56,6 +56,10 @@ Activation = Annotated[KerasObject, _keras_object(keras_names.ACTIVATIONS, "acti
 Initializer = Annotated[KerasObject, _keras_object(keras_names.INITIALIZERS, "initializer")]
 
 
+# For keys that came later: a receipt without them stays what it was, so a model made before is the same content.
+LeftOutIfUnset = Field(exclude_if=lambda value: not value)
+
+
 class CosineDecay(Section):
     """Decay from the optimizer's learning rate along half a cosine to `alpha` times it, after a linear warm-up."""
 
@@ -78,14 +82,24 @@ Schedule = Annotated[CosineDecay | ExponentialDecay, Field(discriminator="name")
 
 
 class Augmentation(Section):
-    """How far each training image is moved at random, differently in each epoch."""
+    """How far each training image is changed at random, differently in each epoch."""
 
     translation: NonNegativeInt = 0
-    """Largest shift along each axis, in pixels."""
+    """Largest shift along each axis, in pixels: what is elsewhere called padding by so many and cropping at random."""
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
     """Largest angle to either side, in degrees."""
     zoom: Fraction = 0.0
     """Largest zoom in or out, as a share of the size."""
+    reflect: Annotated[bool, LeftOutIfUnset] = False
+    """Fill what comes in from outside with the image's mirror image, as suits photographs; otherwise it is black."""
+    horizontal_flip: Annotated[bool, LeftOutIfUnset] = False
+    """Mirror half of the images left to right."""
+    brightness: Annotated[Fraction, LeftOutIfUnset] = 0.0
+    """Largest change of an image's brightness, as a share of it."""
+    contrast: Annotated[Fraction, LeftOutIfUnset] = 0.0
+    """Largest change of an image's contrast, as a share of it."""
+    saturation: Annotated[Fraction, LeftOutIfUnset] = 0.0
+    """Largest change of an image's saturation, as a share of it; grey images have none."""
 
 
 class Layer(Section):
@@ -146,8 +160,7 @@ class Training(Section):
     """Images per training step."""
     epochs: PositiveInt
     """Passes over the training images."""
-    # Left out of receipts where it is unset, so that a model made before this key existed stays the same content.
-    early_stopping: Annotated[EarlyStopping | None, Field(exclude_if=lambda value: value is None)] = None
+    early_stopping: Annotated[EarlyStopping | None, LeftOutIfUnset] = None
     """When to end before `epochs`; null never does."""
 
     @property
@@ -209,6 +222,8 @@ class CNNModel(DenseModel):
     """The model's family."""
     convolutions: Annotated[tuple[Convolution, ...], Field(strict=False, min_length=1)]
     """The convolutions, before the dense layers."""
+    pooling: Annotated[Literal["global_max", "global_average"] | None, LeftOutIfUnset] = None
+    """What the dense layers get of each channel of the last convolution: its maximum, its mean, or, if null, all."""
 
     def require_fitting(self, height: int, width: int) -> None:
         """Raise ValueError, which names the convolution, if one leaves nothing of images of this size, in pixels."""

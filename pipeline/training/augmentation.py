@@ -1,4 +1,4 @@
-"""Random shifts, rotations and zooms of a whole batch of images in one operation."""
+"""Random changes of a whole batch of images in a few operations: moves, flips and colours."""
 
 import math
 
@@ -6,11 +6,24 @@ import tensorflow as tf
 
 from pipeline.config.model import Augmentation
 
+GREY = (0.299, 0.587, 0.114)  # what red, green and blue add to brightness: ITU-R BT.601
+
 
 def augment(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> tf.Tensor:
-    """Return each image [n, h, w, 1] moved by its own random affine map, within `reach`; outside is 0.
+    """Return each image [n, h, w, c], float32 in [0, 1], changed at random within `reach`, each in its own way.
 
-    `seed` is two integers. Shifts are whole pixels, so that an image that is only shifted keeps its values.
+    `seed` is two integers. An option that is off draws nothing, and no option changes what another one draws.
+    """
+    if reach.translation or reach.rotation or reach.zoom or reach.horizontal_flip:
+        images = move(images, seed, reach)
+    return change_colours(images, seed, reach)
+
+
+def move(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> tf.Tensor:
+    """Return each image [n, h, w, c] moved by its own random affine map, within `reach`.
+
+    What comes in from outside is 0 or a mirror image. Shifts are whole pixels, so that an image that is only
+    shifted or mirrored keeps its values.
     """
     count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
     shifts = tf.random.stateless_uniform([2, count], seed, -reach.translation, reach.translation + 1, dtype=tf.int32)
@@ -23,13 +36,43 @@ def augment(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> tf.Tenso
     cx, cy = (width - 1) / 2, (height - 1) / 2
     offset_x = cx - cosine * (cx + dx) + sine * (cy + dy)
     offset_y = cy - sine * (cx + dx) - cosine * (cy + dy)
+    row_x = (cosine, -sine, offset_x)
+    if reach.horizontal_flip:
+        # Mirrors the input, at no cost; another operation for it would take as long as all of this.
+        side = 1 - 2 * tf.cast(tf.random.stateless_uniform([count], seed + 2) < 0.5, tf.float32)
+        row_x = (side * cosine, -side * sine, cx + side * (offset_x - cx))
     zeros = tf.zeros_like(dx)
-    transforms = tf.stack([cosine, -sine, offset_x, sine, cosine, offset_y, zeros, zeros], axis=1)
+    transforms = tf.stack([*row_x, sine, cosine, offset_y, zeros, zeros], axis=1)
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=transforms,
         output_shape=[height, width],
         fill_value=0.0,
         interpolation="BILINEAR",
-        fill_mode="CONSTANT",
+        fill_mode="REFLECT" if reach.reflect else "CONSTANT",
     )
+
+
+def change_colours(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> tf.Tensor:
+    """Return each image [n, h, w, c] with another brightness, contrast and saturation, in this order, within `reach`.
+
+    Each is a factor, as in torchvision's ColorJitter: of all values, of their distance from the image's mean grey, and
+    of their distance from the pixel's grey. What leaves [0, 1] is cut off after each.
+    """
+
+    def draw(share: float, offset: int) -> tf.Tensor:
+        return tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seed + offset, 1 - share, 1 + share)
+
+    def blend(images: tf.Tensor, other: tf.Tensor | float, factor: tf.Tensor) -> tf.Tensor:
+        return tf.clip_by_value(other + factor * (images - other), 0.0, 1.0)
+
+    def grey(images: tf.Tensor) -> tf.Tensor:
+        return images if images.shape[-1] == 1 else tf.tensordot(images, tf.constant(GREY), 1)[..., tf.newaxis]
+
+    if reach.brightness:
+        images = blend(images, 0.0, draw(reach.brightness, 3))
+    if reach.contrast:
+        images = blend(images, tf.reduce_mean(grey(images), (1, 2, 3), keepdims=True), draw(reach.contrast, 4))
+    if reach.saturation and images.shape[-1] > 1:
+        images = blend(images, grey(images), draw(reach.saturation, 5))
+    return images

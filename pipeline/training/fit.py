@@ -11,14 +11,11 @@ import numpy as np
 import psutil
 
 from pipeline.cli import UserError, silence_stderr
-from pipeline.config.model import Augmentation, ModelConfig, PerceptronModel
-from pipeline.data.pixels import encode_one_hot, normalise
+from pipeline.config.model import ModelConfig
 from pipeline.data.prepared import Split, TrainingData
-from pipeline.inference import count_batch_images
 
 if TYPE_CHECKING:
     import keras
-    import tensorflow as tf
 
 # An epoch's metrics, by their names in Keras' logs. Keras' own val_loss is the objective, which differs between models.
 METRICS = {
@@ -48,8 +45,8 @@ def train_model(
 ) -> "tuple[keras.Model, list[Epoch]]":
     """Return a network trained from `seed` alone, as in a process of its own, and its epochs.
 
-    `on_epoch` gets each epoch at its end. Raise DivergedError, and UserError for a value that Keras refuses.
-    TensorFlow is imported here at the latest.
+    `on_epoch` gets each epoch at its end. Raise DivergedError, and UserError for a value that Keras refuses or
+    a network that is too large to export. TensorFlow is imported here at the latest.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silence_stderr():
@@ -58,6 +55,7 @@ def train_model(
 
         from pipeline.training import networks
 
+    networks.require_exportable(name, config, data.image_shape, data.classes)
     keras.backend.clear_session()  # or the names of layers would count on, and memory would grow
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
@@ -79,6 +77,8 @@ def fit(
     `on_epoch` gets each as soon as there is one. Raise DivergedError for a loss or weights that are not finite.
     """
     import keras
+
+    from pipeline.training.batches import make_batches, make_validation_batches
 
     epochs: list[Epoch] = []
     clock = time.perf_counter()
@@ -120,6 +120,8 @@ def fit(
 
 def measure_accuracy(network: "keras.Model", split: Split, classes: int) -> float:
     """Return the accuracy of a trained network as it is, which its last epoch's need not be (`use_ema`)."""
+    from pipeline.training.batches import make_validation_batches
+
     found = network.evaluate(make_validation_batches(split, classes), verbose=0, return_dict=True)
     return float(found["accuracy"])
 
@@ -144,56 +146,3 @@ def measure_system_load() -> dict[str, float]:
         "system_memory_usage_megabytes": round(memory.used / 1e6, 1),
         "system_memory_usage_percentage": memory.percent,
     }
-
-
-def make_batches(split: Split, classes: int, config: ModelConfig, seed: int) -> "tf.data.Dataset":
-    """Return a tf.data set of (images, labels) batches, in each epoch shuffled and augmented differently, by the seed.
-
-    Images are float32 [batch, height, width, channels] in [0, 1], labels one-hot, float32 [batch, classes].
-    """
-    import tensorflow as tf
-
-    from pipeline.training.augmentation import augment
-
-    size, count = config.batch_size, len(split.pixels)
-    # fit(numpy, shuffle=True) repeats one permutation in every epoch once Keras is seeded; tf.data doesn't.
-    order = tf.data.Dataset.range(count).shuffle(count, seed=seed, reshuffle_each_iteration=True)
-    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
-    reach = Augmentation() if isinstance(config, PerceptronModel) else config.augmentation
-
-    def cut(images: tf.Tensor, one_hot: tf.Tensor) -> tf.data.Dataset:
-        starts = tf.data.Dataset.range(0, tf.shape(one_hot, tf.int64)[0], size)
-        return starts.map(lambda start: (images[start : start + size], one_hot[start : start + size]))
-
-    def change(batch: "tuple[tf.Tensor, tf.Tensor]", draw: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
-        images, one_hot = batch
-        return (images if reach == Augmentation() else augment(images, draw, reach)), one_hot
-
-    # Several small batches are read at once, because each reading returns to Python.
-    several = size * max(1, count_batch_images(split.pixels.shape[1:]) // size)
-    batches = gather(split, classes, order.batch(several)).flat_map(cut)
-    # Keras must know the number of batches: it runs many of them between two returns to Python.
-    batches = batches.apply(tf.data.experimental.assert_cardinality(math.ceil(count / size)))
-    return tf.data.Dataset.zip(batches, seeds).map(change).prefetch(2)
-
-
-def make_validation_batches(split: Split, classes: int) -> "tf.data.Dataset":
-    """Return a tf.data set of (images, labels) batches in the split's order, of the same form as `make_batches`."""
-    import tensorflow as tf
-
-    order = tf.data.Dataset.range(len(split.pixels))
-    return gather(split, classes, order.batch(count_batch_images(split.pixels.shape[1:]))).prefetch(2)
-
-
-def gather(split: Split, classes: int, order: "tf.data.Dataset") -> "tf.data.Dataset":
-    """Return the (images, labels) at the places in each batch of `order`, read from the memory maps."""
-    import tensorflow as tf
-
-    def read(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return normalise(split.pixels[places]), encode_one_hot(split.labels[places], classes)
-
-    def read_batch(places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, one_hot = tf.numpy_function(read, [places], (tf.float32, tf.float32), stateful=False)
-        return tf.ensure_shape(images, [None, *split.pixels.shape[1:]]), tf.ensure_shape(one_hot, [None, classes])
-
-    return order.map(read_batch)

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from pipeline.config.model import CNNModel, Dense, DenseModel, KerasObject
+from pipeline.config.model import Augmentation, CNNModel, Dense, DenseModel, KerasObject
 from tests.helpers.configs import PERCEPTRON
 
 DENSE = {"family": "dense", "optimizer": "SGD", "batch_size": 1, "epochs": 1}
@@ -50,6 +50,17 @@ def test_what_a_section_leaves_out():
     assert config.augmentation.model_dump() == {"translation": 0, "rotation": 0.0, "zoom": 0.0}
     layer = Dense(units=3)
     assert (layer.activation, layer.batch_normalization, layer.dropout) == (None, False, 0.0)
+
+
+def test_a_receipt_has_the_keys_that_came_later_only_where_they_are_used():
+    config = make_cnn({})
+    assert config.model_dump(mode="json").keys().isdisjoint({"early_stopping", "pooling"})
+    used = config.model_copy(
+        update={"pooling": "global_max", "augmentation": Augmentation(brightness=0.1, horizontal_flip=True)}
+    ).model_dump(mode="json")
+    assert used["pooling"] == "global_max"
+    moves = {"translation": 0, "rotation": 0.0, "zoom": 0.0}
+    assert used["augmentation"] == moves | {"brightness": 0.1, "horizontal_flip": True}
 
 
 def make_cnn(*convolutions: dict) -> CNNModel:
@@ -110,6 +121,7 @@ def test_a_cnn_has_a_convolution():
     [
         {"epochs": 0}, {"batch_size": 0}, {"dense": [{"units": 0}]}, {"dense": [{"units": 1, "dropout": 1.0}]},
         {"augmentation": {"translation": -1}}, {"augmentation": {"rotation": 181.0}}, {"augmentation": {"zoom": 1.0}},
+        {"augmentation": {"brightness": 1.0}}, {"augmentation": {"contrast": -0.1}},
         {"schedule": {"name": "exponential_decay", "decay_rate": 0.0}},
         {"schedule": {"name": "exponential_decay", "decay_rate": 1.1}},
         {"schedule": {"name": "cosine_decay", "alpha": 1.0}},

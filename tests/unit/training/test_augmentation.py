@@ -65,3 +65,72 @@ def test_what_comes_in_from_outside_is_black():
 
 def test_without_reach_nothing_moves():
     np.testing.assert_array_equal(move(dots(5)), dots(5))
+
+
+def pictures(count: int, *values: float) -> np.ndarray:
+    """Small pictures of noise between two shades, in colour."""
+    low, high = values or (0.0, 1.0)
+    return np.random.default_rng(0).uniform(low, high, (count, 6, 9, 3)).astype(np.float32)
+
+
+def test_half_of_the_images_are_mirrored_and_keep_their_values():
+    images = pictures(400)
+    moved = move(images, horizontal_flip=True)
+    mirrored = (moved == images[:, :, ::-1]).all(axis=(1, 2, 3))
+    assert ((moved == images).all(axis=(1, 2, 3)) ^ mirrored).all()
+    assert 150 < mirrored.sum() < 250
+
+
+def test_a_mirrored_image_is_shifted_too():
+    images = move(dots(2000), translation=2, horizontal_flip=True)
+    assert set(np.unique(images)) == {0, 1}
+    columns, counts = np.unique(np.nonzero(images[..., 0])[2], return_counts=True)
+    assert columns.tolist() == [8, 9, 10, 11, 12, 15, 16, 17, 18, 19]
+    assert counts.min() > 130  # of 200 expected
+
+
+def test_what_comes_in_from_outside_may_be_a_mirror_image():
+    images = pictures(200)
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), "symmetric")
+    for image, moved in zip(padded, move(images, translation=2, reflect=True), strict=True):
+        cuts = (image[y : y + 6, x : x + 9] for y in range(5) for x in range(5))
+        assert sum(np.array_equal(moved, cut) for cut in cuts) == 1
+
+
+def test_brightness_multiplies_all_values_of_an_image():
+    images = pictures(500, 0.1, 0.5)
+    factors = move(images, brightness=0.4) / images
+    assert np.ptp(factors, axis=(1, 2, 3)).max() < 1e-5
+    assert (0.6 <= factors.min() < 0.62, 1.38 < factors.max() <= 1.401) == (True, True)
+
+
+def test_contrast_keeps_the_mean_grey_of_an_image():
+    images = pictures(500, 0.4, 0.6)
+    changed = move(images, contrast=0.4)
+    weights = np.array([0.299, 0.587, 0.114])
+    means, before = ((some @ weights).mean(axis=(1, 2)) for some in (changed, images))
+    np.testing.assert_allclose(means, before, atol=1e-6)
+    factors = changed.std(axis=(1, 2, 3)) / images.std(axis=(1, 2, 3))
+    assert (0.58 < factors.min() < 0.65, 1.35 < factors.max() < 1.42) == (True, True)
+
+
+def test_saturation_keeps_each_pixels_grey_and_leaves_grey_images_alone():
+    images = pictures(500, 0.4, 0.6)
+    changed = move(images, saturation=0.4)
+    weights = np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(changed @ weights, images @ weights, atol=1e-6)
+    factors = np.ptp(changed, axis=3) / np.ptp(images, axis=3)
+    assert (0.58 < factors.min() < 0.65, 1.35 < factors.max() < 1.42) == (True, True)
+    np.testing.assert_array_equal(move(images[..., :1], saturation=0.4), images[..., :1])
+
+
+def test_colours_stay_between_black_and_white():
+    changed = move(pictures(200), brightness=0.9, contrast=0.9, saturation=0.9)
+    assert (changed.min(), changed.max()) == (0, 1)
+
+
+def test_an_option_changes_nothing_of_what_another_draws():
+    images = np.repeat(dots(1), 50, axis=0)
+    flipped = move(images, translation=2, horizontal_flip=True)
+    rows = np.nonzero(move(images, translation=2)[..., 0])[1]
+    np.testing.assert_array_equal(np.nonzero(flipped[..., 0])[1], rows)

@@ -1,24 +1,20 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from pipeline.config.model import (
-    Augmentation,
     DenseModel,
     EarlyStopping,
     ExponentialDecay,
     KerasObject,
     Model,
-    PerceptronModel,
 )
 from pipeline.data.pixels import as_raw, normalise
 from pipeline.data.prepared import TrainingData, load_training_data
 from pipeline.evaluation.metrics import score
-from pipeline.training import fit, networks
-from pipeline.training.fit import DivergedError, make_batches, require_finite, train_model
+from pipeline.training import batches, fit, networks
+from pipeline.training.fit import DivergedError, require_finite, train_model
 from tests.helpers.configs import MNIST_SHAPE
 from tests.helpers.datasets import write_numbered_data
 
@@ -38,59 +34,6 @@ def data(tmp_path) -> TrainingData:
     """A prepared data set whose images differ in their first pixel."""
     write_numbered_data(tmp_path, train=95, val=20)
     return load_training_data(tmp_path)
-
-
-def draw_epoch(batches) -> list[int]:
-    return [number for images, _ in batches for number in numbers_of(images)]
-
-
-def numbers_of(images) -> list[int]:
-    """Return what each image's first pixel says."""
-    return np.rint(images.numpy()[:, 0, 0, 0] * 255).astype(int).tolist()
-
-
-def batches_of(data: TrainingData, seed: int, config=CONFIG):
-    return make_batches(data.train, data.classes, config, seed)
-
-
-def test_each_epoch_has_every_image_once_in_an_order_of_its_own(data):
-    batches = batches_of(data, seed=0)
-    first, second = draw_epoch(batches), draw_epoch(batches)
-    assert sorted(first) == sorted(second) == list(range(95))
-    assert first != second
-    assert first != sorted(first)
-
-
-def test_batches_are_as_large_as_the_parameters_say_and_keep_each_image_with_its_label(data):
-    batches = list(batches_of(data, seed=0))
-    assert [len(images) for images, _ in batches] == [10] * 9 + [5]
-    for images, labels in batches:
-        np.testing.assert_array_equal(labels, np.eye(10)[np.array(numbers_of(images)) % 10])
-
-
-def test_the_order_repeats_with_the_seed(data):
-    runs = [[draw_epoch(b), draw_epoch(b)] for seed in (0, 0, 1) for b in [batches_of(data, seed)]]
-    assert runs[0] == runs[1] != runs[2]
-
-
-def test_the_perceptron_sees_the_images_as_they_are(data):
-    config = PerceptronModel(family="perceptron", learning_rate=1.0, batch_size=95, epochs=1)
-    ((images, _),) = batches_of(data, seed=0, config=config)
-    np.testing.assert_array_equal(images, normalise(data.train.pixels[numbers_of(images)]))
-
-
-def test_augmentation_differs_in_each_epoch_and_repeats_with_the_seed(data):
-    config = CONFIG.model_copy(update={"augmentation": Augmentation(translation=2)})
-    # So that only the augmentation tells two epochs apart.
-    split = replace(data.train, pixels=np.repeat(data.train.pixels[50:51], 95, axis=0))
-
-    def draw_epochs(seed: int) -> list[np.ndarray]:
-        batches = make_batches(split, data.classes, config, seed)
-        return [np.concatenate([batch.numpy() for batch, _ in batches]) for _ in range(2)]
-
-    first, second = draw_epochs(0)
-    assert (first != second).any()
-    np.testing.assert_array_equal(draw_epochs(0), [first, second])
 
 
 def test_every_epoch_is_reported_with_the_validation_accuracy(data, capsys):
@@ -181,7 +124,7 @@ def test_a_learning_rate_that_is_far_too_large_fails(data):
 
 
 def test_weights_that_are_lost_behind_a_finite_loss_fail(data, monkeypatch):
-    monkeypatch.setattr(fit, "normalise", lambda pixels: np.full(pixels.shape, np.nan, np.float32))
+    monkeypatch.setattr(batches, "normalise", lambda pixels: np.full(pixels.shape, np.nan, np.float32))
     with pytest.raises(DivergedError, match="some diverged in epoch 1"):
         fit.fit("some", networks.build_compiled(CONFIG, MNIST_SHAPE, 10, 10), CONFIG, data, seed=0)
 

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -184,3 +186,21 @@ def test_pooling_comes_before_the_activation():
 def test_many_batches_run_between_two_returns_to_python():
     network, *_ = compile_dense({})
     assert network.steps_per_execution == 64
+
+
+def test_a_network_that_no_file_or_no_memory_could_hold_is_refused_before_it_is_made(monkeypatch):
+    wide = DenseModel.model_validate({**DENSE, "dense": [{"units": 784}, {"units": 800}]})
+    for memory, side in ((32e9, 1024), (16e9, 224), (1e12, 1024)):
+        monkeypatch.setattr("psutil.virtual_memory", lambda memory=memory: SimpleNamespace(total=int(memory)))
+        with pytest.raises(UserError, match=rf"wide would have [\d,]+ weights, for images of {side}×{side}×3 and 10"):
+            networks.require_exportable("wide", wide, (side, side, 3), 10)
+    networks.require_exportable("wide", wide, (224, 224, 3), 10)
+
+
+@pytest.mark.parametrize(("pooling", "reduce"), [("global_max", np.max), ("global_average", np.mean)])
+def test_dense_layers_may_get_one_number_per_channel(pooling, reduce):
+    config = CNNModel.model_validate({**DENSE, "family": "cnn", "convolutions": [{"filters": 5}], "pooling": pooling})
+    *_, maps, pooled, output = networks.build_network(config, (9, 12, 3), 4).layers
+    assert (maps.output.shape, pooled.output.shape, output.output.shape) == ((None, 7, 10, 5), (None, 5), (None, 4))
+    images = np.random.default_rng(0).random((2, 7, 10, 5), np.float32)
+    np.testing.assert_allclose(pooled(images), reduce(images, axis=(1, 2)), rtol=1e-5)
