@@ -3,9 +3,7 @@
 import io
 import json
 import re
-import shutil
 import urllib.request
-from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,105 +11,20 @@ import mlflow
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import expect
 
+from tests.helpers.page import CHROMIUM, CONTRAST, STROKES, draw, hand_over, points, problem, read, seen, sent
 from tests.helpers.project import SOURCE
 from tests.helpers.server import running
 
 SEVEN = SOURCE / "docs" / "seven.png"
-CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium")
-expect.set_options(timeout=20_000)
-
-# Each digit as a hand draws it: lines of x,y in hundredths of the canvas.
-STROKES = {
-    0: ["52,16 38,22 29,38 28,56 34,74 48,84 62,79 71,62 71,42 65,24 52,16"],
-    1: ["53,16 51,38 50,60 48,84"],
-    2: ["30,34 35,22 48,16 61,20 66,32 60,47 48,61 34,77 31,83 46,79 58,80 72,82"],
-    3: ["32,23 44,16 58,18 64,28 58,41 45,47 59,49 68,60 64,75 51,84 37,82 29,75"],
-    4: ["38,17 33,36 30,50 46,51 68,49", "63,18 60,42 58,64 56,86"],
-    5: ["39,18 36,34 34,46 48,42 62,48 67,62 61,76 47,84 31,79", "39,18 52,18 67,16"],
-    6: ["60,15 46,27 36,45 32,64 37,80 50,85 63,79 66,66 58,56 45,57 34,69"],
-    7: ["29,22 44,21 58,20 70,19 63,36 55,54 49,70 45,85"],
-    8: ["63,25 52,16 39,21 37,34 48,45 61,57 64,72 54,84 40,81 35,68 43,54 58,42 65,32 63,25"],
-    9: ["65,30 54,18 40,21 33,34 39,47 53,47 63,37 65,28 64,48 61,66 57,86"],
-}
 
 
 @pytest.fixture(scope="module")
 def address(app) -> str:
     """The app on the shrunken pipeline's champion, which is no good reader."""
     return f"{app.address}/"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser) -> Iterator[Callable[..., Page]]:
-    """Open an address; whatever a test does there, no script may fail, and no other host be asked for anything."""
-    complaints, contexts = [], []
-
-    def visit(address: str, **options) -> Page:
-        contexts.append(browser.new_context(**options))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: request.url.startswith((address, "data:")) or complaints.append(request.url))
-        page.goto(address)
-        expect(page.locator("#version")).not_to_be_empty()
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-    # Chromium complains of each answer that isn't a 200; those are the tests' own.
-    assert [text for text in complaints if not text.startswith("Failed to load resource")] == []
-
-
-def points(page: Page, line: str) -> list[tuple[float, float]]:
-    """A line's points in the window."""
-    box = page.locator("#canvas").bounding_box()
-    pairs = [map(float, point.split(",")) for point in line.split()]
-    return [(box["x"] + box["width"] * x / 100, box["y"] + box["height"] * y / 100) for x, y in pairs]
-
-
-def draw(page: Page, lines: list[str]) -> None:
-    for line in lines:
-        first, *others = points(page, line)
-        page.mouse.move(*first)
-        page.mouse.down()
-        for point in others:
-            page.mouse.move(*point, steps=2)
-        page.mouse.up()
-
-
-def read(page: Page) -> str:
-    """The digit on the page once the newest state of the sheet is answered; "" if there is none."""
-    expect(page.locator("#answer")).not_to_have_attribute("aria-busy", "true")
-    return page.locator("#digit").inner_text()
-
-
-def seen(page: Page) -> np.ndarray:
-    """What the page shows as the network's input: [28, 28]."""
-    data = page.evaluate("[...document.querySelector('#seen').getContext('2d').getImageData(0, 0, 28, 28).data]")
-    return np.array(data).reshape(28, 28, 4)[..., 0]
-
-
-def problem(page: Page):
-    return expect(page.locator("#problem"))
-
-
-def sent(page: Page) -> list:
-    """The requests for an answer from now on."""
-    requests = []
-    page.on("request", lambda request: request.url.endswith("/predict") and requests.append(request))
-    return requests
 
 
 def test_it_reads_the_ten_digits(mnist, visit):
@@ -138,11 +51,11 @@ def test_the_answer_changes_while_one_draws(address, visit):
     columns = [float(text) for text in page.locator("#probabilities span").all_inner_texts()]
     assert len(columns) == 10
     assert sum(columns) == pytest.approx(100, abs=1)
-    assert columns.index(max(columns)) == int(page.locator("#digit").inner_text())
+    assert columns.index(max(columns)) == int(page.locator("#label").inner_text())
     # It is read out when the line is finished, not before.
     expect(page.get_by_role("status")).to_be_empty()
     page.mouse.up()
-    expect(page.get_by_role("status")).to_contain_text(f"{page.locator('#digit').inner_text()}, ")
+    expect(page.get_by_role("status")).to_contain_text(f"{page.locator('#label').inner_text()}, ")
 
 
 def test_one_request_at_a_time_and_the_newest_state_wins(address, visit):
@@ -188,7 +101,7 @@ def test_a_sheet_can_be_cleared_and_a_late_answer_is_dropped(address, visit, way
         page.get_by_role("button", name=way).click()
     else:
         page.keyboard.press(way)
-    assert page.locator("#digit").inner_text() == ""
+    assert page.locator("#label").inner_text() == ""
     with page.expect_response("**/predict"):
         held[0].continue_()
     assert read(page) == ""
@@ -224,7 +137,7 @@ def test_the_keyboard_reaches_everything_and_draws(address, visit):
     for key in [*["ArrowUp"] * 15, "Space", *["ArrowDown"] * 30, "Space"]:
         page.keyboard.press(key)
     expect(page.get_by_role("status")).to_contain_text(read(page))
-    rows, columns = np.nonzero(seen(page) > 127)
+    rows, columns = np.nonzero(seen(page)[..., 0] > 127)
     assert np.ptp(rows) > 15  # an upright line
     assert np.ptp(columns) < 5
     page.keyboard.press("ArrowLeft")  # the pen is lifted: it moves, and draws nothing
@@ -243,14 +156,14 @@ def test_a_finger_draws_and_does_not_scroll(address, visit):
         kind = "touchMove"
     fingers.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     assert read(page)
-    assert np.ptp(np.nonzero(seen(page) > 127)[0]) > 15
+    assert np.ptp(np.nonzero(seen(page)[..., 0] > 127)[0]) > 15
     assert page.evaluate("scrollY") == 0
 
 
 @pytest.fixture(scope="module")
 def image(project) -> np.ndarray:
     """A test image: in MNIST's form already, so the network is given these very pixels."""
-    return np.rint(np.load(project.folder / "data/prepared/test/images.npy")[0, ..., 0] * 255).astype(np.uint8)
+    return np.load(project.folder / "data/prepared/test/images.npy")[0, ..., 0]
 
 
 @pytest.fixture(scope="module")
@@ -260,30 +173,18 @@ def file(image, tmp_path_factory) -> Path:
     return path
 
 
-HAND_OVER = """([bytes, kind]) => {
-  const data = new DataTransfer();
-  data.items.add(new File([new Uint8Array(bytes)], "digit.png", { type: "image/png" }));
-  const event = kind === "paste" ? new ClipboardEvent(kind, { clipboardData: data, bubbles: true })
-                                 : new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true });
-  document.querySelector("main").dispatchEvent(event);
-}"""
-
-
-@pytest.mark.parametrize("way", ["choose", "drop", "paste"])
+@pytest.mark.parametrize("way", ["file", "drop", "paste"])
 def test_an_image_is_read_as_it_is(address, visit, image, file, way):
     page = visit(address)
     draw(page, STROKES[1])
     read(page)
     with page.expect_request("**/predict"):
-        if way == "choose":
-            page.get_by_label("Choose an image").set_input_files(file)
-        else:
-            page.evaluate(HAND_OVER, [list(file.read_bytes()), way])
+        hand_over(page, file, way)
     assert read(page)
-    assert (seen(page) == image).all()
+    assert (seen(page)[..., 0] == image).all()
     draw(page, STROKES[1])  # a new sheet
     read(page)
-    assert (seen(page) != image).any()
+    assert (seen(page)[..., 0] != image).any()
 
 
 def jpeg() -> bytes:
@@ -295,9 +196,9 @@ def jpeg() -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("notes.txt", b"seven", "neither a PNG nor a JPEG"),
+        ("notes.txt", b"seven", "no PNG, JPEG or WebP image"),
         ("cut.jpg", jpeg()[:2000], "damaged or cut short"),
-        ("wrong.png", b"seven", "a PNG or JPEG is expected"),
+        ("wrong.png", b"seven", "PNG, JPEG or WebP is expected"),
         ("huge.png", bytes(33 << 20), "larger than"),
     ],
 )
@@ -328,7 +229,7 @@ def test_what_passes_at_the_server_is_tried_again(address, visit, file, fault, m
     page.route("**/predict", lambda route: route.fulfill(**fault) if fault else route.abort(), times=1)
     page.get_by_label("Choose an image").set_input_files(file)  # one change: nothing else makes the page ask again
     problem(page).to_contain_text(message)
-    assert page.locator("#digit").inner_text() == ""
+    assert page.locator("#label").inner_text() == ""
     assert page.get_by_role("alert").is_visible()
     problem(page).to_be_empty()  # without anybody's doing
     assert read(page)
@@ -387,25 +288,6 @@ def test_nothing_is_wider_than_the_window(address, visit, tmp_path, width):
     page.get_by_label("Choose an image").set_input_files({"name": "a", "mimeType": "text/plain", "buffer": b""})
     problem(page).not_to_be_empty()
     assert page.evaluate("document.documentElement.scrollWidth") == width
-
-
-# The smallest contrast (WCAG 2.2) of a text to what it stands on, and that text.
-CONTRAST = """() => {
-  const rgb = (color) => color.match(/[\\d.]+/g).map(Number);
-  const light = (color) => rgb(color).slice(0, 3).map((value) => value / 255)
-    .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, value, i) => sum + value * [0.2126, 0.7152, 0.0722][i], 0);
-  const ground = (element) => {
-    const color = getComputedStyle(element).backgroundColor;
-    return rgb(color)[3] === 0 ? ground(element.parentElement) : color;
-  };
-  const texts = [...document.querySelectorAll("body *")].filter((element) => element.checkVisibility()
-    && [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim()));
-  return texts.map((element) => {
-    const [a, b] = [light(getComputedStyle(element).color), light(ground(element))];
-    return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), element.textContent];
-  }).sort((a, b) => a[0] - b[0])[0];
-}"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,23 +1,26 @@
-// The sheet: strokes in, requests out. No library, nothing from another host, no inline style or script.
+// The sheet: strokes or a picture in, requests out. No library, nothing from another host, no inline style or script.
 
-import { describe, part, show, tell } from "./answer.js";
+import { describe, isServed, part, show, tell } from "./answer.js";
 
 const PEN = 0.07; // a line's width, of the canvas: a digit 0.65 high then gets 2.2 of its 20 pixels, MNIST's median
 const SIDE = 280; // of the PNG that is sent: ten pixels for each of the network's, so that there is something to average
 const STEP = 0.02; // of the canvas, for one press of an arrow
 const PAUSE = 60; // ms from an answer to the next request: as often as an eye can follow, and no flood
 const AGAIN = 2_000; // ms, where the server doesn't say when to ask again
-const PATIENCE = 20_000; // ms for one answer: a photograph may come over a slow line
+const PATIENCE = 40_000; // ms for one answer: the server gives a photograph on a slow line 30 s to come
+const KINDS = ["image/png", "image/jpeg", "image/webp"];
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 const canvas = part("canvas");
+const picture = part("picture");
 const held = new Set(); // arrow keys
-let sheet = { strokes: [] }; // points 0…1 of the canvas, for any size and colour; or {file, bitmap} and no strokes
+let sheet = { strokes: [] }; // points 0…1 of the canvas, for any size and colour; or a file, and no strokes
 let pointer = null; // the id of the mouse, pen or finger that is drawing
 let pen = null; // the keyboard's: {x, y, down}
 let unread = false; // whether the sheet has changed since it was sent
 let asking = false;
 let frame = 0;
+let later; // the timer of the next look at what is served
 
 // What is on it, and how it looks.
 
@@ -26,6 +29,9 @@ const isBlank = () => !sheet.file && !sheet.strokes.length;
 function renew(content) {
   sheet = { strokes: [], ...content }; // an answer to the one before it is dropped
   pointer = pen = null;
+  URL.revokeObjectURL(picture.src);
+  picture.hidden = true; // until it is there; one that the browser can't show is still sent: the server says why
+  if (sheet.file) Object.assign(picture, { src: URL.createObjectURL(sheet.file), alt: `The picture: ${sheet.file.name}` });
   show(null);
   tell("problem", "");
   changed();
@@ -55,12 +61,10 @@ function undo() {
   else renew();
 }
 
-async function choose(file) {
-  if (!["image/png", "image/jpeg"].includes(file.type)) {
-    return tell("problem", "this file is neither a PNG nor a JPEG image; choose one that is");
-  }
-  // One that the browser can't show is still sent: the server says what is wrong with it.
-  renew({ file, bitmap: await createImageBitmap(file).catch(() => null) });
+/** Take a file as it is, whatever its size: what training made of such a picture, the server makes of its bytes. */
+function choose(file) {
+  if (KINDS.includes(file.type)) renew({ file });
+  else tell("problem", "this file is no PNG, JPEG or WebP image: choose one that is, or save it as one");
 }
 
 function paint(context, side, ink) {
@@ -85,11 +89,6 @@ function repaint() {
     const side = Math.round(canvas.clientWidth * devicePixelRatio);
     const context = canvas.getContext("2d");
     canvas.width = canvas.height = side; // clears it, too
-    if (sheet.bitmap) {
-      const scale = side / Math.max(sheet.bitmap.width, sheet.bitmap.height);
-      const [width, height] = [sheet.bitmap.width * scale, sheet.bitmap.height * scale];
-      context.drawImage(sheet.bitmap, (side - width) / 2, (side - height) / 2, width, height);
-    }
     paint(context, side, getComputedStyle(canvas).color);
     if (pen) {
       context.lineWidth = 2 * devicePixelRatio;
@@ -102,6 +101,20 @@ function repaint() {
 }
 
 // The server: one request at a time, always with the newest state.
+
+/** Describe the model that is served now. If it is another one, ask it; a drawing is dropped if it takes pictures. */
+async function follow() {
+  try {
+    if (!(await describe())) return;
+  } catch {
+    tell("notice", "the server does not say what it serves; the page goes on asking");
+    clearTimeout(later);
+    later = setTimeout(follow, AGAIN);
+    return;
+  }
+  if (sheet.strokes.length && document.body.dataset.kind !== "ink") renew();
+  else changed();
+}
 
 async function ask() {
   if (asking) return;
@@ -127,8 +140,11 @@ async function predict(asked) {
   } catch {
     answer = { error: "the server does not answer; the page goes on trying" };
   }
+  // The alias may have been moved to another version, which takes something else or knows other classes.
+  if (response?.status === 400 || (response?.ok && !isServed(answer))) await follow();
+  if (response?.ok && !isServed(answer)) return AGAIN;
   if (asked === sheet) {
-    // A digit that stayed beside an error would be another drawing's. An answer is read out when the line is finished.
+    // An answer that stayed beside an error would be another drawing's. It is read out when the line is finished.
     show(response?.ok ? answer : null, pointer === null && !pen?.down);
     tell("problem", answer.error ?? "");
   }
@@ -205,9 +221,16 @@ document.addEventListener("keydown", ({ key, ctrlKey, metaKey }) => {
 part("clear").addEventListener("click", () => renew());
 part("undo").addEventListener("click", undo);
 
-part("file").addEventListener("change", ({ target }) => {
-  if (target.files.length) choose(target.files[0]);
-  target.value = ""; // so that the same file can be chosen again
+for (const id of ["file", "camera"]) {
+  part(id).addEventListener("change", ({ target }) => {
+    if (target.files.length) choose(target.files[0]);
+    target.value = ""; // so that the same file can be chosen again
+  });
+}
+
+picture.addEventListener("load", () => {
+  picture.style.setProperty("--aspect", picture.naturalWidth / picture.naturalHeight);
+  picture.hidden = !sheet.file; // it may have been cleared meanwhile
 });
 
 document.addEventListener("paste", ({ clipboardData }) => {
@@ -224,4 +247,5 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
 
 new ResizeObserver(repaint).observe(canvas);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
-describe();
+document.addEventListener("visibilitychange", () => document.hidden || follow()); // the page may have been left for days
+follow();
