@@ -4,6 +4,7 @@ For train, which checks the files, and evaluate, which measures them.
 """
 
 import math
+import mmap
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -71,6 +72,17 @@ def predict_litert(path: Path, pixels: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def split_in_batches(pixels: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield images [n, …] as views of at most as many as are computed at once."""
+    """Yield images [n, …] as views of at most as many as are computed at once; a memory map's don't stay in memory."""
     size = count_batch_images(pixels.shape[1:])
-    return (pixels[start : start + size] for start in range(0, len(pixels), size))
+    for start in range(0, len(pixels), size):
+        yield pixels[start : start + size]
+        release_pages(pixels)
+
+
+def release_pages(array: NDArray[Any]) -> None:
+    """Give back the memory of a read-only memory map's pages; what is read again comes from the system's cache."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray) and not owner.flags.writeable:
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)

@@ -1,4 +1,7 @@
+import sys
+
 import numpy as np
+import psutil
 import pytest
 
 from pipeline import inference
@@ -22,6 +25,24 @@ def test_many_images_are_answered_in_their_order(tmp_path):
     assert answers.shape == (count, 10)
     assert (answers.argmax(axis=1) == np.arange(count) % 10).all()
     assert session.get_providers() == ["CPUExecutionProvider"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much of a map is in memory")
+def test_a_memory_map_that_is_read_in_batches_does_not_stay_in_memory(tmp_path):
+    np.save(tmp_path / "images.npy", np.resize(np.arange(251, dtype=np.uint8), (50_000, 28, 28, 1)))
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+
+    def measure_mapped() -> int:
+        return int(psutil.Process().memory_info().shared)
+
+    before = measure_mapped()
+    total, highest = 0, 0
+    for batch in inference.split_in_batches(mapped[..., 0]):
+        total += int(batch.sum())
+        highest = max(highest, measure_mapped() - before)
+    assert total == mapped.sum()
+    assert highest < mapped.nbytes / 4
+    assert measure_mapped() - before > mapped.nbytes / 2  # which the sum alone has read
 
 
 def test_litert_answers_in_the_same_order_and_takes_any_type(tmp_path):
