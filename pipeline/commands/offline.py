@@ -58,7 +58,7 @@ def switch_to_digits(path: Path, params: Params) -> None:
     print(
         f"No mirror of {name} answers: running on digits, which needs no network. It has 1,198 training images, so "
         f"each preset has {EPOCHS_FACTOR} times its epochs. params.yaml now says both; to come back: "
-        "`git checkout params.yaml`, and `make run`."
+        "undo both there, or `git checkout params.yaml`, which drops every uncommitted change; then `make run`."
     )
 
 
