@@ -13,13 +13,14 @@ from pipeline.training.canonical import canonicalise_onnx
 from tests.helpers.configs import CNN, PERCEPTRON, build_published, random_pixels
 
 PIXELS = random_pixels()
+CALIBRATION = PIXELS.astype(np.float32)
 
 
 @pytest.mark.parametrize("config", [CNN, PERCEPTRON])
 def test_the_same_weights_give_the_same_bytes(tmp_path, config):
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        export.export_model(build_published(config), tmp_path / name, {"parameters": "1"}, PIXELS, PIXELS)
+        export.export_model(build_published(config), tmp_path / name, {"parameters": "1"}, PIXELS, CALIBRATION)
     for file in ("model.keras", "model.onnx", "model.tflite", "model_int8.tflite"):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes(), file
 
@@ -49,7 +50,7 @@ def test_a_network_that_has_no_ranges_keeps_float_activations_and_says_so(tmp_pa
     weights[1][:] = -1e4  # no unit of the first layer ever answers
     model.set_weights(weights)
     path = tmp_path / "model_int8.tflite"
-    export.write_int8(model, path, PIXELS)
+    export.write_int8(model, path, CALIBRATION)
     assert "model_int8.tflite has 8-bit weights alone" in capsys.readouterr().out
     entry = Interpreter(str(path)).get_input_details()[0]
     assert (entry["dtype"], entry["shape_signature"].tolist()) == (np.uint8, [-1, 28, 28])
@@ -60,5 +61,5 @@ def test_every_activation_can_be_exported(tmp_path):
     layers = [{"units": 4, "activation": name} for name in keras_names.ACTIVATIONS]
     layers += [{"units": 4, "activation": {"name": "celu", "alpha": 0.5}}]
     config = DenseModel(family="dense", dense=layers, optimizer="Adam", batch_size=1, epochs=1)
-    export.export_model(build_published(config), tmp_path, {}, PIXELS, PIXELS)
+    export.export_model(build_published(config), tmp_path, {}, PIXELS, CALIBRATION)
     assert np.isfinite(predict_litert(tmp_path / "model_int8.tflite", PIXELS)).all()

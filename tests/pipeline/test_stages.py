@@ -62,7 +62,7 @@ def test_nothing_depends_on_a_receipt():
 
 def test_the_diagram_names_no_modules():
     deps = [dep for stage in STAGES.values() for dep in stage["deps"]]
-    assert [dep for dep in deps if dep.endswith(".py")] == ["serving/model.py"]
+    assert not [dep for dep in deps if dep.endswith(".py")]
     assert len(Path("dvc.yaml").read_text().splitlines()) <= 60
 
 

@@ -13,7 +13,7 @@ from pipeline.config.params import load
 from pipeline.files import sha256_of
 from pipeline.paths import Workspace
 from pipeline.tracking import trained_model
-from tests.helpers.configs import ACTIVATION_ARGUMENTS, PUBLISHED_PARAMETERS, compile_dense
+from tests.helpers.configs import ACTIVATION_ARGUMENTS, MNIST_SHAPE, PUBLISHED_PARAMETERS, compile_dense
 from tests.helpers.datasets import write_numbered_data
 
 # All that a seed decides plays a part in it.
@@ -111,4 +111,4 @@ def test_the_presets_have_the_published_number_of_parameters(preset, parameters)
     """Those of params.yaml; tests/unit/ builds the same networks, whatever params.yaml holds."""
     from pipeline.training import networks
 
-    assert networks.build_network(load().models[preset], 10).count_params() == parameters
+    assert networks.build_network(load().models[preset], MNIST_SHAPE, 10).count_params() == parameters
