@@ -174,10 +174,10 @@ def summarise(folder: Path, classes: int) -> dict[str, Any]:
         while len(values := np.fromfile(file, np.uint8, CHUNK_VALUES)):
             counts += np.bincount(values, minlength=256)
     scaled = np.arange(256) * float(SCALE)
-    mean = counts @ scaled / counts.sum()
+    mean = float(counts @ scaled / counts.sum())
     return {
         "images": shape[0],
         "per_class": np.bincount(np.load(folder / "labels.npy"), minlength=classes).tolist(),
         "mean": round(mean, 6),
-        "deviation": round(math.sqrt(counts @ np.square(scaled) / counts.sum() - mean**2), 6),
+        "deviation": round(math.sqrt(float(counts @ np.square(scaled) / counts.sum()) - mean**2), 6),
     }
