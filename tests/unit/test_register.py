@@ -122,6 +122,7 @@ def test_an_experiment_moves_no_alias_unless_the_parameters_say_so(workspace, ca
     assert "an experiment" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_after_an_experiment_a_plain_run_decides(workspace, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "wild-idea")
     register.main(workspace)
@@ -130,6 +131,7 @@ def test_after_an_experiment_a_plain_run_decides(workspace, monkeypatch):
     assert register.connect("digits").aliases() == {"champion": "2"}
 
 
+@pytest.mark.slow
 def test_what_the_champion_is_of_another_run_is_said(workspace, capsys):
     register.main(workspace)
     edit_params(workspace, "presets: [dense_10, cnn_fast]", "presets: [dense_10]")
@@ -138,6 +140,7 @@ def test_what_the_champion_is_of_another_run_is_said(workspace, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "the champion is models:/digits/2"
 
 
+@pytest.mark.slow
 def test_registry_json_stays_the_same_when_the_champion_changes(workspace):
     """Or a rollback would show up in `dvc status`."""
     register.main(workspace)
@@ -148,6 +151,7 @@ def test_registry_json_stays_the_same_when_the_champion_changes(workspace):
     assert (read_registry(workspace), store.aliases()["champion"]) == (before, "1")
 
 
+@pytest.mark.slow
 def test_a_fresh_store_gets_the_champion_and_the_rejections_of_the_journal(workspace, root, empty_database):
     """As after `git clone` and `dvc pull`, where the journal is committed."""
     register.main(workspace)

@@ -71,6 +71,7 @@ def test_the_validation_loss_of_each_model_is_what_evaluate_measures(data, secti
     assert epoch["metrics"]["val_loss"] == pytest.approx(measured["loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_training_ends_when_the_validation_loss_no_longer_falls_and_restores_the_best_weights_if_asked_to(data):
     # With such a learning rate the validation loss soon rises.
     section = {"family": "dense", "optimizer": {"name": "SGD", "learning_rate": 30.0}, "batch_size": 10, "epochs": 9}
@@ -90,6 +91,7 @@ def test_a_receipt_without_early_stopping_is_what_it_was():
     assert stopping.model_dump(mode="json")["early_stopping"]["patience"] == 9
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_measured_as_they_are_published(data):
     averaged = KerasObject(name="Adam", arguments={"use_ema": True, "ema_momentum": 0.5, "learning_rate": 0.1})
     config = CONFIG.model_copy(update={"optimizer": averaged})
