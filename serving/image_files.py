@@ -65,6 +65,7 @@ KINDS: dict[str, tuple[tuple[bytes, ...], type[ImageFile.ImageFile]]] = {
     "TIFF": ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImagePlugin.TiffImageFile),
 }
 ALL_FORMATS = tuple(KINDS)
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # of their files' names
 WEB_FORMATS = ("PNG", "JPEG", "WEBP")  # what browsers and phones send; the cost of each is bounded
 
 

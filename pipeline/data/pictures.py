@@ -8,8 +8,8 @@ from unicodedata import normalize
 
 from pipeline.cli import UserError
 from pipeline.config.dataset import Dataset
+from serving.image_files import SUFFIXES
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SPLITS = ("train", "test")
 # What people call the parts of a data set: a class of such a name is more likely one of these.
 PARTS = {*SPLITS, "training", "testing", "val", "valid", "validation", "dev", "eval"}

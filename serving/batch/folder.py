@@ -12,9 +12,9 @@ import numpy as np
 
 from serving.batch.pictures import SHARD_IMAGES, prepare_or_explain, require_size, start_threads
 from serving.batch.source import Chunk, Identity, Source, SourceError, stamp
+from serving.image_files import SUFFIXES
 from serving.images import Form, ImageError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SHOWN_ENDINGS = 5  # of files that are passed over
 
 
