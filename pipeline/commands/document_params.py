@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from pipeline.cli import run
-from pipeline.config import keras_names, model
-from pipeline.config.model import KerasObject
+from pipeline.config import keras_names, keras_objects
+from pipeline.config.keras_objects import KerasObject
 from pipeline.config.params import Params
 from pipeline.config.section import Section
 
@@ -45,10 +45,10 @@ PLAIN_TYPES: dict[object, str] = {
 LIMITS = {"gt": "> {}", "ge": "≥ {}", "lt": "< {}", "le": "≤ {}", "min_length": "(at least {})"}
 # The singular and plural of each kind of Keras object, its type in the schema, and its names.
 KERAS_KINDS = (
-    ("optimizer", "optimizers", model.Optimizer, keras_names.OPTIMIZERS),
-    ("loss", "losses", model.Loss, keras_names.LOSSES),
-    ("activation", "activations", model.Activation, keras_names.ACTIVATIONS),
-    ("initializer", "initializers", model.Initializer, keras_names.INITIALIZERS),
+    ("optimizer", "optimizers", keras_objects.Optimizer, keras_names.OPTIMIZERS),
+    ("loss", "losses", keras_objects.Loss, keras_names.LOSSES),
+    ("activation", "activations", keras_objects.Activation, keras_names.ACTIVATIONS),
+    ("initializer", "initializers", keras_objects.Initializer, keras_names.INITIALIZERS),
 )
 
 

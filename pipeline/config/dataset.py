@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from pipeline.config.section import Section
+from pipeline.config.section import Section, spelled
 
 PICTURES = "pictures"  # the folder for people's own pictures; dvc.yaml has it as a dependency of `preprocess`
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst")
@@ -20,10 +20,12 @@ IDX_FILES = (
     "t10k-labels-idx1-ubyte.gz",
 )
 
-FileName = Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Address = Annotated[str, Field(pattern=r"^https://[^/]")]
-DatasetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+FileName = Annotated[
+    str, spelled(r"[^/\\.][^/\\]*", "a file's name, without folders and without a dot at its beginning")
+]
+Sha256 = Annotated[str, spelled(r"[0-9a-f]{64}", "the file's sha256, as `sha256sum` prints it")]
+Address = Annotated[str, spelled(r"https://[^/].*", "an address that begins with https://")]
+DatasetName = Annotated[str, spelled(r"[a-z0-9][a-z0-9_-]*", "a name of a-z, 0-9, - and _, such as my-leaves")]
 
 
 class Dataset(Section):

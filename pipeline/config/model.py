@@ -1,63 +1,12 @@
-"""The sections of params.yaml that define a model: its layers, its training, and Keras' objects by name."""
+"""The sections of params.yaml that define a model: its layers and its training."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from pipeline.config import keras_names
-from pipeline.config.section import Fraction, Section, require_known
-
-
-class KerasObject(BaseModel):
-    """A Keras object: its name and its own arguments."""
-
-    model_config = ConfigDict(frozen=True)
-    name: str
-    arguments: dict[str, Any] = {}
-
-
-def _keras_object(table: Mapping[str, tuple[str, ...]], what: str) -> BeforeValidator:
-    """Return a validator that reads `adam` or `{name: adam, beta_1: 0.8}`, in capitals or not, as Keras does."""
-    spellings = {key.lower().replace("_", ""): key for key in table}
-
-    def read(value: Any) -> KerasObject:
-        if isinstance(value, KerasObject):
-            return value
-        if isinstance(value, str):
-            value = {"name": value}
-        given = value.get("name") if isinstance(value, dict) else None
-        if not isinstance(given, str):
-            raise ValueError(f"write a name or {{name: …, argument: value}}; names: {', '.join(table)}")
-        arguments = {key: argument for key, argument in value.items() if key != "name"}
-        name = spellings.get(given.lower().replace("_", ""), given)
-        require_known(name, table, what)
-        for key, argument in arguments.items():
-            require_known(key, table[name], f"argument of {name}")
-            if fault := keras_names.find_fault(key, argument):
-                raise ValueError(f"{key} of {name} is {argument!r}; write {fault}")
-        return KerasObject(name=name, arguments=arguments)
-
-    return BeforeValidator(read)
-
-
-Optimizer = Annotated[KerasObject, _keras_object(keras_names.OPTIMIZERS, "optimizer")]
-Loss = Annotated[KerasObject, _keras_object(keras_names.LOSSES, "loss")]
-Activation = Annotated[KerasObject, _keras_object(keras_names.ACTIVATIONS, "activation")]
-Initializer = Annotated[KerasObject, _keras_object(keras_names.INITIALIZERS, "initializer")]
-
-
-# For keys that came later: a receipt without them stays what it was, so a model made before is the same content.
-LeftOutIfUnset = Field(exclude_if=lambda value: not value)
+from pipeline.config.keras_objects import Activation, Initializer, KerasObject, Loss, Optimizer
+from pipeline.config.layers import Convolution, Dense
+from pipeline.config.section import Fraction, LeftOutIfUnset, Section
 
 
 class CosineDecay(Section):
@@ -100,46 +49,6 @@ class Augmentation(Section):
     """Largest change of an image's contrast, as a share of it."""
     saturation: Annotated[Fraction, LeftOutIfUnset] = 0.0
     """Largest change of an image's saturation, as a share of it; grey images have none."""
-
-
-class Layer(Section):
-    """What dense layers and convolutions have in common."""
-
-    activation: Activation | None = None
-    """The layer's activation; the model's, where a layer names none."""
-    kernel_initializer: Initializer | None = None
-    """The layer's initializer; the model's, where a layer names none."""
-    batch_normalization: bool = False
-    """Normalise the layer's output over the batch, before the activation."""
-    dropout: Fraction = 0.0
-    """Share of the outputs that are dropped in training, after the activation."""
-
-
-class Dense(Layer):
-    """A fully connected layer."""
-
-    units: PositiveInt
-    """Number of outputs."""
-
-
-class Convolution(Layer):
-    """A convolution, with max-pooling after it if `pool_size` is above 1."""
-
-    filters: PositiveInt
-    """Number of output channels."""
-    kernel_size: PositiveInt = 3
-    """Side of the kernel, in pixels."""
-    strides: PositiveInt = 1
-    """Pixels between two places of the kernel."""
-    padding: Literal["valid", "same"] = "valid"
-    """`same` keeps the image's size; `valid` doesn't go over the edge."""
-    pool_size: PositiveInt = 1
-    """Side of the max-pooling window after the convolution; 1 is no pooling."""
-
-    def compute_side(self, side: int) -> int:
-        """Return the height of what the layer makes of an image of this height, in pixels; likewise the width."""
-        places = side - self.kernel_size + 1 if self.padding == "valid" else side
-        return -(-places // self.strides) // self.pool_size
 
 
 class EarlyStopping(Section):

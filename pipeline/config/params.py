@@ -13,12 +13,12 @@ from pipeline.config.dataset import Dataset, DatasetName
 from pipeline.config.errors import explain
 from pipeline.config.model import Model, ModelConfig
 from pipeline.config.promotion import Promotion
-from pipeline.config.section import Section, require_known
+from pipeline.config.section import Section, require_known, spelled
 from pipeline.config.sweep import Sweep
 from pipeline.paths import PARAMS
 
 END_OF_SEEDS = 2**32
-ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+ModelName = Annotated[str, spelled(r"[A-Za-z0-9_-]+", "a name of letters, digits, - and _")]
 
 
 class Params(Section):

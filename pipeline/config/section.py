@@ -1,12 +1,15 @@
 """What every section of params.yaml has in common: strict types, and no unknown keys."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+# For keys that came later: a receipt without them stays what it was, so a model made before is the same content.
+LeftOutIfUnset = Field(exclude_if=lambda value: not value)
 
 
 def require_known(name: str, allowed: Iterable[str], what: str) -> None:
@@ -17,6 +20,17 @@ def require_known(name: str, allowed: Iterable[str], what: str) -> None:
     close = get_close_matches(str(name), allowed, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     raise ValueError(f"unknown {what} {name!r}{hint}; have: {', '.join(sorted(allowed, key=str.lower)) or 'none'}")
+
+
+def spelled(pattern: str, expected: str) -> AfterValidator:
+    """Return a validator of text that matches a pattern, whose error says in words what is `expected`."""
+
+    def require(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{value!r} should be {expected}")
+        return value
+
+    return AfterValidator(require)
 
 
 class Section(BaseModel):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from pipeline.config.section import Section
+from pipeline.config.section import Section, spelled
 
 
 class Dimension(Section):
@@ -45,7 +45,9 @@ class Dimension(Section):
         return self
 
 
-DottedKey = Annotated[str, Field(pattern=r"^\w+(\.\w+)*$")]  # as `dvc exp run -S` reads it
+DottedKey = Annotated[
+    str, spelled(r"\w+(\.\w+)*", "a key below the model's section, such as optimizer.learning_rate")
+]  # as `dvc exp run -S` reads it
 
 
 class Sweep(Section):

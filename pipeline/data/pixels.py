@@ -1,5 +1,6 @@
 """Stored bytes and what a network sees of them: the one place that knows the scale and the encoding of labels."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,4 +28,10 @@ def encode_one_hot(labels: NDArray[Any], classes: int) -> FloatArray:
 
 def as_raw(pixels: UInt8Array) -> UInt8Array:
     """Return stored pixels [n, height, width, channels] as published models take them: grey ones without channels."""
-    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    return pixels.reshape(len(pixels), *raw_shape(pixels.shape[1:]))
+
+
+def raw_shape(image_shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of one raw image, of stored height, width and channels: a grey one has no channels."""
+    height, width, channels = image_shape
+    return (height, width) if channels == 1 else (height, width, channels)

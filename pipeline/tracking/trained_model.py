@@ -10,6 +10,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from pipeline.cli import UserError
+from pipeline.data.pixels import raw_shape
 from pipeline.files import missing_file_error, read_json, sha256_of
 from pipeline.paths import LOCK, SERVING_CODE, Workspace
 
@@ -64,8 +65,7 @@ class TrainedModel:
     @property
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one image as the model takes it: height and width, of colour images also 3 channels."""
-        height, width, channels = self.dataset["image_shape"]
-        return (height, width) if channels == 1 else (height, width, channels)
+        return raw_shape(self.dataset["image_shape"])
 
     @property
     def metadata(self) -> dict[str, Any]:

@@ -7,18 +7,17 @@ import keras
 import psutil
 
 from pipeline.cli import UserError
+from pipeline.config.keras_objects import KerasObject
+from pipeline.config.layers import Convolution, Dense
 from pipeline.config.model import (
     CNNModel,
-    Convolution,
     CosineDecay,
-    Dense,
     DenseModel,
     ExponentialDecay,
-    KerasObject,
     ModelConfig,
     PerceptronModel,
 )
-from pipeline.data.pixels import SCALE
+from pipeline.data.pixels import SCALE, raw_shape
 
 # Keras' default of .99 averages over hundreds of batches and lags behind in runs of a few epochs.
 BATCH_NORMALIZATION_MOMENTUM = 0.9
@@ -110,10 +109,9 @@ def take_pixels(trained: keras.Model, config: ModelConfig) -> keras.Model:
     image_shape = trained.input_shape[1:]
     network = build_network(config, image_shape, trained.output_shape[-1])
     network.set_weights(trained.get_weights())
-    is_grey = image_shape[-1] == 1
-    pixels = keras.Input(image_shape[:-1] if is_grey else image_shape, name="pixels")
+    pixels = keras.Input(raw_shape(image_shape), name="pixels")
     images = keras.layers.Rescaling(float(SCALE))(pixels)
-    if is_grey:
+    if pixels.shape[1:] != image_shape:
         images = keras.layers.Reshape(image_shape)(images)
     scores = network(images)
     if isinstance(config, PerceptronModel):

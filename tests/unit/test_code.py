@@ -88,7 +88,7 @@ def test_comments_docstrings_and_messages_in_every_module_run_nothing_again(work
         ("pipeline/config/catalogue.py", '"height": 28', '"height": 32', {"download", "preprocess"}),
         ("pipeline/config/dataset.py", '= "stretch"', '= "crop"', {"download", "preprocess"}),
         ("pipeline/config/promotion.py", "= 0.05", "= 0.01", {"register"}),
-        ("pipeline/data/pixels.py", "1 / 255", "1 / 256", {"preprocess", "train", "evaluate"}),
+        ("pipeline/data/pixels.py", "1 / 255", "1 / 256", {"preprocess", "train", "evaluate", "register"}),
         ("pipeline/tracking/registry.py", '"champion"', '"best"', {"register"}),
         ("pipeline/commands/compare.py", "ALPHA = 0.05", "ALPHA = 0.01", set()),
         ("pipeline/tracking/follow.py", '"KILLED"', '"FAILED"', set()),

@@ -1,7 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
-from pipeline.config.model import Augmentation, CNNModel, Dense, DenseModel, KerasObject
+from pipeline.config.keras_objects import KerasObject
+from pipeline.config.layers import Dense
+from pipeline.config.model import Augmentation, CNNModel, DenseModel
 from tests.helpers.configs import PERCEPTRON
 
 DENSE = {"family": "dense", "optimizer": "SGD", "batch_size": 1, "epochs": 1}

@@ -75,7 +75,7 @@ def test_parameters_cannot_be_changed_after_loading():
         ("    family: perceptron\n", "", ["models.perceptron", "family", "missing"]),
         ("presets: [perceptron,", "presets: [cnnn,", ["presets", "unknown model 'cnnn'", "cnn_2m", "dense_512"]),
         ("presets: [perceptron,", "presets: [cnn_2m,", ["presets", "twice"]),
-        ("  perceptron:", "  per.ceptron:", ["models.per.ceptron", "pattern"]),
+        ("  perceptron:", "  per.ceptron:", ["models.per.ceptron", "letters, digits, - and _"]),
     ],
 )
 def test_a_fault_is_named_with_what_is_allowed(tmp_path, old, new, messages):

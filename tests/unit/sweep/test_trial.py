@@ -6,7 +6,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from pipeline.config.model import DenseModel, KerasObject
+from pipeline.config.keras_objects import KerasObject
+from pipeline.config.model import DenseModel
 from pipeline.sweep import trial as trials
 from pipeline.training.fit import DivergedError
 from tests.helpers.sweeps import make_epoch

@@ -3,11 +3,11 @@ import pytest
 from pydantic import TypeAdapter
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
+from pipeline.config.keras_objects import KerasObject
 from pipeline.config.model import (
     DenseModel,
     EarlyStopping,
     ExponentialDecay,
-    KerasObject,
     Model,
 )
 from pipeline.data.pixels import as_raw, normalise

@@ -7,7 +7,8 @@ from ruamel.yaml import YAML
 
 from pipeline.cli import UserError
 from pipeline.config import keras_names
-from pipeline.config.model import CNNModel, DenseModel, KerasObject, PerceptronModel
+from pipeline.config.keras_objects import KerasObject
+from pipeline.config.model import CNNModel, DenseModel, PerceptronModel
 from pipeline.config.params import check
 from pipeline.training import networks
 from tests.helpers.configs import ACTIVATION_ARGUMENTS, DENSE, MNIST_SHAPE, PUBLISHED_PARAMETERS, compile_dense

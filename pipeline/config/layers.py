@@ -1,0 +1,48 @@
+"""The layers of a model in params.yaml."""
+
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from pipeline.config.keras_objects import Activation, Initializer
+from pipeline.config.section import Fraction, Section
+
+
+class Layer(Section):
+    """What dense layers and convolutions have in common."""
+
+    activation: Activation | None = None
+    """The layer's activation; the model's, where a layer names none."""
+    kernel_initializer: Initializer | None = None
+    """The layer's initializer; the model's, where a layer names none."""
+    batch_normalization: bool = False
+    """Normalise the layer's output over the batch, before the activation."""
+    dropout: Fraction = 0.0
+    """Share of the outputs that are dropped in training, after the activation."""
+
+
+class Dense(Layer):
+    """A fully connected layer."""
+
+    units: PositiveInt
+    """Number of outputs."""
+
+
+class Convolution(Layer):
+    """A convolution, with max-pooling after it if `pool_size` is above 1."""
+
+    filters: PositiveInt
+    """Number of output channels."""
+    kernel_size: PositiveInt = 3
+    """Side of the kernel, in pixels."""
+    strides: PositiveInt = 1
+    """Pixels between two places of the kernel."""
+    padding: Literal["valid", "same"] = "valid"
+    """`same` keeps the image's size; `valid` doesn't go over the edge."""
+    pool_size: PositiveInt = 1
+    """Side of the max-pooling window after the convolution; 1 is no pooling."""
+
+    def compute_side(self, side: int) -> int:
+        """Return the height of what the layer makes of an image of this height, in pixels; likewise the width."""
+        places = side - self.kernel_size + 1 if self.padding == "valid" else side
+        return -(-places // self.strides) // self.pool_size
