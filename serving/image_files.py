@@ -5,9 +5,11 @@ progressive JPEG passes over all of them again, and Pillow walks through a file'
 """
 
 import io
+import stat
 import struct
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from PIL import (
     BmpImagePlugin,
@@ -20,6 +22,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+MAX_FILE_BYTES = 100_000_000  # a larger file isn't read, because it would fill the memory
 MAX_PIXELS = 40_000_000  # an A4 page at 600 dpi has 35 million
 WEBP_WEIGHT = 2  # to decode one of its pixels costs the time and memory of so many of a PNG
 MAX_SCANS = 100  # of a progressive JPEG: encoders write about 10
@@ -67,6 +70,21 @@ KINDS: dict[str, tuple[tuple[bytes, ...], type[ImageFile.ImageFile]]] = {
 ALL_FORMATS = tuple(KINDS)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # of their files' names
 WEB_FORMATS = ("PNG", "JPEG", "WEBP")  # what browsers and phones send; the cost of each is bounded
+
+
+def read_image_file(path: Path) -> bytes:
+    """Return a file's content; ImageError if it is none or too large, OSError if it can't be read."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # to open a pipe would be to wait for its writer
+        raise ImageError("it is a pipe, a socket or a device: an image file is expected")
+    require_bytes(status.st_size)
+    return path.read_bytes()
+
+
+def require_bytes(size: int) -> None:
+    """Raise ImageError if a file has more bytes than are read."""
+    if size > MAX_FILE_BYTES:
+        raise ImageError(f"the file is too large: at most {MAX_FILE_BYTES // 1_000_000} MB are allowed")
 
 
 def open_image(data: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:

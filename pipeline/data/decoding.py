@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.data.arrays import UInt8Array, UInt64Array
 from pipeline.data.equality import hash_images
+from serving.image_files import read_image_file
 from serving.images import ALL_FORMATS, Form, ImageError, prepare
 
 CHUNK_PICTURES, CHUNK_VALUES = 16, 4_000_000  # that a thread decodes at a time; the second bounds large forms
@@ -22,9 +23,9 @@ MAX_THREADS = 16
 
 @dataclass(frozen=True)
 class Decoded:
-    """What came of n pictures: the faults by their places; of the readable ones in their order, their hashes.
+    """What came of n pictures: the faults by their places; of the readable ones in their order, what identifies them.
 
-    `sha256` is that of each file, readable or not; `hashes` is uint64 [readable, 2].
+    `sha256` is of their files, `hashes`, uint64 [readable, 2], of their pixels.
     """
 
     faults: dict[int, str]
@@ -49,9 +50,10 @@ def decode_pictures(contents: Iterator[Path | bytes], count: int, form: Form, pi
             images, chunk_digests, chunk_faults = waiting.popleft().result()
             images.tofile(file)
             hashes.append(hash_images(images))
-            faults.update({len(digests) + place: fault for place, fault in chunk_faults.items()})
+            done = len(digests) + len(faults)
+            faults.update({done + place: fault for place, fault in chunk_faults.items()})
             digests.extend(chunk_digests)
-            bar.update(len(chunk_digests))
+            bar.update(len(chunk_digests) + len(chunk_faults))
 
         try:
             while chunk := list(islice(contents, size)):
@@ -66,13 +68,13 @@ def decode_pictures(contents: Iterator[Path | bytes], count: int, form: Form, pi
 
 
 def _decode_chunk(contents: list[Path | bytes], form: Form) -> tuple[UInt8Array, list[str], dict[int, str]]:
-    """Return the readable ones, uint8 [n, *form.shape]; all sha256; and what is wrong with the others, by place."""
+    """Return the readable ones, uint8 [n, *form.shape]; their files' sha256; and the others' faults, by place."""
     images, digests, faults = [], [], {}
     for place, content in enumerate(contents):
-        data = content.read_bytes() if isinstance(content, Path) else content
-        digests.append(sha256(data).hexdigest())
         try:
+            data = read_image_file(content) if isinstance(content, Path) else content
             images.append(prepare(data, form, ALL_FORMATS))
+            digests.append(sha256(data).hexdigest())
         except ImageError as error:
             faults[place] = str(error)
     return np.array(images, np.uint8).reshape(-1, *form.shape), digests, faults

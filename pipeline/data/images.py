@@ -130,8 +130,7 @@ def read_pictures(folder: Path, dataset: Dataset, pixels: Path) -> Images:
             f"{len(broken)} pictures can't be read; remove them, or write broken: skip. They are "
             f"{name_some([f'{picture.path} ({fault})' for picture, fault in broken])}"
         )
-    readable = [place for place in range(len(listing.pictures)) if place not in decoded.faults]
-    pictures = [listing.pictures[place] for place in readable]
+    pictures = [picture for place, picture in enumerate(listing.pictures) if place not in decoded.faults]
     if len(decoded.hashes) != len(pictures):
         raise UserError(f"{folder} changed while it was read: run `dvc repro` again")
     return Images(
@@ -142,7 +141,7 @@ def read_pictures(folder: Path, dataset: Dataset, pixels: Path) -> Images:
         chunks=lambda: _read_pixels(pixels, form.shape),
         name=lambda place: pictures[place].path,
         groups=[picture.group for picture in pictures],
-        digests=[decoded.sha256[place] for place in readable],
+        digests=decoded.sha256,
         left_out=[
             *(LeftOut(picture.path, picture.label, f"broken: {fault}") for picture, fault in broken),
             *(LeftOut(path, "", NO_PICTURE) for path in listing.strays),

@@ -64,8 +64,8 @@ def list_folders(folder: Path, dataset: Dataset) -> Listing:
             paths.append(path)
         else:
             strays.append(place)
-    for part in (folder / names[name] for name in names) if is_split else (folder,):
-        _require_pictures(part)
+    for part in names.values() if is_split else ("",):
+        _require_pictures(folder, part, pictures, strays)
     class_names = tuple(sorted({picture.label for picture in pictures}))
     return Listing(pictures, class_names, lambda: iter(paths), strays)
 
@@ -80,13 +80,15 @@ def _find_top(folder: Path) -> Path:
     return folder
 
 
-def _require_pictures(folder: Path) -> None:
-    """Raise UserError unless there is a picture in each folder of this one."""
-    files = {name: [place for _, place in walk(folder / name)] for name in list_subfolders(folder)}
-    if empty := [name for name in files if not any(map(is_picture, files[name]))]:
-        others = files[empty[0]]
+def _require_pictures(folder: Path, part: str, pictures: list[Picture], strays: list[str]) -> None:
+    """Raise UserError unless there is a picture in each folder of `folder`, or of one of its two parts."""
+    depth = 2 if part else 1
+    filled = {tuple(picture.path.split("/")[:depth]) for picture in pictures}
+    places = {name: normalize("NFC", f"{part}/{name}".lstrip("/")) for name in list_subfolders(folder / part)}
+    if empty := [name for name, place in places.items() if tuple(place.split("/")) not in filled]:
+        others = [stray for stray in strays if stray.startswith(f"{places[empty[0]]}/")]
         raise UserError(
-            f"{folder} has no picture of {name_some(empty)}"
+            f"{folder / part} has no picture of {name_some(empty)}"
             + (f", but {others[0]} and the like" if others else "")
             + f": put pictures in ({', '.join(SUFFIXES)}), or remove the folder"
         )

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.batch.pictures import SHARD_IMAGES, prepare_or_explain, require_size, start_threads
+from serving.batch.pictures import SHARD_IMAGES, prepare_or_explain, start_threads
 from serving.batch.source import Chunk, Identity, Source, SourceError, stamp
-from serving.image_files import SUFFIXES
-from serving.images import Form, ImageError
+from serving.image_files import SUFFIXES, read_image_file
+from serving.images import Form
 
 SHOWN_ENDINGS = 5  # of files that are passed over
 
@@ -59,16 +59,7 @@ class Folder(Source):
         return {"path": str(self.path.resolve()), "files": len(files), "sha256": digest.hexdigest()}
 
     def _prepare(self, file: str) -> tuple[np.ndarray, str | None]:
-        return prepare_or_explain(partial(read_file, self.path / file), self.form)
-
-
-def read_file(path: Path) -> bytes:
-    """Return a file's content; ImageError if it is none or too large, OSError if it can't be read."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # to open a pipe would be to wait for its writer
-        raise ImageError("it is a pipe, a socket or a device: an image file is expected")
-    require_size(status.st_size)
-    return path.read_bytes()
+        return prepare_or_explain(partial(read_image_file, self.path / file), self.form)
 
 
 def list_images(folder: Path) -> tuple[list[str], Counter[str]]:

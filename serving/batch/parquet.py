@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow
 from pyarrow import parquet, types
 
-from serving.batch.pictures import SHARD_IMAGES, prepare_or_explain, require_size, start_threads
+from serving.batch.pictures import SHARD_IMAGES, prepare_or_explain, start_threads
 from serving.batch.rows import Rows
 from serving.batch.source import Chunk, SourceError
+from serving.image_files import require_bytes
 from serving.images import ImageError
 
 Kinds = tuple[Callable[[pyarrow.DataType], bool], ...]
@@ -98,7 +99,7 @@ def bytes_of(file: dict[str, Any] | None) -> bytes:
     if file is None or file["bytes"] is None:
         raise ImageError("the row holds no bytes of an image")
     content: bytes = file["bytes"]
-    require_size(len(content))
+    require_bytes(len(content))
     return content
 
 

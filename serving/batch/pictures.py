@@ -8,7 +8,6 @@ import numpy as np
 
 from serving.images import ALL_FORMATS, Form, ImageError, prepare
 
-MAX_FILE_BYTES = 100_000_000  # a larger file isn't read, because it would fill the memory
 MAX_THREADS = 4  # each may hold a file of that size and its pixels, so more processors don't take more memory
 SHARD_IMAGES = 1_000  # they take longer than pixels that are there already
 
@@ -26,9 +25,3 @@ def prepare_or_explain(read: Callable[[], bytes], form: Form) -> tuple[np.ndarra
         return np.zeros(form.shape, np.uint8), str(error)
     except OSError as error:
         return np.zeros(form.shape, np.uint8), f"the file can't be read: {error.strerror}"
-
-
-def require_size(size: int) -> None:
-    """Raise ImageError if a file has more bytes than are read."""
-    if size > MAX_FILE_BYTES:
-        raise ImageError(f"the file is too large: at most {MAX_FILE_BYTES // 1_000_000} MB are allowed")

@@ -1,3 +1,4 @@
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pipeline.data import images as images_module
 from pipeline.data.preparation import prepare, summarise
 from pipeline.data.splits import draw_validation_mask
 from pipeline.paths import Workspace
+from serving.image_files import MAX_FILE_BYTES
 from tests.helpers.datasets import random_raw_files, write_pictures, write_raw_files
 
 SPLITS = ("train", "val", "test")
@@ -173,11 +175,22 @@ def test_a_training_picture_that_is_in_test_too_is_left_out_of_training(leaves):
     assert description["found"]["contradictions"] == 20
 
 
+def test_what_is_no_file_or_too_large_is_left_out(leaves):
+    folder = leaves.root / "pictures/leaves"
+    os.mkfifo(folder / "oak/pipe.png")
+    with (folder / "oak/large.png").open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    assert run(leaves, LEAVES)["found"]["broken"] == 2
+    skipped = (leaves.prepared / "skipped.csv").read_text()
+    assert 'oak/pipe.png,oak,"broken: it is a pipe' in skipped
+    assert "oak/large.png,oak,broken: the file is too large" in skipped
+
+
 def test_a_message_about_an_archive_names_it(tmp_path):
     workspace = Workspace(tmp_path)
     workspace.raw.mkdir(parents=True)
     with zipfile.ZipFile(workspace.raw / "leaves.zip", "w") as content:
         content.writestr("leaves/readme.txt", "empty")
     dataset = LEAVES.model_copy(update={"folder": None, "files": {"leaves.zip": "0" * 64}})
-    with pytest.raises(UserError, match=r"^leaves.zip has no picture of leaves, but readme.txt"):
+    with pytest.raises(UserError, match=r"^leaves.zip has no picture of leaves, but leaves/readme.txt"):
         run(workspace, dataset)
