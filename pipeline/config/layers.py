@@ -1,11 +1,11 @@
 """The layers of a model in params.yaml."""
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import PositiveInt
+from pydantic import PositiveInt, model_validator
 
 from pipeline.config.keras_objects import Activation, Initializer
-from pipeline.config.section import Fraction, Section
+from pipeline.config.section import Fraction, LeftOutIfUnset, Section
 
 
 class Layer(Section):
@@ -41,6 +41,17 @@ class Convolution(Layer):
     """`same` keeps the image's size; `valid` doesn't go over the edge."""
     pool_size: PositiveInt = 1
     """Side of the max-pooling window after the convolution; 1 is no pooling."""
+    whitening: Annotated[bool, LeftOutIfUnset] = False
+    """Compute the filters from the training images, and don't train them: half of them make the principal components of
+    a patch, of variance 1, and half the negatives of these. For the first convolution alone."""
+
+    @model_validator(mode="after")
+    def _require_sense_of_whitening(self) -> Self:
+        if self.whitening and self.filters % 2:
+            raise ValueError(f"whitening makes filters in pairs: {self.filters} should be an even number")
+        if self.whitening and self.kernel_initializer:
+            raise ValueError("whitening computes the filters, so remove kernel_initializer")
+        return self
 
     def compute_side(self, side: int) -> int:
         """Return the height of what the layer makes of an image of this height, in pixels; likewise the width."""

@@ -51,6 +51,13 @@ class Augmentation(Section):
     """Largest change of an image's saturation, as a share of it; grey images have none."""
 
 
+class TestTimeAugmentation(Section):
+    """Changes of an image whose answers the published model averages, inside the exported file."""
+
+    horizontal_flip: Annotated[bool, LeftOutIfUnset] = False
+    """Also answer the image mirrored left to right, and give the mean of both: costs the time of two."""
+
+
 class EarlyStopping(Section):
     """End a training when the cross-entropy on the validation images (`val_loss`) no longer falls."""
 
@@ -74,11 +81,14 @@ class Training(Section):
 
     @property
     def publishes_last_epoch(self) -> bool:
-        """Whether the published weights are those of the last epoch: not an average, nor an earlier epoch's."""
+        """Whether the published model answers as the last epoch's network: no average, nor an earlier epoch's."""
         return self.early_stopping is None or not self.early_stopping.restore_best_weights
 
-    def require_fitting(self, height: int, width: int) -> None:
-        """Raise ValueError unless the network takes images of this size, in pixels: without convolutions, any."""
+    def require_fitting(self, image_shape: tuple[int, int, int]) -> None:
+        """Raise ValueError unless the network takes images of this shape (height, width, channels).
+
+        Without convolutions it takes any.
+        """
 
 
 class PerceptronModel(Training):
@@ -109,10 +119,13 @@ class DenseModel(Training):
     """A Keras loss over one-hot labels."""
     augmentation: Augmentation = Augmentation()
     """Random changes of the training images."""
+    test_time_augmentation: Annotated[TestTimeAugmentation | None, LeftOutIfUnset] = None
+    """Views of an image over which answers are averaged; null answers the image alone."""
 
     @property
     def publishes_last_epoch(self) -> bool:
-        return super().publishes_last_epoch and not self.optimizer.arguments.get("use_ema")
+        averages = self.optimizer.arguments.get("use_ema") or self.test_time_augmentation
+        return super().publishes_last_epoch and not averages
 
     @model_validator(mode="after")
     def _require_one_kind_of_final_weights(self) -> Self:
@@ -134,8 +147,25 @@ class CNNModel(DenseModel):
     pooling: Annotated[Literal["global_max", "global_average"] | None, LeftOutIfUnset] = None
     """What the dense layers get of each channel of the last convolution: its maximum, its mean, or, if null, all."""
 
-    def require_fitting(self, height: int, width: int) -> None:
-        """Raise ValueError, which names the convolution, if one leaves nothing of images of this size, in pixels."""
+    @model_validator(mode="after")
+    def _require_whitening_of_images(self) -> Self:
+        for index, layer in enumerate(self.convolutions[1:], 1):
+            if layer.whitening:
+                raise ValueError(f"convolutions.{index}: whitening is for the first convolution, which sees images")
+        return self
+
+    def require_fitting(self, image_shape: tuple[int, int, int]) -> None:
+        """Raise ValueError, which names the convolution, if one can't take images of this shape.
+
+        It may leave nothing of them, or should whiten by more filters than a patch has components.
+        """
+        height, width, channels = image_shape
+        first = self.convolutions[0]
+        if first.whitening and first.filters > (most := 2 * first.kernel_size**2 * channels):
+            raise ValueError(
+                f"convolutions.0 has {first.filters} filters; whitening makes at most {most} of patches of "
+                f"{first.kernel_size}×{first.kernel_size}×{channels}: use fewer, or a larger kernel_size"
+            )
         for index, layer in enumerate(self.convolutions):
             before = f"{height}×{width}"
             height, width = layer.compute_side(height), layer.compute_side(width)

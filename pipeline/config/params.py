@@ -100,7 +100,7 @@ class Params(Section):
 
     def _require_fitting(self, name: str) -> None:
         try:
-            self.models[name].require_fitting(self.data.height, self.data.width)
+            self.models[name].require_fitting(self.data.image_shape)
         except ValueError as error:
             size = f"{self.data.height}×{self.data.width}"
             raise ValueError(f"models.{name}: {error}; {self.dataset} has images of {size} pixels") from None

@@ -45,4 +45,4 @@ def run_trial(
         return None, TrialState.PRUNED
     if config.publishes_last_epoch:
         return float(epochs[-1]["metrics"]["val_accuracy"]), TrialState.COMPLETE
-    return measure_accuracy(network, data.val, data.classes), TrialState.COMPLETE
+    return measure_accuracy(network, config, data.val), TrialState.COMPLETE

@@ -12,7 +12,9 @@ import psutil
 
 from pipeline.cli import UserError, silence_stderr
 from pipeline.config.model import ModelConfig
+from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import Split, TrainingData
+from pipeline.inference import split_in_batches
 
 if TYPE_CHECKING:
     import keras
@@ -61,6 +63,7 @@ def train_model(
     tf.config.experimental.enable_op_determinism()
     steps_per_epoch = math.ceil(len(data.train.pixels) / config.batch_size)
     network = networks.build_compiled(config, data.image_shape, data.classes, steps_per_epoch)
+    networks.whiten(network, data.train.pixels)
     return network, fit(name, network, config, data, seed, on_epoch)
 
 
@@ -118,12 +121,14 @@ def fit(
     return epochs
 
 
-def measure_accuracy(network: "keras.Model", split: Split, classes: int) -> float:
-    """Return the accuracy of a trained network as it is, which its last epoch's need not be (`use_ema`)."""
-    from pipeline.training.batches import make_validation_batches
+def measure_accuracy(network: "keras.Model", config: ModelConfig, split: Split) -> float:
+    """Return the accuracy of what is published of a trained network, which its last epoch's need not be."""
+    from pipeline.training.networks import take_pixels
 
-    found = network.evaluate(make_validation_batches(split, classes), verbose=0, return_dict=True)
-    return float(found["accuracy"])
+    published = take_pixels(network, config)
+    batches = (batch.astype(np.float32) for batch in split_in_batches(as_raw(split.pixels)))
+    answers = np.concatenate([published.predict_on_batch(batch) for batch in batches])
+    return float((answers.argmax(axis=1) == split.labels).mean())
 
 
 def require_finite(name: str, network: "keras.Model", epoch: int, loss: float) -> None:

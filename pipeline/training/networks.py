@@ -17,7 +17,9 @@ from pipeline.config.model import (
     ModelConfig,
     PerceptronModel,
 )
+from pipeline.data.arrays import UInt8Array
 from pipeline.data.pixels import SCALE, raw_shape
+from pipeline.training.whitening import compute_whitening
 
 # Keras' default of .99 averages over hundreds of batches and lags behind in runs of a few epochs.
 BATCH_NORMALIZATION_MOMENTUM = 0.9
@@ -28,6 +30,7 @@ POOLING_LAYERS = {
     "global_max": keras.layers.GlobalMaxPooling2D,
     "global_average": keras.layers.GlobalAveragePooling2D,
 }
+WHITENING = "whitening"  # the name of a first convolution that isn't trained
 ImageShape = tuple[int, int, int]  # height, width, channels
 CROSSENTROPY = "crossentropy"  # the metric's name
 MAX_WEIGHTS = 500_000_000  # of 4 bytes: an ONNX file holds 2 GB
@@ -113,11 +116,20 @@ def take_pixels(trained: keras.Model, config: ModelConfig) -> keras.Model:
     images = keras.layers.Rescaling(float(SCALE))(pixels)
     if pixels.shape[1:] != image_shape:
         images = keras.layers.Reshape(image_shape)(images)
-    scores = network(images)
+    answers = network(images)
     if isinstance(config, PerceptronModel):
         # Several units may fire, or none; the strongest net input decides. Softmax makes a distribution of them.
-        scores = keras.layers.Softmax()(scores)
-    return keras.Model(pixels, scores)
+        answers = keras.layers.Softmax()(answers)
+    elif config.test_time_augmentation and config.test_time_augmentation.horizontal_flip:
+        answers = keras.layers.Average()([answers, network(images[:, :, ::-1])])
+    return keras.Model(pixels, answers)
+
+
+def whiten(network: keras.Model, pixels: UInt8Array) -> None:
+    """Set the filters of a network's whitening convolution, if it has one, by training images as they are stored."""
+    layer = next((layer for layer in network.layers if layer.name == WHITENING), None)
+    if layer:
+        layer.set_weights(compute_whitening(pixels, layer.kernel_size[0], layer.filters))
 
 
 def rosenblatt(labels: keras.KerasTensor, net_input: keras.KerasTensor) -> keras.KerasTensor:
@@ -141,13 +153,15 @@ def compute_crossentropy(labels: keras.KerasTensor, answers: keras.KerasTensor, 
 
 
 def _make_convolution(layer: Convolution, config: DenseModel) -> keras.layers.Layer:
+    fixed = {"name": WHITENING, "trainable": False} if layer.whitening else {}
     return keras.layers.Conv2D(
         layer.filters,
         layer.kernel_size,
         strides=layer.strides,
         padding=layer.padding,
-        use_bias=not layer.batch_normalization,  # normalisation subtracts it again
+        use_bias=not layer.batch_normalization or layer.whitening,  # otherwise normalisation subtracts it again
         kernel_initializer=_make(keras.initializers, layer.kernel_initializer or config.kernel_initializer),
+        **fixed,
     )
 
 

@@ -26,11 +26,13 @@ LAYERS = {
     "dense": {"dense": [{"units": 4, "dropout": 0.1}], "optimizer": "Adam"},
     "cnn": {
         "convolutions": [
+            {"filters": 4, "kernel_size": 2, "whitening": True},
             {"filters": 3, "kernel_size": 5, "strides": 2, "batch_normalization": True},
             {"filters": 4, "padding": "same", "pool_size": 3},
         ],
         "optimizer": "SGD",
         "augmentation": CHANGES,
+        "test_time_augmentation": {"horizontal_flip": True},
     },
 }
 
@@ -67,7 +69,7 @@ def test_a_model_of_any_family_is_trained_exported_and_measured_on_images_of_any
         return Split(pixels, labels, np.arange(count))
 
     data = TrainingData(draw_split(7), draw_split(5), classes)
-    model.require_fitting(height, width)
+    model.require_fitting((height, width, channels))
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as name:
         patch.setattr(networks, "STEPS_PER_EXECUTION", 1)  # one step, or building takes longest
         network, epochs = train_model("tiny", model, data, seed=0)
@@ -86,7 +88,8 @@ def test_a_model_of_any_family_is_trained_exported_and_measured_on_images_of_any
         assert probabilities.shape == (5, classes)
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-3)
     assert val.int8.shape == (5, classes)  # which knows no finer steps than 1/256: the sum may be off
-    assert measured["val_accuracy"] == pytest.approx(epochs[-1]["metrics"]["val_accuracy"])
-    assert measured["val_loss"] == pytest.approx(epochs[-1]["metrics"]["val_loss"], rel=1e-3)
+    if model.publishes_last_epoch:
+        assert measured["val_accuracy"] == pytest.approx(epochs[-1]["metrics"]["val_accuracy"])
+        assert measured["val_loss"] == pytest.approx(epochs[-1]["metrics"]["val_loss"], rel=1e-3)
     assert np.shape(golden["pixels"])[1:] == as_raw(data.val.pixels).shape[1:]
     assert len(golden["class_names"]) == classes

@@ -82,7 +82,7 @@ def make_cnn(*convolutions: dict) -> CNNModel:
     ],
 )
 def test_convolutions_may_leave_one_pixel(convolutions):
-    make_cnn(*convolutions).require_fitting(28, 28)
+    make_cnn(*convolutions).require_fitting((28, 28, 1))
 
 
 @pytest.mark.parametrize(
@@ -97,20 +97,40 @@ def test_convolutions_may_leave_one_pixel(convolutions):
 )
 def test_convolutions_that_leave_nothing_are_refused(convolutions, message):
     with pytest.raises(ValueError, match=message):
-        make_cnn(*convolutions).require_fitting(28, 28)
+        make_cnn(*convolutions).require_fitting((28, 28, 1))
+
+
+@pytest.mark.parametrize(
+    ("convolutions", "message"),
+    [
+        ([{"whitening": True}], "filters in pairs: 1 should be an even number"),
+        ([{"filters": 2, "whitening": True, "kernel_initializer": "zeros"}], "remove kernel_initializer"),
+        ([{}, {"filters": 2, "whitening": True}], r"convolutions\.1: whitening is for the first convolution"),
+    ],
+)
+def test_whitening_that_cannot_be_is_refused(convolutions, message):
+    with pytest.raises(ValueError, match=message):
+        make_cnn(*convolutions)
+
+
+def test_whitening_needs_patches_of_as_many_components():
+    config = make_cnn({"filters": 10, "kernel_size": 2, "whitening": True})
+    config.require_fitting((28, 28, 3))
+    with pytest.raises(ValueError, match="10 filters; whitening makes at most 8 of patches of 2×2×1"):
+        config.require_fitting((28, 28, 1))
 
 
 def test_height_and_width_are_looked_at_apart():
     config = make_cnn({"kernel_size": 5}, {"pool_size": 20})
-    config.require_fitting(26, 1000)
+    config.require_fitting((26, 1000, 1))
     for height, width, shrunk in ((25, 1000, "21×996"), (1000, 25, "996×21")):
         with pytest.raises(ValueError, match=f"convolutions.1 leaves nothing of its {shrunk} input"):
-            config.require_fitting(height, width)
+            config.require_fitting((height, width, 1))
 
 
 def test_networks_without_convolutions_fit_images_of_every_size():
-    DenseModel.model_validate(DENSE).require_fitting(1, 1)
-    PERCEPTRON.require_fitting(1, 1)
+    DenseModel.model_validate(DENSE).require_fitting((1, 1, 1))
+    PERCEPTRON.require_fitting((1, 1, 1))
 
 
 def test_a_cnn_has_a_convolution():

@@ -5,6 +5,7 @@ from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from pipeline.config.keras_objects import KerasObject
 from pipeline.config.model import (
+    CNNModel,
     DenseModel,
     EarlyStopping,
     ExponentialDecay,
@@ -15,6 +16,7 @@ from pipeline.data.prepared import TrainingData, load_training_data
 from pipeline.evaluation.metrics import score
 from pipeline.training import batches, fit, networks
 from pipeline.training.fit import DivergedError, require_finite, train_model
+from pipeline.training.whitening import compute_whitening
 from tests.helpers.configs import MNIST_SHAPE
 from tests.helpers.datasets import write_numbered_data
 
@@ -98,7 +100,17 @@ def test_averaged_weights_are_measured_as_they_are_published(data):
     assert not config.publishes_last_epoch
     network, _ = train_model("some", config, data, 0)
     right = (network.predict(normalise(data.val.pixels), verbose=0).argmax(axis=1) == data.val.labels).mean()
-    assert fit.measure_accuracy(network, data.val, data.classes) == pytest.approx(right)
+    assert fit.measure_accuracy(network, config, data.val) == pytest.approx(right)
+
+
+@pytest.mark.slow
+def test_whitening_filters_come_from_the_training_images_and_are_not_trained(data):
+    layers = [{"filters": 4, "kernel_size": 3, "whitening": True}, {"filters": 2, "pool_size": 2}]
+    section = {"family": "cnn", "convolutions": layers, "optimizer": {"name": "SGD", "weight_decay": 0.1}}
+    config = CNNModel.model_validate(section | {"batch_size": 10, "epochs": 2})
+    network, _ = train_model("some", config, data, 0)
+    for found, expected in zip(network.get_weights(), compute_whitening(data.train.pixels, 3, 4), strict=False):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_a_training_begins_from_its_seed_alone(data, monkeypatch):

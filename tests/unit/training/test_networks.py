@@ -50,6 +50,16 @@ def test_a_model_config_survives_as_a_keras_file(tmp_path):
     np.testing.assert_array_equal(loaded.predict(pixels, verbose=0), model.predict(pixels, verbose=0))
 
 
+def test_a_mirrored_view_is_averaged_in_the_published_model_alone():
+    config = DenseModel.model_validate(DENSE | {"test_time_augmentation": {"horizontal_flip": True}})
+    network = networks.build_network(config, (8, 6, 3), 10)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 6, 3)).astype(np.float32)
+    answers = networks.take_pixels(network, config).predict(pixels, verbose=0)
+    both = [network.predict(view / 255, verbose=0) for view in (pixels, pixels[:, :, ::-1])]
+    np.testing.assert_allclose(answers, np.mean(both, axis=0), atol=1e-6)
+    assert np.abs(answers - both[0]).max() > 1e-3
+
+
 # That networks of every kind train, with finite results, is in tests/pipeline/test_train.py.
 @pytest.mark.parametrize("name", keras_names.OPTIMIZERS)
 def test_every_optimizer_is_built(name):
