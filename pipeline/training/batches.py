@@ -38,13 +38,22 @@ def make_batches(split: Split, classes: int, config: ModelConfig, seed: int) -> 
         batches = tf.data.Dataset.zip(batches, seeds).map(
             lambda batch, seed: (augment(batch[0], seed, reach), batch[1])
         )
-    return batches.prefetch(2)
+    return _run_ahead(batches)
 
 
 def make_validation_batches(split: Split, classes: int) -> tf.data.Dataset:
     """Return a tf.data set of (images, labels) batches in the split's order, of the same form as `make_batches`."""
     places = tf.data.Dataset.range(len(split.pixels)).batch(count_batch_images(split.pixels.shape[1:]))
-    return gather(split, classes, places).prefetch(2)
+    return _run_ahead(gather(split, classes, places))
+
+
+def _run_ahead(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Return the batches with the next two made while one is computed."""
+    options = tf.data.Options()
+    # Nothing here is left to tuning, and its thread may miss that an epoch has ended: TensorFlow 2.21 then waits until
+    # that thread wakes, which it does ever more rarely, so an epoch of 47 s took 82 s.
+    options.autotune.enabled = False
+    return batches.prefetch(2).with_options(options)
 
 
 def draw_order(count: int, size: int, seed: int) -> tf.data.Dataset:

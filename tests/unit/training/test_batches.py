@@ -7,7 +7,7 @@ import tensorflow as tf
 from pipeline.config.model import Augmentation, DenseModel, PerceptronModel
 from pipeline.data.pixels import normalise
 from pipeline.data.prepared import TrainingData, load_training_data
-from pipeline.training.batches import draw_order, make_batches
+from pipeline.training.batches import draw_order, make_batches, make_validation_batches
 from tests.helpers.datasets import write_numbered_data
 
 CONFIG = DenseModel.model_validate({"family": "dense", "optimizer": "SGD", "batch_size": 10, "epochs": 2})
@@ -44,6 +44,11 @@ def numbers_of(images) -> list[int]:
 
 def batches_of(data: TrainingData, seed: int, config=CONFIG):
     return make_batches(data.train, data.classes, config, seed)
+
+
+def test_no_thread_tunes_the_batches_for_whose_sleep_an_epoch_would_wait(data):
+    for batches in (batches_of(data, seed=0), make_validation_batches(data.val, data.classes)):
+        assert batches.options().autotune.enabled is False
 
 
 @pytest.mark.usefixtures("_way")
