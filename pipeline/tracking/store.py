@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.cli import UserError, first_line
 from pipeline.tracking.location import (
+    SQLITE,
     artifact_folder,
     lock_store,
     require_usable,
@@ -111,8 +112,26 @@ def connect(name: str) -> Store:
     require_usable()
     # One at a time: two first uses of a database would both try to make its tables.
     with translate_errors(), lock_store(""):
+        make_database()
         client = open_client()
         return Store(client, open_experiment(client, name), name)
+
+
+def make_database() -> None:
+    """Make the store's file, if the store is one and it is missing, and give it its name once it is whole.
+
+    MLflow makes its tables one by one, for seconds. Where it was killed meanwhile, it never opens the file again.
+    """
+    from mlflow import MlflowClient
+
+    file = store_file()
+    if file is None or (file.exists() and file.stat().st_size):
+        return
+    draft = file.with_name(f"{file.name}.new")
+    for left in file.parent.glob(f"{draft.name}*"):
+        left.unlink()
+    MlflowClient(f"{SQLITE}{draft}").search_experiments(max_results=1)
+    draft.replace(file)
 
 
 def connect_existing(name: str) -> Store:

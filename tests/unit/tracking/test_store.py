@@ -1,5 +1,8 @@
 import os
 import shutil
+import subprocess
+import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -23,6 +26,21 @@ def test_looking_at_a_store_makes_nothing(root):
     with pytest.raises(UserError, match=r"there is no MLflow store at .*/mlflow.db: run `make run`"):
         connect_existing("digits")
     assert not (root / "mlflow.db").exists()
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_while_it_makes_the_database_leaves_none(root):
+    (root / "mlflow.db").unlink()
+    process = subprocess.Popen([sys.executable, "-c", "from pipeline.tracking.store import connect; connect('digits')"])
+    while not any(path.stat().st_size for path in root.glob("mlflow.db*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (root / "mlflow.db").exists()
+    store = connect("digits")
+    assert connect_existing("digits").experiment_id == store.experiment_id
+    assert {path.name for path in root.glob("mlflow.db*")} == {"mlflow.db", "mlflow.db.lock"}
 
 
 def test_a_model_that_a_store_has_not_is_reported_and_not_made(store):
