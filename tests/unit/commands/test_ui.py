@@ -59,6 +59,15 @@ def test_without_a_run_on_the_data_set_the_newest_other_experiment_is_shown(stor
     assert "The runs on digits:" in capsys.readouterr().out
 
 
+def test_a_port_in_use_is_refused_before_anything_is_opened(store, replaced):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(UserError, match="can't listen on port"):
+            ui.main(str(other.getsockname()[1]))
+    assert replaced == []
+
+
 def test_a_store_without_a_run_is_an_error_that_says_how_to_make_one(root, replaced, port):
     with pytest.raises(UserError, match="has no run yet: run `make run` first"):
         ui.main(port)

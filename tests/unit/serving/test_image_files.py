@@ -1,6 +1,7 @@
 """A file is refused by what it would take to decode, not by its bytes alone."""
 
 import io
+import os
 import struct
 import zlib
 
@@ -9,7 +10,15 @@ import pytest
 from PIL import Image
 
 from serving import images
-from serving.image_files import FREE_READS, MAX_NOTE_ENTRIES, MAX_PACKED, MAX_SCANS, open_image
+from serving.image_files import (
+    FREE_READS,
+    MAX_FILE_BYTES,
+    MAX_NOTE_ENTRIES,
+    MAX_PACKED,
+    MAX_SCANS,
+    open_image,
+    read_image_file,
+)
 from serving.images import ALL_FORMATS, WEB_FORMATS, ImageError
 from tests.helpers.pictures import bar, encode
 
@@ -115,3 +124,21 @@ def test_a_bmp_that_is_packed_in_pairs_of_bytes_is_decoded():
 def test_an_opened_image_is_not_decoded_yet():
     image = open_image(encode(np.zeros((2000, 2000), np.uint8)), WEB_FORMATS)
     assert (image.size, image._im) == ((2000, 2000), None)
+
+
+def test_a_file_is_read_as_it_is(tmp_path):
+    (tmp_path / "bar.png").write_bytes(encode(bar()))
+    assert read_image_file(tmp_path / "bar.png") == encode(bar())
+
+
+def test_a_file_that_would_fill_the_memory_is_not_read(tmp_path):
+    with (tmp_path / "large.png").open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    with pytest.raises(ImageError, match="the file is too large: at most 100 MB are allowed"):
+        read_image_file(tmp_path / "large.png")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ImageError, match="a pipe, a socket or a device"):
+        read_image_file(tmp_path / "pipe.png")

@@ -16,6 +16,11 @@ def move(images: np.ndarray, seed: tuple[int, int] = (1, 2), **reach) -> np.ndar
     return augment(tf.constant(images), tf.constant(seed, tf.int64), Augmentation(**reach)).numpy()
 
 
+def test_without_an_option_nothing_is_changed():
+    images = np.random.default_rng(0).random((5, 8, 6, 3), np.float32)
+    np.testing.assert_array_equal(move(images), images)
+
+
 def test_a_translation_moves_whole_pixels_uniformly_within_its_reach():
     images = move(dots(2000), translation=2)
     assert set(np.unique(images)) == {0, 1}

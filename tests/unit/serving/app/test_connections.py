@@ -104,11 +104,12 @@ def test_a_body_that_goes_on_after_its_answer_does_not_keep_the_connection(monke
 
 
 def test_a_request_that_takes_long_to_answer_is_not_cut_off(monkeypatch):
+    monkeypatch.setattr(connections, "IDLE_S", 0.5)
+
     async def scenario(server: Server) -> None:
         asked = asyncio.create_task(server.ask(GET.replace(b"/", b"/wait", 1)))
         while not server.asked:
             await asyncio.sleep(0)
-        monkeypatch.setattr(connections, "IDLE_S", 0.01)
         reader, _ = await server.connect()
         await reader.read()  # a silent one has had its time
         server.let.set()
