@@ -37,17 +37,20 @@ def main() -> None:
     moments, seed = (int(argument) for argument in [*sys.argv[1:], *("60", "0")[len(sys.argv) - 1 :]])
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
-        reference, durations = run_undisturbed(Path(folder) / "undisturbed")
-        expected = describe(reference.folder)
+        place = Path(folder) / "project"
+        run, durations = run_undisturbed(place)
+        expected = describe(place)
+        # Each copy lies where the run was, because MLflow keeps absolute paths.
+        reference = Project(place.rename(Path(folder) / "undisturbed"), run.environment)
         stages = list(durations)
         whole = 0
         for number in range(moments):
             stage, how = stages[number % len(stages)], ("group", "dvc")[number // len(stages) % 2]
             after_s = draw.uniform(DVC_START_S, DVC_START_S + durations[stage])
-            project = fork(reference, Path(folder) / f"{number}", stage)
+            project = fork(reference, place, stage)
             while not kill(project, stage, how, after_s):
-                shutil.rmtree(project.folder)
-                project = fork(reference, project.folder, stage)
+                shutil.rmtree(place)
+                project = fork(reference, place, stage)
                 after_s *= 0.8
             done, note = repeat(project)
             faults = list(find_faults(project, done, expected))
@@ -56,8 +59,7 @@ def main() -> None:
             print(
                 f"{number + 1:>3}  {stage:<18} {how:<6} {after_s:5.1f} s  ran again: {ran}{note}", *faults, flush=True
             )
-            if not faults:
-                shutil.rmtree(project.folder)
+            shutil.rmtree(place)
         print(f"{whole} of {moments} ended with the bytes of the undisturbed run and no leftovers, seed {seed}")
     sys.exit(whole < moments)
 
