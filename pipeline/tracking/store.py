@@ -122,7 +122,7 @@ def make_database() -> None:
 
     MLflow makes its tables one by one, for seconds. Where it was killed meanwhile, it never opens the file again.
     """
-    from mlflow import MlflowClient
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     file = store_file()
     if file is None or (file.exists() and file.stat().st_size):
@@ -130,7 +130,8 @@ def make_database() -> None:
     draft = file.with_name(f"{file.name}.new")
     for left in file.parent.glob(f"{draft.name}*"):
         left.unlink()
-    MlflowClient(f"{SQLITE}{draft}").search_experiments(max_results=1)
+    store = SqlAlchemyStore(f"{SQLITE}{draft}", artifact_folder("").as_uri())  # type: ignore[no-untyped-call]  # MLflow's
+    store.engine.dispose()
     draft.replace(file)
 
 
