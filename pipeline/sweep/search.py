@@ -7,6 +7,8 @@ truth; MLflow's runs are a view of it. Only the training and validation images a
 import logging
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from types import FrameType
@@ -73,9 +75,8 @@ def sweep(definition: SearchDefinition, workspace: Workspace, root: Path, mirror
     interrupts = catch_interrupts()
 
     def after_epoch(study: optuna.Study) -> None:
-        mirror(study, "RUNNING")
-        if interrupts:
-            raise KeyboardInterrupt
+        with interrupts.hold():
+            mirror(study, "RUNNING")
 
     study = open_study(definition, hash_inputs(workspace), root, mirror)
     status = "FAILED"
@@ -103,20 +104,40 @@ def sweep(definition: SearchDefinition, workspace: Workspace, root: Path, mirror
     )
 
 
-def catch_interrupts() -> list[int]:
-    """Make Ctrl-C and SIGTERM a KeyboardInterrupt; return the list in which each is noted.
+class Interrupts:
+    """Ctrl-C and SIGTERM as a KeyboardInterrupt: at once, or where they are held, at the end of that block.
 
-    An exception is lost where Python happens to be in a destructor, which is often so between two trainings.
+    An exception is lost where Python happens to be in a destructor, which is often so between two trainings. So each
+    block that holds them raises what came before it, too.
     """
-    caught: list[int] = []
 
-    def interrupt(number: int, _: FrameType | None) -> None:
-        caught.append(number)
-        raise KeyboardInterrupt
+    def __init__(self) -> None:
+        self.came = self.held = False
 
+    def take(self, number: int, frame: FrameType | None) -> None:
+        """Note one, as a signal's handler."""
+        self.came = True
+        if not self.held:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let the block end first: MLflow, cut off in the middle of a write, would leave its database locked."""
+        self.held = True
+        try:
+            yield
+        finally:
+            self.held = False
+        if self.came:
+            raise KeyboardInterrupt
+
+
+def catch_interrupts() -> Interrupts:
+    """Make Ctrl-C and SIGTERM a KeyboardInterrupt from now on."""
+    interrupts = Interrupts()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
-    return caught
+        signal.signal(number, interrupts.take)
+    return interrupts
 
 
 def search(study: optuna.Study, definition: SearchDefinition, data: TrainingData, after_epoch: AfterEpoch) -> None:

@@ -146,6 +146,21 @@ def test_an_interrupt_in_a_destructor_is_not_lost(run_sweep, monkeypatch, capsys
     assert capsys.readouterr().err == "interrupted: 0 of 1000 trials are finished; `make sweep` goes on from there\n"
 
 
+def test_an_interrupt_lets_a_write_to_mlflow_end(tmp_path, run_sweep, monkeypatch):
+    begun, ended = [], []
+
+    def mirror(study: optuna.Study, status: str) -> None:
+        begun.append(status)
+        if len(begun) == 1:
+            signal.raise_signal(signal.SIGINT)
+        ended.append(status)
+
+    monkeypatch.setattr(trials, "train_model", lambda *arguments: (None, [make_epoch(1, 0.5)]))
+    with pytest.raises(SystemExit):
+        search.sweep(define(), Workspace(tmp_path), tmp_path, mirror)
+    assert begun == ended == ["RUNNING", "KILLED"]
+
+
 @pytest.mark.parametrize(
     "changed",
     [
