@@ -200,7 +200,8 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str, list[str]]] = {
     "one class": (lambda folder: shutil.rmtree(folder / "oak"), "", ["there is one class, ash"]),
     "an empty class": (lambda folder: (folder / "elm").mkdir(), "", ["no picture of elm", "remove the folder"]),
     "a class of other files": (
-        lambda folder: write_raw_files(folder / "elm", {"a.heic": b""}), "", ["of elm, but elm/a.heic", ".jpeg"],
+        lambda folder: write_raw_files(folder / "elm", {"a.heic": b""}), "",
+        ["no picture of elm, but elm/a.heic", ".jpeg"],
     ),
     "one picture of a class": (
         lambda folder: write_pictures(folder, {"elm": 1}, first=50), "", ["elm has 1", "3 images"],
