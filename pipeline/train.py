@@ -1,5 +1,6 @@
 """Train one model: data/prepared/ and models.<model> of params.yaml to models/<model>/."""
 
+import csv
 from datetime import UTC, datetime
 
 from pipeline.cli import run, silence_stderr
@@ -11,7 +12,7 @@ from pipeline.guard import StageGuard
 from pipeline.paths import Workspace
 from pipeline.tracking.live import LiveRun
 from pipeline.training.calibration import draw_calibration_pixels
-from pipeline.training.fit import Epoch, train_model
+from pipeline.training.fit import METRICS, Epoch, train_model
 from pipeline.training.provenance import collect_provenance, hash_files
 
 
@@ -39,8 +40,6 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
 
         network, epochs = train_model(name, config, data, params.seed, on_epoch)
 
-        import pandas as pd
-
         with silence_stderr():
             from pipeline.training import export, networks
 
@@ -49,8 +48,10 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
         with silence_stderr():
             calibration = draw_calibration_pixels(data.train.pixels, params.seed)
             export.export_model(networks.take_pixels(network, config), folder, metadata, pixels, calibration)
-        history = pd.DataFrame([{"epoch": epoch["epoch"], **epoch["metrics"]} for epoch in epochs])
-        history.to_csv(folder / "history.csv", index=False)
+        with (folder / "history.csv").open("w", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["epoch", *METRICS])
+            rows.writerows([epoch["epoch"], *epoch["metrics"].values()] for epoch in epochs)
         # Only now, so that the published files are the same with and without further seeds.
         further_seeds = range(params.seed + 1, params.seed + params.seeds_per_model)
         (folder / "further_seeds").mkdir()

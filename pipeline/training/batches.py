@@ -20,7 +20,8 @@ PERMUTATION_ROUNDS = 8
 def make_batches(split: Split, classes: int, config: ModelConfig, seed: int) -> tf.data.Dataset:
     """Return a tf.data set of (images, labels) batches, in each epoch shuffled and augmented differently, by the seed.
 
-    Images are float32 [batch, height, width, channels] in [0, 1], labels one-hot, float32 [batch, classes].
+    Images are float32 [batch, height, width, channels] in [0, 1], labels one-hot, float32 [batch, classes]. The
+    perceptron gets several of its batches at once, and cuts them itself.
     """
     size, count = config.batch_size, len(split.pixels)
     # Several small batches are read at once, because each reading returns to Python.
@@ -29,10 +30,12 @@ def make_batches(split: Split, classes: int, config: ModelConfig, seed: int) -> 
     def cut(images: tf.Tensor, one_hot: tf.Tensor) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices((images, one_hot)).batch(size)
 
-    batches = gather(split, classes, draw_order(count, several, seed)).flat_map(cut)
+    batches = gather(split, classes, draw_order(count, several, seed))
+    if isinstance(config, PerceptronModel):
+        return _run_ahead(batches)
     # Keras must know the number of batches: it runs many of them between two returns to Python.
-    batches = batches.apply(tf.data.experimental.assert_cardinality(math.ceil(count / size)))
-    reach = Augmentation() if isinstance(config, PerceptronModel) else config.augmentation
+    batches = batches.flat_map(cut).apply(tf.data.experimental.assert_cardinality(math.ceil(count / size)))
+    reach = config.augmentation
     if reach != Augmentation():
         seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
         batches = tf.data.Dataset.zip(batches, seeds).map(

@@ -2,8 +2,10 @@
 
 import math
 import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +53,7 @@ def train_model(
     a network that is too large to export. TensorFlow is imported here at the latest.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with silence_stderr():
+    with silence_stderr(), unavailable("matplotlib", "pandas", "sklearn"):
         import keras
         import tensorflow as tf
 
@@ -119,6 +121,21 @@ def fit(
     # Keras may have averaged the weights, or restored the best ones.
     require_finite(name, network, len(epochs), epochs[-1]["metrics"]["loss"])
     return epochs
+
+
+@contextmanager
+def unavailable(*modules: str) -> Iterator[None]:
+    """Make imports of these modules fail inside the block, unless they are imported already.
+
+    Keras imports some where they can be had, for functions that nothing here uses, and takes a third longer.
+    """
+    hidden = [name for name in modules if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None is Python's way to forbid an import
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def measure_accuracy(network: "keras.Model", config: ModelConfig, split: Split) -> float:

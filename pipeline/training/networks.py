@@ -19,11 +19,13 @@ from pipeline.config.model import (
 )
 from pipeline.data.arrays import UInt8Array
 from pipeline.data.pixels import SCALE, raw_shape
+from pipeline.training import fused
+from pipeline.training.perceptron import Perceptron
 from pipeline.training.whitening import compute_whitening
 
 # Keras' default of .99 averages over hundreds of batches and lags behind in runs of a few epochs.
 BATCH_NORMALIZATION_MOMENTUM = 0.9
-# Batches between two returns to Python: at one image per batch, 64 make an epoch four times as fast.
+# Batches between two returns to Python: 64 make an epoch of small batches four times as fast.
 STEPS_PER_EXECUTION = 64
 POOLING_LAYERS = {
     None: keras.layers.Flatten,
@@ -44,11 +46,12 @@ def build_compiled(config: ModelConfig, image_shape: ImageShape, classes: int, s
 
     Raise UserError for a value that Keras refuses.
     """
-    network = build_network(config, image_shape, classes)
+    network = build_network(config, image_shape, classes, fused.BatchNormalization)
     if isinstance(config, PerceptronModel):
-        optimizer, loss = keras.optimizers.SGD(config.learning_rate), rosenblatt
+        network, optimizer, loss = Perceptron(network, config), None, rosenblatt
     else:
-        optimizer, loss = _make(keras.optimizers, config.optimizer), _make(keras.losses, config.loss)
+        optimizers = fused if config.optimizer.name == fused.Adam.__name__ else keras.optimizers
+        optimizer, loss = _make(optimizers, config.optimizer), _make(keras.losses, config.loss)
         if config.schedule:
             optimizer.learning_rate = _make_schedule(
                 config.schedule, config.epochs, float(optimizer.learning_rate), steps_per_epoch
@@ -75,8 +78,13 @@ def require_exportable(name: str, config: ModelConfig, image_shape: ImageShape, 
         )
 
 
-def build_network(config: ModelConfig, image_shape: ImageShape, classes: int) -> keras.Model:
-    """Return the network that is trained: float32 [n, *image_shape] in [0, 1] to [n, classes].
+def build_network(
+    config: ModelConfig,
+    image_shape: ImageShape,
+    classes: int,
+    batch_normalization: type[keras.layers.Layer] = keras.layers.BatchNormalization,
+) -> keras.Model:
+    """Return the network of the section: float32 [n, *image_shape] in [0, 1] to [n, classes].
 
     The outputs are probabilities, but for the perceptron, whose units give their net input.
     """
@@ -90,13 +98,13 @@ def build_network(config: ModelConfig, image_shape: ImageShape, classes: int) ->
         if convolution.pool_size > 1:
             # Before the activation: the same result where it is monotonic (ReLU), and less to compute.
             x = keras.layers.MaxPooling2D(convolution.pool_size)(x)
-        x = _finish_layer(x, convolution, config)
+        x = _finish_layer(x, convolution, config, batch_normalization)
     pooling = config.pooling if isinstance(config, CNNModel) else None
     x = POOLING_LAYERS[pooling]()(x)
     for layer in config.dense:
         initializer = _make(keras.initializers, layer.kernel_initializer or config.kernel_initializer)
         x = keras.layers.Dense(layer.units, use_bias=not layer.batch_normalization, kernel_initializer=initializer)(x)
-        x = _finish_layer(x, layer, config)
+        x = _finish_layer(x, layer, config, batch_normalization)
     output = keras.layers.Dense(
         classes, activation="softmax", kernel_initializer=_make(keras.initializers, config.kernel_initializer)
     )
@@ -133,13 +141,12 @@ def whiten(network: keras.Model, pixels: UInt8Array) -> None:
 
 
 def rosenblatt(labels: keras.KerasTensor, net_input: keras.KerasTensor) -> keras.KerasTensor:
-    """Return a loss whose gradient is Rosenblatt's rule: each unit learns by step(net input) − label.
+    """Return the loss that Rosenblatt's rule descends: how far the units that are wrong are from being right.
 
     One-hot labels and net inputs, both [n, units], to [n]; zero where every unit is right.
-    Source: F. Rosenblatt, Principles of Neurodynamics, 1962, chapter 5 (error correction).
     """
     step = keras.ops.cast(net_input > 0, net_input.dtype)
-    return keras.ops.sum(keras.ops.stop_gradient(step - labels) * net_input, axis=-1)
+    return keras.ops.sum((step - labels) * net_input, axis=-1)
 
 
 def compute_crossentropy(labels: keras.KerasTensor, answers: keras.KerasTensor, from_logits: bool) -> keras.KerasTensor:
@@ -165,10 +172,15 @@ def _make_convolution(layer: Convolution, config: DenseModel) -> keras.layers.La
     )
 
 
-def _finish_layer(x: keras.KerasTensor, layer: Dense | Convolution, config: DenseModel) -> keras.KerasTensor:
+def _finish_layer(
+    x: keras.KerasTensor,
+    layer: Dense | Convolution,
+    config: DenseModel,
+    batch_normalization: type[keras.layers.Layer],
+) -> keras.KerasTensor:
     """Return `x` after batch normalisation, activation and dropout, as the layer says."""
     if layer.batch_normalization:
-        x = keras.layers.BatchNormalization(momentum=BATCH_NORMALIZATION_MOMENTUM)(x)
+        x = batch_normalization(momentum=BATCH_NORMALIZATION_MOMENTUM)(x)
     activation = layer.activation or config.activation
     if activation.arguments:
         try:

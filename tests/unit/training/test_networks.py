@@ -10,8 +10,8 @@ from pipeline.config import keras_names
 from pipeline.config.keras_objects import KerasObject
 from pipeline.config.model import CNNModel, DenseModel, PerceptronModel
 from pipeline.config.params import check
-from pipeline.training import networks
-from tests.helpers.configs import ACTIVATION_ARGUMENTS, DENSE, MNIST_SHAPE, PUBLISHED_PARAMETERS, compile_dense
+from pipeline.training import fused, networks
+from tests.helpers.configs import ACTIVATION_ARGUMENTS, CNN, DENSE, MNIST_SHAPE, PUBLISHED_PARAMETERS, compile_dense
 from tests.helpers.params import PARAMS
 
 
@@ -87,6 +87,14 @@ def test_every_initializer_is_built(name):
     assert np.isfinite(network.get_weights()[0]).all()
 
 
+def test_training_is_fused_and_the_published_network_is_keras_own():
+    network = networks.build_compiled(CNN, MNIST_SHAPE, 10, steps_per_epoch=1)
+    assert type(network.optimizer) is fused.Adam
+    assert fused.BatchNormalization in map(type, network.layers)
+    published = networks.take_pixels(network, CNN)
+    assert {type(layer).__module__.partition(".")[0] for layer in published.layers[-1].layers} == {"keras"}
+
+
 def test_a_network_takes_a_step():
     network, images, labels = compile_dense({"optimizer": {"name": "SGD", "learning_rate": 0.1}, "dense": []})
     before = network.get_weights()
@@ -133,22 +141,6 @@ def test_an_argument_that_an_activation_refuses_is_reported():
     config = DenseModel.model_validate({**DENSE, "dense": [{"units": 3}]}).model_copy(update={"activation": activation})
     with pytest.raises(UserError, match=r"params.yaml: Keras refuses relu with {'slope': 1}"):
         networks.build_network(config, MNIST_SHAPE, 10)
-
-
-def test_the_perceptron_learns_by_rosenblatts_rule():
-    config = PerceptronModel(family="perceptron", learning_rate=0.5, batch_size=1, epochs=1)
-    network = networks.build_compiled(config, MNIST_SHAPE, 3, steps_per_epoch=4)
-    random = np.random.default_rng(1)
-    images = random.random((4, 28, 28, 1), np.float32)
-    labels = np.eye(3, dtype=np.float32)[[0, 2, 1, 0]]
-    weights, biases = np.zeros((784, 3)), np.zeros(3)
-    for image, label in zip(images.reshape(4, 784), labels, strict=True):
-        wrong = label - (image @ weights + biases > 0)  # +1: should have fired; −1: should not have
-        weights += 0.5 * np.outer(image, wrong)
-        biases += 0.5 * wrong
-    network.fit(images, labels, batch_size=1, shuffle=False, verbose=0)
-    np.testing.assert_allclose(network.get_weights()[0], weights, atol=1e-5)
-    np.testing.assert_allclose(network.get_weights()[1], biases, atol=1e-5)
 
 
 def test_the_perceptron_gives_a_distribution_over_the_classes_once_it_is_published():
