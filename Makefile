@@ -2,9 +2,9 @@
 SHELL := /bin/sh
 # Relative, so that the project's folder may have a space in its name, or be moved.
 VENV := .venv
-# Test processes side by side. They take whole files, in this order: those that take minutes come before the short ones,
-# and the first two don't wait for the same training.
-JOBS ?= 2
+# Test processes side by side, one more than two cores because some tests wait. They take whole files, in this order: those
+# that take minutes come before the short ones, and the first don't wait for the same training.
+JOBS ?= 3
 ALL_TESTS := --dist loadfile --no-loadscope-reorder tests/pipeline tests/browser tests/serving tests/unit
 # MLflow and DVC look up their helpers (uvicorn, python) on PATH.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)

@@ -63,7 +63,8 @@ def require_asked_parameters(model: TrainedModel, params: Params) -> None:
     """
     asked: dict[str, Any] = {"seed": params.seed, "seeds_per_model": params.seeds_per_model}
     asked |= {"parameters": params.model(model.name).model_dump(mode="json")}
-    if any(model.receipt[key] != value for key, value in asked.items()):
+    other_threads = model.receipt["machine"].get("threads") != params.threads
+    if other_threads or any(model.receipt[key] != value for key, value in asked.items()):
         raise UserError(
             f"{model.folder} was trained with other parameters than params.yaml has: run "
             f"`dvc repro --force train@{model.name}`, then `dvc repro`"

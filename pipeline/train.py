@@ -12,7 +12,7 @@ from pipeline.guard import StageGuard
 from pipeline.paths import Workspace
 from pipeline.tracking.live import LiveRun
 from pipeline.training.calibration import draw_calibration_pixels
-from pipeline.training.fit import METRICS, Epoch, train_model
+from pipeline.training.fit import METRICS, Epoch, train_model, use_threads
 from pipeline.training.provenance import collect_provenance, hash_files
 
 
@@ -30,7 +30,8 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
         "parameters": config.model_dump(mode="json"),
     }
     data = load_training_data(workspace.prepared)
-    provenance = collect_provenance()
+    provenance = collect_provenance(params.threads)
+    use_threads(params.threads)
     started = datetime.now(UTC).isoformat()
     with publish(workspace.model(name), guard.check) as folder, LiveRun(inputs) as live:
 

@@ -1,6 +1,7 @@
 """Fixtures that all tests share: the pipeline, trained once on each data set, the app on it, an empty store."""
 
 import gc
+import signal
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,10 @@ from sqlalchemy.engine import Engine
 from pipeline.tracking.store import connect
 from tests.helpers.project import Project, fork, shrink, train_once
 from tests.helpers.server import Server, running
+
+# A shell's `&` and `nohup` leave Ctrl-C ignored, also for the processes that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

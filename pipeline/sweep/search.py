@@ -30,6 +30,7 @@ from pipeline.sweep.mlflow_view import Mirror, tolerant
 from pipeline.sweep.space import SearchDefinition
 from pipeline.sweep.study import N_STARTUP_TRIALS, close_dead_trials, finished_trials, open_study
 from pipeline.sweep.trial import AfterEpoch, run_trial
+from pipeline.training.fit import use_threads
 
 
 def main(workspace: Workspace = Workspace()) -> None:
@@ -62,9 +63,9 @@ def require_prepared_data(params: Params, workspace: Workspace) -> None:
         )
 
 
-def hash_inputs(workspace: Workspace) -> str:
-    """Return a hash of what makes a trial's result, its parameters aside: the data, and the code that trains."""
-    return sha256((sha256_of(workspace.dataset) + format_description("train", CODE)).encode()).hexdigest()
+def hash_inputs(workspace: Workspace, threads: int) -> str:
+    """Return a hash of what makes a trial's result, its parameters aside: data, code and threads that train."""
+    return sha256(f"{sha256_of(workspace.dataset)}{format_description('train', CODE)}{threads}".encode()).hexdigest()
 
 
 def sweep(definition: SearchDefinition, workspace: Workspace, root: Path, mirror: Mirror) -> None:
@@ -78,7 +79,8 @@ def sweep(definition: SearchDefinition, workspace: Workspace, root: Path, mirror
         with interrupts.hold():
             mirror(study, "RUNNING")
 
-    study = open_study(definition, hash_inputs(workspace), root, mirror)
+    use_threads(definition.params.threads)
+    study = open_study(definition, hash_inputs(workspace, definition.params.threads), root, mirror)
     status = "FAILED"
     try:
         search(study, definition, load_training_data(workspace.prepared), after_epoch)

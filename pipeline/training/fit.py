@@ -40,6 +40,11 @@ def ignore_epoch(epoch: Epoch) -> None:
     """Do nothing with an epoch, where nobody watches the training."""
 
 
+def use_threads(number: int) -> None:
+    """Have TensorFlow, which must not be imported yet, compute each operation with so many threads."""
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(number)
+
+
 def train_model(
     name: str,
     config: ModelConfig,

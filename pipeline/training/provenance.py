@@ -15,13 +15,16 @@ MAX_DIFF_CHARACTERS = 1_000_000  # a larger change should have been committed
 PACKAGES = ("tensorflow", "keras", "numpy", "onnx", "tf2onnx", "ai-edge-litert")
 
 
-def collect_provenance() -> dict[str, Any]:
-    """Return what the receipt says of the surroundings, as they are now: call it before the work begins."""
+def collect_provenance(threads: int) -> dict[str, Any]:
+    """Return what the receipt says of the surroundings, as they are now: call it before the work begins.
+
+    `threads` is how many TensorFlow is given for one operation.
+    """
     return {
         "code_sha256": hash_code(),
         "lock_sha256": sha256_of(CODE / LOCK),
         "packages": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        "machine": {"system": platform.platform(), "cores": os.cpu_count(), "threads": count_threads()},
+        "machine": {"system": platform.platform(), "cores": os.cpu_count(), "threads": threads},
         "git": read_git_state(),
         "dvc": {
             "stage": os.environ.get("DVC_STAGE"),
@@ -41,16 +44,6 @@ def hash_code() -> dict[str, str]:
     """Return the sha256 of every module of this project that a training computes with, by path."""
     modules = imported_modules("pipeline.train", CODE)
     return {file.relative_to(CODE).as_posix(): sha256_of(file) for file in modules}
-
-
-def count_threads() -> int:
-    """Return how many threads TensorFlow computes one operation with: what its variable says, or a core each.
-
-    Sums of many numbers are split among them, so other numbers of threads may round differently.
-    """
-    # Not os.cpu_count(), which counts cores that this process may not use; macOS can't say which those are.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(os.environ.get("TF_NUM_INTRAOP_THREADS") or cores)
 
 
 def read_git_state(folder: Path = Path(), max_characters: int = MAX_DIFF_CHARACTERS) -> dict[str, str | bool | None]:

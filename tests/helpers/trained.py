@@ -74,7 +74,7 @@ def write_trained_model(workspace: Workspace, name: str = "tiny", wrong: int = 0
         "code_sha256": {"pipeline/train.py": "1" * 64},
         "lock_sha256": "2" * 64,
         "packages": {"python": "3.12.0", "keras": "3.15.0"},
-        "machine": {"system": "Linux", "cores": 2},
+        "machine": {"system": "Linux", "cores": 2, "threads": 2},
         "git": {"commit": "3" * 40, "dirty": False, "diff": None},
         "dvc": {"stage": f"train@{name}", "experiment": None, "baseline": None},
     }

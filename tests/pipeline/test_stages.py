@@ -51,7 +51,7 @@ def test_another_keras_trains_each_model_again(project):
 
 def test_a_model_depends_on_its_own_parameters_and_never_on_the_test_split():
     train = STAGES["train"]
-    assert train["params"] == ["seed", "seeds_per_model", "models.${item.model}"]
+    assert train["params"] == ["seed", "seeds_per_model", "threads", "models.${item.model}"]
     assert not {"data/prepared", "data/prepared/test"} & set(train["deps"])
 
 

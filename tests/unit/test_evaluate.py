@@ -99,6 +99,7 @@ def test_a_missing_file_for_phones_is_reported(workspace, file):
         evaluate.main("dense_10", workspace)
 
 
+@pytest.mark.slow
 def test_further_seeds_add_mean_and_deviation_and_leave_the_published_models_metrics(workspace):
     once = read_metrics(workspace)
     answers = (workspace.report("dense_10") / "predictions.csv").read_bytes()

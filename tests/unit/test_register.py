@@ -189,6 +189,7 @@ def change_policy(workspace: Workspace) -> None:
     edit_params(workspace, "alpha: 0.05", "alpha: 0.04")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lose", [lose_decision, lose_files, lose_state, change_policy])
 def test_make_run_registers_what_the_store_lacks_and_nothing_else(workspace, monkeypatch, lose):
     ensure_registered.main(workspace)
@@ -223,7 +224,9 @@ def test_the_runs_of_killed_processes_are_closed(workspace):
     assert (statuses[left], statuses[elsewhere]) == ("KILLED", "RUNNING")
 
 
-@pytest.mark.parametrize(("old", "new"), [("seed: 0", "seed: 1"), ("    epochs: 10", "    epochs: 11")])
+@pytest.mark.parametrize(
+    ("old", "new"), [("seed: 0", "seed: 1"), ("    epochs: 10", "    epochs: 11"), ("threads: 2", "threads: 3")]
+)
 def test_a_model_of_other_parameters_is_not_registered(workspace, old, new):
     edit_params(workspace, old, new)
     with pytest.raises(UserError, match=r"models/\w+ was trained with other .*: run `dvc repro --force train@\w+`"):

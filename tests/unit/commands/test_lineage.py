@@ -193,7 +193,7 @@ def test_the_facts_name_all_that_made_the_model(tmp_path):
         "1" * 64 + "  pipeline/train.py  (changed since)",
         "2" * 64 + "  requirements.lock  (changed since)",
         "python 3.12.0, keras 3.15.0",
-        "system Linux, cores 2",
+        "system Linux, cores 2, threads 2",
         "stage train@tiny",
     ]
 

@@ -37,6 +37,7 @@ def test_golden_images_are_the_surest_right_answers_and_of_a_class_that_is_never
     assert golden == {"pixels": [[[1]], [[4]]], "answers": [0, 0], "probabilities": [[0.7, 0.3], [0.95, 0.05]]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "classes", "expected"),
     [((1, 1), 200, list(range(0, 200, 10))), ((300, 500, 3), 3, [0, 1]), ((900, 900, 3), 3, [0])],

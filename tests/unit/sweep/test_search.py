@@ -184,14 +184,15 @@ def test_data_of_other_parameters_are_refused(tmp_path, changed):
         search.main(workspace)
 
 
-def test_another_code_is_another_search(tmp_path, monkeypatch):
+def test_another_code_and_another_number_of_threads_are_another_search(tmp_path, monkeypatch):
     workspace = Workspace(tmp_path)
     workspace.prepared.mkdir(parents=True)
     workspace.dataset.write_text("{}")
-    before = search.hash_inputs(workspace)
-    assert search.hash_inputs(workspace) == before
+    before = search.hash_inputs(workspace, 2)
+    assert search.hash_inputs(workspace, 2) == before
+    assert search.hash_inputs(workspace, 3) != before
     monkeypatch.setattr(search, "format_description", lambda stage, root: f"another {stage}")
-    assert search.hash_inputs(workspace) != before
+    assert search.hash_inputs(workspace, 2) != before
 
 
 def test_what_is_wrong_is_reported_without_a_trace_before_tensorflow_is_imported(tmp_path):

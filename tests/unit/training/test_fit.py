@@ -130,6 +130,7 @@ def test_the_schedule_spans_the_steps_of_an_epoch(data, monkeypatch):
     assert steps == 10  # of 95 images, 10 at a time
 
 
+@pytest.mark.slow
 def test_a_learning_rate_that_is_far_too_large_fails(data):
     rate = KerasObject(name="SGD", arguments={"learning_rate": 1e38})
     wild = CONFIG.model_copy(update={"dense": (), "optimizer": rate})
@@ -137,6 +138,7 @@ def test_a_learning_rate_that_is_far_too_large_fails(data):
         fit.fit("some", networks.build_compiled(wild, MNIST_SHAPE, 10, 10), wild, data, seed=0)
 
 
+@pytest.mark.slow
 def test_weights_that_are_lost_behind_a_finite_loss_fail(data, monkeypatch):
     monkeypatch.setattr(batches, "normalise", lambda pixels: np.full(pixels.shape, np.nan, np.float32))
     with pytest.raises(DivergedError, match="some diverged in epoch 1"):

@@ -24,6 +24,7 @@ def train(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> list[n
     return network.get_weights()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [{}, {"beta_1": 0.7, "beta_2": 0.9, "epsilon": 1e-3}, {"amsgrad": True}, {"use_ema": True, "weight_decay": 0.1}],
