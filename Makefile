@@ -19,7 +19,7 @@ IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run lint check test test-presets coverage docs compare sweep ui serve app rollback rebuild-tracking lineage \
+.PHONY: help run lint check test test-presets coverage docs compare sweep ui serve app rollback rebuild-tracking lineage verify \
 	bench lock promote repository usable
 
 help: ## list the targets
@@ -83,6 +83,10 @@ rebuild-tracking: $(READY) ## restore MLflow's runs, versions and aliases from D
 
 lineage: $(READY) ## what made the champion (or MODEL=models:/mnist/3), and whether all is as recorded
 	@python -m pipeline.commands.lineage $(MODEL)
+
+verify: $(READY) ## train the presets (or MODEL=cnn_fast) again elsewhere, and compare the files with dvc.lock
+	@test -f data/prepared/dataset.json || dvc repro preprocess
+	@python -m pipeline.commands.verify $(MODEL)
 
 bench: $(READY) ## measure what docs/benchmarks.md shows of serving: 10 minutes on an idle machine
 	python -m benchmarks.serving

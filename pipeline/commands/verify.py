@@ -1,0 +1,125 @@
+"""Train the presets again, elsewhere, and compare the files with those that dvc.lock records (`make verify`)."""
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from hashlib import md5
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from pipeline.cli import UserError, run
+from pipeline.code import format_description
+from pipeline.config import params
+from pipeline.config.flatten import flatten
+from pipeline.files import read_json
+from pipeline.paths import CODE, Workspace
+
+RECORD = "dvc.lock"
+# `evaluate` depends on each of these by itself, so dvc.lock has their sums; a receipt has times, and differs each time.
+FILES = ("model.onnx", "model.tflite", "model_int8.tflite", "history.csv")
+Entry = Mapping[str, Any]  # of one stage in dvc.lock
+
+
+def main(model: str = "", workspace: Workspace = Workspace()) -> None:
+    """Verify `model`, or each preset; raise UserError if a file differs from the record, or if there is no record."""
+    names = [model] if model else params.load(workspace.params).presets
+    stages = read_record(workspace)
+    for name in names:
+        if not {f"train@{name}", f"evaluate@{name}"} <= stages.keys():
+            raise UserError(f"{RECORD} has no trained and evaluated {name}: run `dvc repro`, which records it")
+    differing = [name for name in names if not verify(name, stages, workspace)]
+    if differing:
+        raise UserError(f"not as {RECORD} records: {', '.join(differing)}")
+
+
+def read_record(workspace: Workspace) -> dict[str, Entry]:
+    """Return the stages of dvc.lock, by name; raise UserError if there is none."""
+    try:
+        stages: dict[str, Entry] = YAML(typ="safe").load(workspace.root / RECORD)["stages"]
+        return stages
+    except FileNotFoundError:
+        raise UserError(f"{RECORD} is missing: run `dvc repro`, which writes it") from None
+
+
+def verify(name: str, stages: Mapping[str, Entry], workspace: Workspace) -> bool:
+    """Train one model again, and print whether its files are as recorded, and if not, why; return whether they are."""
+    recorded = {Path(path).name: digest for path, digest in sums(stages[f"evaluate@{name}"]).items()}
+    with TemporaryDirectory(prefix="verify-") as scratch:
+        folder = train_again(name, workspace, Path(scratch))
+        found = {file: md5_of((folder / file).read_bytes()) for file in FILES}
+    differing = [file for file in FILES if found[file] != recorded[file]]
+    if not differing:
+        print(f"{name:<16} same     {', '.join(FILES)}", flush=True)
+        return True
+    print(f"{name:<16} DIFFERS  {', '.join(differing)}", flush=True)
+    for reason in find_reasons(name, stages[f"train@{name}"], workspace):
+        print(f"{'':<16} because  {reason}", flush=True)
+    return False
+
+
+def train_again(name: str, workspace: Workspace, scratch: Path) -> Path:
+    """Run the stage `train` in an empty workspace with the prepared data; return the folder that it publishes."""
+    copy = Workspace(scratch)
+    copy.params.write_bytes(workspace.params.read_bytes())
+    copy.prepared.parent.mkdir()
+    copy.prepared.symlink_to(workspace.prepared.resolve())
+    # A store of its own: what is trained for a comparison is no run of the project.
+    own = {"PYTHONPATH": str(CODE.resolve()), "DVC_ROOT": str(scratch), "MLFLOW_TRACKING_URI": ""}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("DVC_")} | own
+    done = subprocess.run((sys.executable, "-m", "pipeline.train", name), cwd=scratch, env=environment)
+    if done.returncode:
+        raise UserError(f"{name} couldn't be trained again: see above")
+    return copy.model(name)
+
+
+def find_reasons(name: str, train: Entry, workspace: Workspace) -> Iterator[str]:
+    """Yield what else differs from the record: parameters, data, code, packages; or, if nothing does, the machine."""
+    content, before = params.read(workspace.params), train["params"]["params.yaml"]
+    asked = {key: find(content, key) for key in before}
+    changed = {key for key, value in flatten(before).items() if flatten(asked).get(key) != value}
+    changed |= flatten(asked).keys() - flatten(before).keys()
+    reasons = [f"{key} in params.yaml is another" for key in sorted(changed)]
+    recorded = sums(train)
+    if md5_of(workspace.dataset.read_bytes()) != recorded["data/prepared/dataset.json"]:
+        reasons.append("the prepared data are others: `dvc repro preprocess`")
+    if md5_of(format_description("train", CODE).encode()) != recorded["code/train.txt"]:
+        reasons.append("the code that trains, or a locked version of a package, has changed")
+    machine = read_machine(workspace.model(name))
+    here = platform.platform()
+    reasons = reasons or [
+        f"nothing that {RECORD} records differs, so the processor or the system rounds differently: recorded on "
+        f"{machine or 'a machine that is not known here (`dvc pull` brings its receipt)'}, now {here}"
+    ]
+    yield from reasons
+
+
+def read_machine(folder: Path) -> str:
+    """Return the system that a model's receipt names, or nothing without one."""
+    path = folder / "receipt.json"
+    return str(read_json(path)["machine"]["system"]) if path.exists() else ""
+
+
+def find(content: Any, key: str) -> Any:
+    """Return the value at a dotted key; None where there is none."""
+    for part in key.split("."):
+        content = content.get(part) if isinstance(content, dict) else None
+    return content
+
+
+def sums(stage: Entry) -> dict[str, str]:
+    """Return the md5 of each dependency of a stage, by its path."""
+    return {dependency["path"]: dependency["md5"] for dependency in stage["deps"]}
+
+
+def md5_of(content: bytes) -> str:
+    """Return DVC's sum of a file's content."""
+    return md5(content, usedforsecurity=False).hexdigest()
+
+
+if __name__ == "__main__":
+    run(main, "[model]")
