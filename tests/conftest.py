@@ -1,6 +1,7 @@
 """Fixtures that all tests share: the pipeline, trained once on each data set, the app on it, an empty store."""
 
 import gc
+import os
 import signal
 from collections.abc import Iterator
 from functools import cache
@@ -14,6 +15,9 @@ from sqlalchemy.engine import Engine
 from pipeline.tracking.store import connect
 from tests.helpers.project import Project, fork, shrink, train_once
 from tests.helpers.server import Server, running
+
+# As params.yaml says, for the trainings of this process: TensorFlow looks once, when it is first used.
+os.environ["TF_NUM_INTRAOP_THREADS"] = "2"
 
 # A shell's `&` and `nohup` leave Ctrl-C ignored, also for the processes that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -31,7 +31,7 @@ def main(model: str = "", workspace: Workspace = Workspace()) -> None:
     stages = read_record(workspace)
     for name in names:
         if not {f"train@{name}", f"evaluate@{name}"} <= stages.keys():
-            raise UserError(f"{RECORD} has no trained and evaluated {name}: run `dvc repro`, which records it")
+            raise UserError(f"{RECORD} has no trained and evaluated {name}: have it in presets, and run `dvc repro`")
     differing = [name for name in names if not verify(name, stages, workspace)]
     if differing:
         raise UserError(f"not as {RECORD} records: {', '.join(differing)}")
@@ -57,7 +57,7 @@ def verify(name: str, stages: Mapping[str, Entry], workspace: Workspace) -> bool
         print(f"{name:<16} same     {', '.join(FILES)}", flush=True)
         return True
     print(f"{name:<16} DIFFERS  {', '.join(differing)}", flush=True)
-    for reason in find_reasons(name, stages[f"train@{name}"], workspace):
+    for reason in find_reasons(name, stages[f"train@{name}"], recorded, workspace):
         print(f"{'':<16} because  {reason}", flush=True)
     return False
 
@@ -65,7 +65,8 @@ def verify(name: str, stages: Mapping[str, Entry], workspace: Workspace) -> bool
 def train_again(name: str, workspace: Workspace, scratch: Path) -> Path:
     """Run the stage `train` in an empty workspace with the prepared data; return the folder that it publishes."""
     copy = Workspace(scratch)
-    copy.params.write_bytes(workspace.params.read_bytes())
+    # Further seeds add nothing to the files that are compared.
+    YAML().dump(params.read(workspace.params) | {"seeds_per_model": 1}, copy.params)
     copy.prepared.parent.mkdir()
     copy.prepared.symlink_to(workspace.prepared.resolve())
     # A store of its own: what is trained for a comparison is no run of the project.
@@ -77,18 +78,25 @@ def train_again(name: str, workspace: Workspace, scratch: Path) -> Path:
     return copy.model(name)
 
 
-def find_reasons(name: str, train: Entry, workspace: Workspace) -> Iterator[str]:
-    """Yield what else differs from the record: parameters, data, code, packages; or, if nothing does, the machine."""
-    content, before = params.read(workspace.params), train["params"]["params.yaml"]
+def find_reasons(name: str, train: Entry, files: Mapping[str, str], workspace: Workspace) -> Iterator[str]:
+    """Yield what else differs from the record: parameters, data, code, packages; or, if nothing does, the machine.
+
+    `train` is the record of the training, `files` has the recorded sum of each file.
+    """
+    content, before = params.read(workspace.params), dict(train["params"]["params.yaml"])
+    before.pop("seeds_per_model", None)  # the files are of the first seed
     asked = {key: find(content, key) for key in before}
     changed = {key for key, value in flatten(before).items() if flatten(asked).get(key) != value}
     changed |= flatten(asked).keys() - flatten(before).keys()
-    reasons = [f"{key} in params.yaml is another" for key in sorted(changed)]
+    reasons = [f"{key} differs in params.yaml" for key in sorted(changed)]
     recorded = sums(train)
     if md5_of(workspace.dataset.read_bytes()) != recorded["data/prepared/dataset.json"]:
-        reasons.append("the prepared data are others: `dvc repro preprocess`")
+        reasons.append("the prepared data differ: `dvc repro preprocess`")
     if md5_of(format_description("train", CODE).encode()) != recorded["code/train.txt"]:
         reasons.append("the code that trains, or a locked version of a package, has changed")
+    own = {file: workspace.model(name) / file for file in FILES}
+    if not reasons and any(path.exists() and md5_of(path.read_bytes()) != files[file] for file, path in own.items()):
+        reasons.append(f"{RECORD} has the evaluation of an earlier training: `dvc repro evaluate@{name}`")
     machine = read_machine(workspace.model(name))
     here = platform.platform()
     reasons = reasons or [

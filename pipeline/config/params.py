@@ -38,8 +38,8 @@ class Params(Section):
     """The one seed for the split, the initial weights, the order of the images, augmentation and dropout."""
     seeds_per_model: PositiveInt
     """How many seeds each model is trained with: `seed`, `seed` + 1, … The first gives the published model."""
-    threads: PositiveInt = 2
-    """How many threads TensorFlow computes one operation with: it splits sums among them, so others round otherwise."""
+    threads: PositiveInt
+    """How many threads TensorFlow computes one operation with. It splits sums among them: others round differently."""
     validation_images: PositiveInt
     """Images taken from the training set to choose models by; of a small data set, at most a sixth."""
     presets: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]

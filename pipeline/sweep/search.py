@@ -98,6 +98,7 @@ def sweep(definition: SearchDefinition, workspace: Workspace, root: Path, mirror
         )
         sys.exit(130)
     finally:
+        interrupts.held = True  # for good: what follows is short
         close_dead_trials(study)
         mirror(study, status)
     print(

@@ -31,11 +31,11 @@ def make_batches(split: Split, classes: int, config: ModelConfig, seed: int) -> 
         return tf.data.Dataset.from_tensor_slices((images, one_hot)).batch(size)
 
     batches = gather(split, classes, draw_order(count, several, seed))
-    if isinstance(config, PerceptronModel):
-        return _run_ahead(batches)
+    if not isinstance(config, PerceptronModel):
+        batches, several = batches.flat_map(cut), size
     # Keras must know the number of batches: it runs many of them between two returns to Python.
-    batches = batches.flat_map(cut).apply(tf.data.experimental.assert_cardinality(math.ceil(count / size)))
-    reach = config.augmentation
+    batches = batches.apply(tf.data.experimental.assert_cardinality(math.ceil(count / several)))
+    reach = Augmentation() if isinstance(config, PerceptronModel) else config.augmentation
     if reach != Augmentation():
         seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
         batches = tf.data.Dataset.zip(batches, seeds).map(

@@ -14,7 +14,7 @@ class Perceptron(keras.Model):  # type: ignore[misc]  # Keras has no types
 
     It cuts the batches that it is given into those of the model's section: a step of TensorFlow for each image would
     take nine times as long. Weights are counted in grey levels, whole numbers, which float64 adds without rounding:
-    every processor learns the same.
+    with one image at a time, every processor learns the same.
     Source: F. Rosenblatt, Principles of Neurodynamics, 1962, chapter 5 (error correction).
     """
 

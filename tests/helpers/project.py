@@ -111,7 +111,7 @@ def fork(trained: Project, folder: Path) -> Project:
 
 def environment() -> dict[str, str]:
     """The variables of a shell in which the project's environment is activated, and nothing else is set."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_"))}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_", "TF_"))}
     binaries = Path(sys.executable).parent
     identity = {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     return kept | identity | {"PATH": f"{binaries}:{kept['PATH']}", "DVC_NO_ANALYTICS": "1"}

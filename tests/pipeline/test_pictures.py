@@ -36,6 +36,7 @@ PARAMS = {
     "datasets": {"things": {"folder": "pictures/things", "height": 12, "width": 16, "resize": "crop"}},
     "seed": 0,
     "seeds_per_model": 1,
+    "threads": 2,
     "validation_images": 12,
     "presets": ["tiny"],
     "promotion": {"max_size_bytes": None, "max_latency_ms": None},

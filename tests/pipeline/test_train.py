@@ -28,6 +28,7 @@ def train_tiny(workspace: Workspace, seed: int, seeds: int) -> dict[str, bytes]:
     """Run the stage on the model `tiny`; return the files that it publishes."""
     params = {
         "dataset": "digits",
+        "threads": 2,
         "validation_images": 20,
         "presets": ["tiny"],
         "models": {"tiny": TINY},
@@ -44,10 +45,10 @@ def test_further_seeds_add_files_and_change_nothing_else(tmp_path, monkeypatch, 
     workspace = Workspace(tmp_path)
     write_numbered_data(workspace.prepared, train=95, val=20)
     workspace.dataset.write_text('{"name": "digits", "classes": 10}')
-    # In a process of its own, which TensorFlow is new to.
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     once = train_tiny(workspace, 0, 1)
+    # In a process of its own, to which TensorFlow is new.
     again = verify.train_again("tiny", workspace, elsewhere)
     assert {name: (again / name).read_bytes() for name in once if name != "receipt.json"} == {
         name: content for name, content in once.items() if name != "receipt.json"

@@ -1,5 +1,6 @@
 """A training that is repeated is compared with dvc.lock; a difference is named with its reason."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,10 @@ def change_data(workspace: Workspace) -> None:
     edit(workspace.dataset, '"seed": 7', '"seed": 8')
 
 
+def train_by_hand(workspace: Workspace) -> None:
+    (workspace.model("dense_10") / "model.onnx").write_text("another")
+
+
 def lose_receipt(workspace: Workspace) -> None:
     (workspace.model("dense_10") / "receipt.json").unlink()
 
@@ -79,17 +84,22 @@ def lose_receipt(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("change", "reasons"),
     [
-        (change_parameter, ["threads in params.yaml is another"]),
-        (change_model, ["models.dense_10.epochs in params.yaml is another"]),
-        (change_data, ["the prepared data are others: `dvc repro preprocess`"]),
+        (change_parameter, ["threads differs in params.yaml"]),
+        (change_model, ["models.dense_10.epochs differs in params.yaml"]),
+        (change_data, ["the prepared data differ: `dvc repro preprocess`"]),
+        (train_by_hand, ["dvc.lock has the evaluation of an earlier training: `dvc repro evaluate@dense_10`"]),
         (lambda workspace: None, ["nothing that dvc.lock records differs, so the processor or the system rounds"]),
         (lose_receipt, ["recorded on a machine that is not known here (`dvc pull` brings its receipt), now "]),
     ],
 )
 def test_a_difference_is_named_with_its_reason_and_the_other_models_are_verified(
-    workspace, capsys, change: Callable[[Workspace], None], reasons
+    workspace, capsys, monkeypatch, change: Callable[[Workspace], None], reasons
 ):
-    (workspace.model("dense_10") / "model.onnx").write_text("another")
+    again = workspace.root / "again"
+    shutil.copytree(workspace.model("dense_10"), again)
+    (again / "model.onnx").write_text("another")
+    trained = {"dense_10": again, "cnn_fast": workspace.model("cnn_fast")}
+    monkeypatch.setattr(verify, "train_again", lambda name, workspace, scratch: trained[name])
     change(workspace)
     with pytest.raises(UserError, match=r"^not as dvc.lock records: dense_10$"):
         verify.main(workspace=workspace)
@@ -110,7 +120,9 @@ def test_another_code_is_a_reason(workspace, capsys, monkeypatch):
 
 
 def test_what_was_never_recorded_can_not_be_verified(workspace):
-    with pytest.raises(UserError, match=r"dvc.lock has no trained and evaluated dense_512: run `dvc repro`"):
+    with pytest.raises(
+        UserError, match=r"dvc.lock has no trained and evaluated dense_512: have it in presets, and run"
+    ):
         verify.main("dense_512", workspace)
     (workspace.root / "dvc.lock").unlink()
     with pytest.raises(UserError, match=r"dvc.lock is missing: run `dvc repro`"):

@@ -74,10 +74,12 @@ def test_the_order_repeats_with_the_seed(data):
     assert runs[0] == runs[1] != runs[2]
 
 
+@pytest.mark.usefixtures("_way")
 def test_the_perceptron_gets_its_batches_together_and_the_images_as_they_are(data):
     config = PerceptronModel(family="perceptron", learning_rate=1.0, batch_size=1, epochs=1)
     ((images, _),) = batches_of(data, seed=0, config=config)
     assert numbers_of(images) == draw_epoch(batches_of(data, seed=0))
+    assert batches_of(data, seed=0, config=config).cardinality() == 1
     np.testing.assert_array_equal(images, normalise(data.train.pixels[numbers_of(images)]))
 
 

@@ -1,3 +1,6 @@
+import importlib.util
+import sys
+
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
@@ -166,3 +169,14 @@ def test_the_load_of_the_machine_is_measured_by_mlflows_names():
     }  # fmt: skip
     assert 0 < load["system_memory_usage_percentage"] < 100
     assert 100 < load["system_memory_usage_megabytes"] < 1e8
+
+
+def test_modules_are_unavailable_for_a_while_unless_they_are_imported_already():
+    assert "this" not in sys.modules
+    with fit.unavailable("this", "sys"):
+        import sys as known
+
+        with pytest.raises(ImportError):
+            importlib.import_module("this")
+    assert known is sys
+    assert importlib.util.find_spec("this")

@@ -50,10 +50,14 @@ def test_how_many_images_come_together_changes_nothing(data):
     np.testing.assert_array_equal(weights[0][1], weights[1][1])
 
 
-def test_the_order_in_which_a_processor_adds_changes_nothing(data):
-    images, labels = data
-    # Pixels in another order are added in another order.
-    order = np.random.default_rng(2).permutation(images[0].size)
-    shuffled = images.reshape(IMAGES, -1)[:, order].reshape(images.shape)
-    kernels = [train(given, labels, size=1, together=16)[0].get_weights()[0] for given in (images, shuffled)]
-    np.testing.assert_array_equal(kernels[0][order], kernels[1])
+def test_what_rounding_would_decide_is_decided_exactly():
+    """A unit gains an image and loses one with the same pixels elsewhere: a plain grey one is then exactly at 0."""
+    random = np.random.default_rng(1)
+    for _ in range(20):
+        image = random.integers(0, 256, SHAPE)
+        pixels = np.stack([image, random.permutation(image.ravel()).reshape(SHAPE), np.full(SHAPE, 200)])
+        images, labels = normalise(pixels.astype(np.uint8)), encode_one_hot(np.array([0, 1, 1]), CLASSES)
+        kernel, bias = train(images, labels, size=1, together=3)[0].get_weights()
+        # At 0 it doesn't fire, and learns nothing.
+        np.testing.assert_allclose(kernel[:, 0], RATE * (images[0] - images[1]).ravel(), atol=1e-6)
+        assert bias[0] == 0
