@@ -102,7 +102,7 @@ def make(workspace: Path, images: int) -> None:
     source = PROJECT / "data" / "raw"
     for path in source.glob("t10k-*"):
         shutil.copy(path, raw)
-    originals = np.concatenate(list(read_idx(source, "train-images-idx3-ubyte")))
+    originals = np.concatenate(list(read_idx(source, "train-images-idx3-ubyte", (SIDE, SIDE))))
     labels = read_labels(source, "train")
     with (raw / "train-labels-idx1-ubyte").open("wb") as file:
         file.write(bytes((0, 0, 8, 1)) + images.to_bytes(4) + np.resize(labels, images).tobytes())
