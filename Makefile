@@ -37,7 +37,7 @@ lint: $(READY) ## format, lint and types
 	mypy
 
 check: lint ## format, lint, types and unit tests but the slow ones, in a minute: run it on every save
-	python -m pytest -q -n $(JOBS) -m 'not slow' tests/unit
+	python -m pytest -q -n 2 --dist worksteal -m 'not slow' tests/unit
 
 test: lint ## everything: format, lint, types and the whole test suite
 	python -m pytest -n $(JOBS) $(ALL_TESTS)

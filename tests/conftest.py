@@ -1,4 +1,7 @@
-"""Fixtures that all tests share: the pipeline, trained once on each data set, the app on it, an empty store."""
+"""Fixtures that all tests share: the pipeline, trained once on each data set, the app on it, an empty store.
+
+They import MLflow where they use it: the process that starts the workers reads this file, too, and uses nothing.
+"""
 
 import gc
 import os
@@ -8,11 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from mlflow.store.db import utils
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
-from pipeline.tracking.store import connect
 from tests.helpers.project import Project, fork, shrink, train_once
 from tests.helpers.server import Server, running
 
@@ -65,6 +64,12 @@ def app(project: Project) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """MLflow's database without a run: to make its tables takes seconds, to copy the file none."""
+    from mlflow.store.db import utils
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    from pipeline.tracking.store import connect
+
     # No test loses its power supply, and a disk that is asked to wait for each write takes twice as long.
     event.listen(Engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
     folder = tmp_path_factory.mktemp("empty")

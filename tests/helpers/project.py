@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 SOURCE = Path(__file__).parent.parent.parent
 
@@ -50,8 +51,10 @@ class Project:
         change(content)
         yaml.dump(content, self.folder / "params.yaml")
 
-    def registered(self) -> dict[str, ModelVersion]:
+    def registered(self) -> "dict[str, ModelVersion]":
         """The versions of the models that `register` registered last, by model."""
+        from mlflow.tracking import MlflowClient
+
         client = MlflowClient(f"sqlite:///{self.folder}/mlflow.db")
         content = json.loads((self.folder / "registry/registry.json").read_text())
         ours = f"name = '{content['name']}'"

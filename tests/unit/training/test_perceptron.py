@@ -8,6 +8,7 @@ from pipeline.training import networks
 IMAGES, CLASSES = 40, 3
 SHAPE = (4, 5, 1)
 RATE = 0.5
+CONFIG = PerceptronModel(family="perceptron", learning_rate=RATE, batch_size=1, epochs=1)
 
 
 @pytest.fixture
@@ -19,8 +20,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 
 def train(images: np.ndarray, labels: np.ndarray, size: int, together: int):
-    config = PerceptronModel(family="perceptron", learning_rate=RATE, batch_size=size, epochs=1)
-    network = networks.build_compiled(config, SHAPE, CLASSES, steps_per_epoch=1)
+    network = networks.build_compiled(CONFIG.model_copy(update={"batch_size": size}), SHAPE, CLASSES, steps_per_epoch=1)
     history = network.fit(images, labels, batch_size=together, shuffle=False, verbose=0).history
     return network, {name: values[0] for name, values in history.items()}
 
@@ -57,7 +57,8 @@ def test_what_rounding_would_decide_is_decided_exactly():
         image = random.integers(0, 256, SHAPE)
         pixels = np.stack([image, random.permutation(image.ravel()).reshape(SHAPE), np.full(SHAPE, 200)])
         images, labels = normalise(pixels.astype(np.uint8)), encode_one_hot(np.array([0, 1, 1]), CLASSES)
-        kernel, bias = train(images, labels, size=1, together=3)[0].get_weights()
+        network = networks.build_compiled(CONFIG, SHAPE, CLASSES, steps_per_epoch=1)
+        _, kernel, bias = network.learn(images, labels)
         # At 0 it doesn't fire, and learns nothing.
         np.testing.assert_allclose(kernel[:, 0], RATE * (images[0] - images[1]).ravel(), atol=1e-6)
         assert bias[0] == 0
