@@ -5,7 +5,9 @@ VENV := .venv
 # Test processes side by side, one more than two cores because some tests wait. They take whole files, in this order: those
 # that take minutes come before the short ones, and the first don't wait for the same training.
 JOBS ?= 3
-ALL_TESTS := --dist loadfile --no-loadscope-reorder tests/pipeline tests/browser tests/serving tests/unit
+LONG_TESTS := $(addprefix tests/,pipeline/test_end_to_end.py pipeline/test_sweep.py unit/tracking/test_registry_machine.py \
+	pipeline/test_mnist.py pipeline/test_rebuild.py pipeline/test_stages.py pipeline/test_train.py pipeline/test_lineage.py)
+ALL_TESTS := --dist loadfile --no-loadscope-reorder $(LONG_TESTS) tests/pipeline tests/browser tests/serving tests/unit
 # MLflow and DVC look up their helpers (uvicorn, python) on PATH.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true

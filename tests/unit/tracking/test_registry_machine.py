@@ -31,7 +31,7 @@ from tests.helpers.candidates import candidate
 from tests.helpers.trained import write_trained_model
 
 IS_LONG = "REGISTRY_EXAMPLES" in os.environ
-EXAMPLES, STEPS = int(os.environ.get("REGISTRY_EXAMPLES", "6")), 50 if IS_LONG else 25
+EXAMPLES, STEPS = int(os.environ.get("REGISTRY_EXAMPLES", "5")), 50 if IS_LONG else 25
 NETWORKS = ("worst", "worse", "better", "best")
 # So different that each gate tells them apart.
 CANDIDATES = {name: candidate(range(wrong)) for name, wrong in zip(NETWORKS, (600, 400, 200, 0), strict=True)}
