@@ -81,12 +81,8 @@ class StageGuard:
         content = params.read(self._workspace.params) if self._params else {}
         found: dict[str, Any] = {}
         for key in self._params:
-            place = content
-            for part in key.split("."):
-                place = place.get(part) if isinstance(place, dict) else None
-            found |= {
-                f"{name} in {self._workspace.params.name}": value for name, value in flatten({key: place}).items()
-            }
+            values = flatten({key: params.find(content, key)})
+            found |= {f"{name} in {self._workspace.params.name}": value for name, value in values.items()}
         found |= {line.split()[0]: line for line in code.describe(self.stage, CODE, code.locked_versions(CODE / LOCK))}
         for name in self._files:
             if not name.startswith("code/"):

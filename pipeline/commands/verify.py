@@ -4,7 +4,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from hashlib import md5
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -78,17 +78,16 @@ def train_again(name: str, workspace: Workspace, scratch: Path) -> Path:
     return copy.model(name)
 
 
-def find_reasons(name: str, train: Entry, files: Mapping[str, str], workspace: Workspace) -> Iterator[str]:
-    """Yield what else differs from the record: parameters, data, code, packages; or, if nothing does, the machine.
+def find_reasons(name: str, train: Entry, files: Mapping[str, str], workspace: Workspace) -> list[str]:
+    """Return what else differs from the record: parameters, data, code, packages; or, if nothing does, the machine.
 
     `train` is the record of the training, `files` has the recorded sum of each file.
     """
     content, before = params.read(workspace.params), dict(train["params"]["params.yaml"])
     before.pop("seeds_per_model", None)  # the files are of the first seed
-    asked = {key: find(content, key) for key in before}
-    changed = {key for key, value in flatten(before).items() if flatten(asked).get(key) != value}
-    changed |= flatten(asked).keys() - flatten(before).keys()
-    reasons = [f"{key} differs in params.yaml" for key in sorted(changed)]
+    then, now = flatten(before), flatten({key: params.find(content, key) for key in before})
+    changed = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
+    reasons = [f"{key} differs in params.yaml" for key in changed]
     recorded = sums(train)
     if md5_of(workspace.dataset.read_bytes()) != recorded["data/prepared/dataset.json"]:
         reasons.append("the prepared data differ: `dvc repro preprocess`")
@@ -97,26 +96,17 @@ def find_reasons(name: str, train: Entry, files: Mapping[str, str], workspace: W
     own = {file: workspace.model(name) / file for file in FILES}
     if not reasons and any(path.exists() and md5_of(path.read_bytes()) != files[file] for file, path in own.items()):
         reasons.append(f"{RECORD} has the evaluation of an earlier training: `dvc repro evaluate@{name}`")
-    machine = read_machine(workspace.model(name))
-    here = platform.platform()
-    reasons = reasons or [
+    machine = read_machine(workspace.model(name)) or "a machine that is not known here (`dvc pull` brings its receipt)"
+    return reasons or [
         f"nothing that {RECORD} records differs, so the processor or the system rounds differently: recorded on "
-        f"{machine or 'a machine that is not known here (`dvc pull` brings its receipt)'}, now {here}"
+        f"{machine}, now {platform.platform()}"
     ]
-    yield from reasons
 
 
 def read_machine(folder: Path) -> str:
     """Return the system that a model's receipt names, or nothing without one."""
     path = folder / "receipt.json"
     return str(read_json(path)["machine"]["system"]) if path.exists() else ""
-
-
-def find(content: Any, key: str) -> Any:
-    """Return the value at a dotted key; None where there is none."""
-    for part in key.split("."):
-        content = content.get(part) if isinstance(content, dict) else None
-    return content
 
 
 def sums(stage: Entry) -> dict[str, str]:

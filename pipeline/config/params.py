@@ -140,6 +140,13 @@ def read(path: Path = PARAMS) -> Any:
         raise UserError(f"{path} is not text in YAML: {error}") from None
 
 
+def find(content: Any, key: str) -> Any:
+    """Return the value at a dotted key of the file's content; None where there is none."""
+    for part in key.split("."):
+        content = content.get(part) if isinstance(content, dict) else None
+    return content
+
+
 def check(content: Any, source: Path | str) -> Params:
     """Return the parameters that `content` holds; raise UserError, with `source` and every fault."""
     try:
