@@ -138,9 +138,10 @@ def print_agreement(models: list[str]) -> None:
     from pipeline.data.pixels import normalise
     from pipeline.data.prepared import load_training_data
     from pipeline.paths import Workspace
-    from pipeline.training.fit import train_model
+    from pipeline.training.fit import train_model, use_threads
 
     params, data = load(), load_training_data(Workspace().prepared)
+    use_threads(params.threads)
     correct = {}
     for model, seed in itertools.product(models, range(3)):
         network, _ = train_model(model, params.model(model), data, seed)

@@ -20,12 +20,13 @@ from pipeline.config.params import load
 from pipeline.data.prepared import load_training_data
 from pipeline.paths import Workspace
 from pipeline.tracking.live import LiveRun
-from pipeline.training.fit import train_model
+from pipeline.training.fit import train_model, use_threads
 
 
 def main(model: str = "dense_512", pairs: str = "10") -> None:
     """Print a line for each pair, and the medians."""
     params, data = load(), load_training_data(Workspace().prepared)
+    use_threads(params.threads)
     block = params.model(model)
     made_of = {"model": model, "dataset": "benchmark", "data_sha256": "", "seed": params.seed, "seeds_per_model": 1}
     made_of["parameters"] = block.model_dump(mode="json")
