@@ -39,7 +39,7 @@ def main(model: str = "dense_512", pairs: str = "10") -> None:
 
     def logged_fit() -> tuple[float, float]:
         """Return the seconds of `fit`, and the logging process's CPU seconds as a share of this one's."""
-        with LiveRun(made_of) as live:
+        with LiveRun(made_of, shown_after_s=0) as live:
             follower = psutil.Process(live._process.pid)
             before = when_idle(follower)  # in a training it starts while TensorFlow is imported; here that is over
             seconds, own = fit(live.send)

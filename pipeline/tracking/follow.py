@@ -1,12 +1,17 @@
 """Show a training in MLflow while it runs: reads JSON lines from the training on stdin until it ends.
 
+    python -m pipeline.tracking.follow SECONDS
+
 The first line holds the training's inputs, then one line per epoch, then its status. Where the lines end without a
-status, the training was killed.
+status, the training was killed. A training that finishes within SECONDS isn't shown: `register` records it as well, and
+importing MLflow for it would take longer than many a fit.
 """
 
 import json
 import sys
 from collections.abc import Iterator
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 from pipeline.cli import first_line
@@ -15,12 +20,31 @@ from pipeline.tracking.run_entries import epoch_points, hash_inputs, log_entries
 from pipeline.tracking.store import connect
 
 
-def main() -> None:
+def main(shown_after_s: str) -> None:
+    messages: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+    reader = Thread(target=read, args=(messages,))
+    reader.start()
+    reader.join(float(shown_after_s))
+    received = iter(messages.get, None)
+    if not reader.is_alive():
+        entries = list(received)
+        if not entries or entries[-1].get("status") == "FINISHED":
+            return
+        received = iter(entries)
     try:
-        # Of a killed training, the last line may be cut off.
-        follow(json.loads(line) for line in sys.stdin if line.endswith("\n"))
+        follow(received)
     except Exception as error:  # whatever a store raises: training goes on without it
         sys.exit(f"warning: epochs aren't shown live ({first_line(error)}); `register` completes the run")
+
+
+def read(messages: "SimpleQueue[dict[str, Any] | None]") -> None:
+    """Put each line of stdin into `messages`, and None at the end."""
+    try:
+        for line in sys.stdin:
+            if line.endswith("\n"):  # of a killed training, the last line may be cut off
+                messages.put(json.loads(line))
+    finally:
+        messages.put(None)
 
 
 def follow(messages: Iterator[dict[str, Any]]) -> None:
@@ -41,4 +65,4 @@ def follow(messages: Iterator[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -13,22 +13,25 @@ from contextlib import suppress
 from typing import Any, Self
 from uuid import uuid4
 
+SHOWN_AFTER_S = 15.0  # a training that finishes sooner is left to `register`
 SHUTDOWN_TIMEOUT_S = 5.0  # how long a training waits, at its end, for a slow store
 
 
 class LiveRun:
     """A context: a run in MLflow that ends FINISHED, FAILED on an exception, and KILLED on an interrupt or a kill.
 
-    Best effort: what can't be sent is dropped, for the receipt has it all. `id` is the tag `training` of the run.
+    Best effort: what can't be sent is dropped, for the receipt has it all, and a training that finishes within
+    `shown_after_s` seconds isn't shown at all. `id` is the tag `training` of the run.
     """
 
-    def __init__(self, inputs: Mapping[str, Any]):
+    def __init__(self, inputs: Mapping[str, Any], shown_after_s: float = SHOWN_AFTER_S):
+        self._shown_after_s = shown_after_s
         self.id = uuid4().hex
         self._inputs = inputs
         self._unsent = b""
 
     def __enter__(self) -> Self:
-        command = (sys.executable, "-m", "pipeline.tracking.follow")
+        command = (sys.executable, "-m", "pipeline.tracking.follow", str(self._shown_after_s))
         # In a group of its own: Ctrl-C is for the training, whose last line then says so.
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)
         assert self._process.stdin is not None  # it is the pipe

@@ -202,7 +202,6 @@ def test_training_by_hand_again_leaves_one_run(project, client):
     before = {run.info.run_id for run in runs(client)}
     done = project.run("python", "-m", "pipeline.train", "dense_10")
     assert done.stderr == ""  # TensorFlow, its converters and MLflow have much to say, but nothing for the user
-    assert len(runs(client)) == len(before) + 1  # it was shown while it ran
     project.run("python", "-m", "pipeline.register")
     assert {run.info.run_id for run in runs(client)} == before
     assert read(project, "registry/registry.json") == registry

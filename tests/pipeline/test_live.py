@@ -63,7 +63,7 @@ def eventually(condition: Callable[[], object], seconds: float = 60) -> object:
 
 
 def test_epochs_appear_while_training_runs_and_the_run_finishes(store):
-    with LiveRun(INPUTS) as live:
+    with LiveRun(INPUTS, shown_after_s=0) as live:
         live.send(epoch(1))
         (run,) = eventually(lambda: [run for run in runs(store) if "epoch/loss" in run.data.metrics])
         assert (run.info.status, run.info.run_name) == ("RUNNING", "some")
@@ -78,11 +78,16 @@ def test_epochs_appear_while_training_runs_and_the_run_finishes(store):
     ]  # fmt: skip
 
 
+def test_a_training_that_finishes_soon_is_left_to_register(store):
+    with LiveRun(INPUTS) as live:
+        live.send(epoch(1))
+    assert runs(store) == []
+
+
 @pytest.mark.parametrize(("raised", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")])
-def test_an_exception_and_an_interrupt_end_the_run_differently(store, raised, status):
+def test_an_exception_and_an_interrupt_are_shown_however_soon(store, raised, status):
     def train() -> None:
         with LiveRun(INPUTS):
-            eventually(lambda: runs(store))
             raise raised
 
     with pytest.raises(raised):
@@ -91,7 +96,7 @@ def test_an_exception_and_an_interrupt_end_the_run_differently(store, raised, st
 
 
 def test_a_training_that_is_killed_leaves_no_run_running(store):
-    code = f"from pipeline.tracking.live import LiveRun\nimport time\nwith LiveRun({INPUTS}) as live: time.sleep(600)"
+    code = f"from pipeline.tracking.live import LiveRun\nimport time\nwith LiveRun({INPUTS}, 0) as live: time.sleep(600)"
     training = subprocess.Popen([sys.executable, "-c", code])
     try:
         eventually(lambda: runs(store))
@@ -150,7 +155,7 @@ def test_a_store_that_does_not_work_costs_a_bounded_wait(bad_server, tmp_path, m
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", bad_server)
     start = time.monotonic()
-    with LiveRun(INPUTS) as live:
+    with LiveRun(INPUTS, shown_after_s=0) as live:
         for number in range(1, 5000):  # more than a pipe holds
             live.send(epoch(1 + number % 9))
     assert time.monotonic() - start < 15

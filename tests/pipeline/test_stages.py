@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
 
 from tests.helpers.project import Project
@@ -93,6 +94,11 @@ def test_parameters_that_change_while_training_publish_nothing_and_are_trained_n
     assert "error: models.dense_10.epochs in params.yaml changed while train ran, so nothing was published" in output
     assert models(project) == {"tiny_cnn"}
     assert (project.folder / "dvc.lock").read_text() == recorded
+    store = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    experiment = store.get_experiment_by_name("digits").experiment_id
+    (failed,) = store.search_runs([experiment], "attributes.status = 'FAILED'")
+    assert failed.data.params["epochs"] == "6"
+    assert failed.data.metrics.keys() >= {"epoch/loss", "epoch/val_accuracy"}
     assert project.repro("train@dense_10") == ["train@dense_10"]
     receipt = json.loads((project.folder / "models/dense_10/receipt.json").read_text())
     assert (receipt["parameters"]["epochs"], len(receipt["epochs"])) == (3, 3)

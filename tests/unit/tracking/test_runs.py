@@ -269,7 +269,7 @@ def test_a_follower_that_fails_says_so_in_one_line(monkeypatch):
     monkeypatch.setattr(module, "follow", fail)
     monkeypatch.setattr("sys.stdin", ['{"model": "tiny"}\n', '{"epoch": 1, "metr'])  # the end of a killed training
     with pytest.raises(SystemExit) as ended:
-        module.main()
+        module.main("0")
     assert ended.value.code == "warning: epochs aren't shown live (first); `register` completes the run"
 
 
