@@ -52,10 +52,12 @@ class Augmentation(Section):
 
 
 class TestTimeAugmentation(Section):
-    """Changes of an image whose answers the published model averages, inside the exported file."""
+    """Views of an image whose answers the published model averages, inside the exported file."""
 
     horizontal_flip: Annotated[bool, LeftOutIfUnset] = False
-    """Also answer the image mirrored left to right, and give the mean of both: costs the time of two."""
+    """Also answer the image mirrored left to right: costs the time of two images."""
+    translation: Annotated[NonNegativeInt, LeftOutIfUnset] = 0
+    """Also answer the image moved by so many pixels left, right, up and down; costs the time of five images."""
 
 
 class EarlyStopping(Section):

@@ -16,6 +16,7 @@ from pipeline.config.model import (
     ExponentialDecay,
     ModelConfig,
     PerceptronModel,
+    TestTimeAugmentation,
 )
 from pipeline.data.arrays import UInt8Array
 from pipeline.data.pixels import SCALE, raw_shape
@@ -128,9 +129,26 @@ def take_pixels(trained: keras.Model, config: ModelConfig) -> keras.Model:
     if isinstance(config, PerceptronModel):
         # Several units may fire, or none; the strongest net input decides. Softmax makes a distribution of them.
         answers = keras.layers.Softmax()(answers)
-    elif config.test_time_augmentation and config.test_time_augmentation.horizontal_flip:
-        answers = keras.layers.Average()([answers, network(images[:, :, ::-1])])
+    elif config.test_time_augmentation:
+        views = make_views(images, config.test_time_augmentation)
+        answers = keras.layers.Average()([answers, *(network(view) for view in views)])
     return keras.Model(pixels, answers)
+
+
+def make_views(images: keras.KerasTensor, wanted: TestTimeAugmentation) -> list[keras.KerasTensor]:
+    """Return the changed views of images [n, height, width, channels] whose answers are averaged with the image's own.
+
+    What comes in from outside is 0.
+    """
+    views = []
+    if distance := wanted.translation:
+        for sides in ((0, 0, 0, 1), (0, 0, 1, 0), (0, 1, 0, 0), (1, 0, 0, 0)):
+            top, bottom, left, right = (side * distance for side in sides)
+            padded = keras.layers.ZeroPadding2D(((top, bottom), (left, right)))(images)
+            views.append(keras.layers.Cropping2D(((bottom, top), (right, left)))(padded))
+    if wanted.horizontal_flip:
+        views += [view[:, :, ::-1] for view in (images, *views)]
+    return views
 
 
 def whiten(network: keras.Model, pixels: UInt8Array) -> None:

@@ -96,7 +96,9 @@ def test_an_exception_and_an_interrupt_are_shown_however_soon(store, raised, sta
 
 
 def test_a_training_that_is_killed_leaves_no_run_running(store):
-    code = f"from pipeline.tracking.live import LiveRun\nimport time\nwith LiveRun({INPUTS}, 0) as live: time.sleep(600)"
+    code = (
+        f"from pipeline.tracking.live import LiveRun\nimport time\nwith LiveRun({INPUTS}, 0) as live: time.sleep(600)"
+    )
     training = subprocess.Popen([sys.executable, "-c", code])
     try:
         eventually(lambda: runs(store))

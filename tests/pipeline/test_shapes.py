@@ -32,7 +32,7 @@ LAYERS = {
         ],
         "optimizer": "SGD",
         "augmentation": CHANGES,
-        "test_time_augmentation": {"horizontal_flip": True},
+        "test_time_augmentation": {"horizontal_flip": True, "translation": 1},
     },
 }
 

@@ -50,14 +50,34 @@ def test_a_model_config_survives_as_a_keras_file(tmp_path):
     np.testing.assert_array_equal(loaded.predict(pixels, verbose=0), model.predict(pixels, verbose=0))
 
 
-def test_a_mirrored_view_is_averaged_in_the_published_model_alone():
-    config = DenseModel.model_validate(DENSE | {"test_time_augmentation": {"horizontal_flip": True}})
+@pytest.mark.parametrize(
+    ("wanted", "move"),
+    [
+        ({"horizontal_flip": True}, lambda images: [images, images[:, :, ::-1]]),
+        ({"translation": 2}, lambda images: [images, *shift(images, 2)]),
+        (
+            {"horizontal_flip": True, "translation": 1},
+            lambda images: [images, *shift(images, 1), *(view[:, :, ::-1] for view in (images, *shift(images, 1)))],
+        ),
+    ],
+)
+def test_views_are_averaged_in_the_published_model_alone(wanted, move):
+    config = DenseModel.model_validate(DENSE | {"test_time_augmentation": wanted})
     network = networks.build_network(config, (8, 6, 3), 10)
     pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 6, 3)).astype(np.float32)
     answers = networks.take_pixels(network, config).predict(pixels, verbose=0)
-    both = [network.predict(view / 255, verbose=0) for view in (pixels, pixels[:, :, ::-1])]
-    np.testing.assert_allclose(answers, np.mean(both, axis=0), atol=1e-6)
-    assert np.abs(answers - both[0]).max() > 1e-3
+    views = [network.predict(view / 255, verbose=0) for view in move(pixels)]
+    np.testing.assert_allclose(answers, np.mean(views, axis=0), atol=1e-6)
+    assert np.abs(answers - views[0]).max() > 1e-3
+
+
+def shift(images: np.ndarray, distance: int) -> list[np.ndarray]:
+    """Return the images moved left, right, up and down, black where nothing came in."""
+    none, one = (0, 0), (distance, distance)
+    padded = np.pad(images, (none, one, one, none))
+    height, width = images.shape[1:3]
+    corners = ((1, 2), (1, 0), (2, 1), (0, 1))
+    return [padded[:, y * distance :][:, :height, x * distance :][:, :, :width] for y, x in corners]
 
 
 # That networks of every kind train, with finite results, is in tests/pipeline/test_train.py.
