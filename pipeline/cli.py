@@ -1,5 +1,6 @@
 """The command line of every stage and command: arguments, errors for the user, and exit codes."""
 
+import gc
 import os
 import signal
 import sys
@@ -28,6 +29,9 @@ def run(main: Callable[..., None], *arguments: str) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as `nohup` and a shell's `&` leave it
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # TensorFlow and MLflow are made of a million objects that last: to look for garbage among them takes a tenth of
+    # their import and, at the exit, up to a second.
+    gc.set_threshold(50_000)
     try:
         main(*given)
     except UserError as error:
@@ -38,6 +42,8 @@ def run(main: Callable[..., None], *arguments: str) -> None:
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)
         sys.exit(130)
+    finally:
+        gc.freeze()
 
 
 def end_on_interrupt() -> None:
