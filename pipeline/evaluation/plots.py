@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from sklearn.metrics import ConfusionMatrixDisplay
 
 from pipeline.data.arrays import FloatArray, IntArray, UInt8Array
+from pipeline.evaluation.metrics import count_answers
 
 SHORT_NAMES = 6  # characters of two names that fit into one line
 MOST_COUNTED = 20  # classes whose counts can be read
@@ -27,11 +27,15 @@ def plot_confusion(labels: IntArray, answers: IntArray, class_names: Sequence[st
     are_few = len(class_names) <= MOST_COUNTED
     figure = Figure(figsize=SIZE_INCHES if are_few else LARGE_INCHES, layout="constrained")
     axes = figure.subplots()
-    ConfusionMatrixDisplay.from_predictions(
-        labels, answers, labels=range(len(class_names)), display_labels=class_names, include_values=are_few,
-        xticks_rotation="vertical" if max(map(len, class_names)) > 2 else "horizontal",
-        ax=axes, cmap="Blues", colorbar=False, im_kw={"norm": PowerNorm(0.3)},
-    )  # fmt: skip
+    counts, shade = count_answers(labels, answers, len(class_names)), PowerNorm(0.3)
+    axes.imshow(counts, cmap="Blues", norm=shade)
+    ticks = np.arange(len(class_names))
+    axes.set_xticks(ticks, class_names, rotation="vertical" if max(map(len, class_names)) > 2 else "horizontal")
+    axes.set_yticks(ticks, class_names)
+    if are_few:
+        for (label, answer), count in np.ndenumerate(counts):
+            colour = "white" if float(shade(float(count))) > 0.5 else "black"
+            axes.text(answer, label, str(count), ha="center", va="center", color=colour)
     if not are_few:
         axes.tick_params(labelsize=LARGE_INCHES[1] * 0.8 * 72 / len(class_names))
     axes.set(title="Test images", xlabel="answer", ylabel="label")

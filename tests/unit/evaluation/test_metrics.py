@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.metrics import precision_recall_fscore_support
 
 from pipeline.evaluation import metrics
 
@@ -28,6 +29,15 @@ def test_score_classes():
     assert table.loc["cat"].to_dict() == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "images": 2}
     assert table.loc["dog"].to_dict() == {"precision": 0.5, "recall": 1, "f1": pytest.approx(2 / 3), "images": 1}
     assert table.loc["NA"].to_dict() == {"precision": 0, "recall": 0, "f1": 0, "images": 1}
+
+
+def test_the_figures_of_classes_are_scikit_learns():
+    rng = np.random.default_rng(0)
+    labels, probabilities = rng.integers(0, 7, 400), rng.random((400, 7))
+    probabilities[:, 5] = 0  # a class that is never answered
+    table = metrics.score_classes(labels, probabilities, list("abcdefg"))
+    expected = precision_recall_fscore_support(labels, probabilities.argmax(axis=1), zero_division=0)
+    np.testing.assert_allclose(table[["precision", "recall", "f1", "images"]], np.transpose(expected), rtol=1e-12)
 
 
 def test_golden_images_are_the_surest_right_answers_and_of_a_class_that_is_never_met_the_surest_wrong_one():
