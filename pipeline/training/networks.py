@@ -21,7 +21,7 @@ from pipeline.config.model import (
 from pipeline.data.arrays import UInt8Array
 from pipeline.data.pixels import SCALE, raw_shape
 from pipeline.training import fused
-from pipeline.training.perceptron import Perceptron
+from pipeline.training.perceptron import Perceptron, rosenblatt
 from pipeline.training.whitening import compute_whitening
 
 # Keras' default of .99 averages over hundreds of batches and lags behind in runs of a few epochs.
@@ -156,15 +156,6 @@ def whiten(network: keras.Model, pixels: UInt8Array) -> None:
     layer = next((layer for layer in network.layers if layer.name == WHITENING), None)
     if layer:
         layer.set_weights(compute_whitening(pixels, layer.kernel_size[0], layer.filters))
-
-
-def rosenblatt(labels: keras.KerasTensor, net_input: keras.KerasTensor) -> keras.KerasTensor:
-    """Return the loss that Rosenblatt's rule descends: how far the units that are wrong are from being right.
-
-    One-hot labels and net inputs, both [n, units], to [n]; zero where every unit is right.
-    """
-    step = keras.ops.cast(net_input > 0, net_input.dtype)
-    return keras.ops.sum((step - labels) * net_input, axis=-1)
 
 
 def compute_crossentropy(labels: keras.KerasTensor, answers: keras.KerasTensor, from_logits: bool) -> keras.KerasTensor:

@@ -55,3 +55,12 @@ class Perceptron(keras.Model):  # type: ignore[misc]  # Keras has no types
         learned = net_input * float(SCALE) ** 2, self._kernel * float(SCALE), self._bias
         scaled_net_input, kernel, bias = ((rate * values).astype(np.float32) for values in learned)
         return scaled_net_input, kernel, bias
+
+
+def rosenblatt(labels: keras.KerasTensor, net_input: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the loss that Rosenblatt's rule descends: how far the units that are wrong are from being right.
+
+    One-hot labels and net inputs, both [n, units], to [n]; zero where every unit is right.
+    """
+    step = keras.ops.cast(net_input > 0, net_input.dtype)
+    return keras.ops.sum((step - labels) * net_input, axis=-1)
