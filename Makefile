@@ -22,7 +22,7 @@ IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run lint check test test-presets coverage docs compare sweep ui serve app rollback rebuild-tracking lineage verify \
-	bench lock promote repository usable
+	bench bench-quick lock promote repository usable
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -90,9 +90,15 @@ verify: $(READY) ## train the presets (or MODEL=cnn_fast) again elsewhere, and c
 	@test -f data/prepared/dataset.json || dvc repro preprocess
 	@python -m pipeline.commands.verify $(MODEL)
 
-bench: $(READY) ## measure what docs/benchmarks.md shows of serving: 10 minutes on an idle machine
+bench: $(READY) ## measure what docs/benchmarks.md shows of training and serving: three hours on an idle machine
+	@test -f data/prepared/dataset.json || dvc repro preprocess
+	python -m benchmarks.training
 	python -m benchmarks.serving
 	python -m benchmarks.batch
+
+bench-quick: $(READY) ## train the fast presets and their rivals in turns: 5 minutes on an idle machine
+	@test -f data/prepared/dataset.json || dvc repro preprocess
+	python -m benchmarks.training --quick
 
 lock: $(READY) ## resolve pyproject.toml into requirements.lock, and what the app needs of it into requirements-serving.lock
 	uv pip compile --quiet --universal --generate-hashes --upgrade --python-version 3.11 --no-header \

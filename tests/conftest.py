@@ -18,6 +18,9 @@ from tests.helpers.server import Server, running
 # As params.yaml says, for the trainings of this process: TensorFlow looks once, when it is first used.
 os.environ["TF_NUM_INTRAOP_THREADS"] = "2"
 
+# As the stages do: what TensorFlow and MLflow are made of is no garbage.
+gc.set_threshold(50_000)
+
 # A shell's `&` and `nohup` leave Ctrl-C ignored, also for the processes that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,215 @@
+"""Train models and their rivals on MNIST in turns, and keep time and test accuracy in benchmarks/results/training.json.
+
+    python -m benchmarks.training [name:seeds …]    # cnn_fast:5 "cnn_2m as published:5"
+    python -m benchmarks.training --quick           # 5 minutes, into results/training-quick.json
+    python -m benchmarks.training --tables          # no training: tables and the plot of docs/benchmarks.md again
+
+Names are the models of params.yaml and those of benchmarks/rivals.py. Each training is a process of its own, with the
+threads of params.yaml, one seed of every name after the other. It is written as soon as it ends, over an earlier one of
+the same name and seed. data/prepared must hold MNIST (`dvc repro preprocess`). Schedules are fixed, the last epoch
+counts, and the test images choose nothing. Time is that of `fit`: without imports, with the building of the graph, and
+for models of params.yaml with the validation images after each epoch. Rivals answer the test images after each epoch,
+outside of the clock. examples/mnist needs PyTorch, which is not in the lock: uv pip install --group rivals.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import UTC, date, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+
+from benchmarks.rivals import RIVALS, Images, Predict
+from pipeline.config.params import load
+from pipeline.data.pixels import as_raw, normalise
+from pipeline.data.prepared import Split, load_split, load_training_data
+from pipeline.files import read_json, write_json
+from pipeline.paths import Workspace
+
+RESULTS = Path(__file__).parent / "results"
+DOCS = Path(__file__).parent.parent / "docs"
+GOAL = 0.991  # what the best of the introductions published
+ALL = {
+    **{"cnn_fast": 5, "cnn_2m as published": 5, "cnn_accurate": 5, "cnn_2m": 1, "cnn_tiny": 5, "dense_best": 5},
+    **{"mnist_convnet": 3, "dense_512 as published": 3, "dense_512": 3, "examples/mnist": 1, "cnn_best": 3},
+}
+QUICK = {"cnn_fast": 3, "cnn_2m as published": 1, "dense_512": 1, "dense_512 as published": 1, "cnn_accurate": 1}
+Run = dict[str, Any]
+
+
+def main(*words: str) -> None:
+    """Train what is named, or all."""
+    file = RESULTS / ("training-quick.json" if "--quick" in words else "training.json")
+    wanted = {name: int(seeds) for name, _, seeds in (word.rpartition(":") for word in words) if name}
+    if "--tables" not in words:
+        train(wanted or (QUICK if "--quick" in words else ALL), file)
+    print(format_table(read_json(file)["runs"]))
+    if file.name == "training.json":
+        write_docs(read_json(file))
+
+
+def train(wanted: dict[str, int], file: Path) -> None:
+    """Run each training in a process of its own, the seeds of all names in turns."""
+    queue = [(name, seed) for seed in range(max(wanted.values())) for name, seeds in wanted.items() if seed < seeds]
+    for place, (name, seed) in enumerate(queue, 1):
+        print(f"{place}/{len(queue)}  {name}, seed {seed}", end="  ", flush=True)
+        command = (sys.executable, "-m", __spec__.name, "--one", name, str(seed))
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+        )
+        if done.returncode:
+            print("failed")
+            continue
+        run = json.loads(done.stdout.splitlines()[-1])
+        print(f"{run['seconds']:.1f} s  {run['test_accuracy']:.2%}", flush=True)
+        results = read_json(file) if file.exists() else {"runs": []}
+        others = [other for other in results["runs"] if (other["name"], other["seed"]) != (name, seed)]
+        write_json(file, describe_machine() | {"runs": [*others, run]})
+
+
+def train_one(name: str, seed: int) -> Run:
+    """Return what a training took and gave."""
+    workspace = Workspace()
+    test = load_split(workspace.prepared, "test")
+    run: Run = {"name": name, "seed": seed, "date": date.today().isoformat(), "load": round(os.getloadavg()[0], 2)}
+    return run | (train_rival(name, seed, test) if name in RIVALS else train_model(name, seed, test))
+
+
+def train_model(name: str, seed: int, test: Split) -> Run:
+    """Train a model of params.yaml as the stage `train` does."""
+    from pipeline.training import fit
+
+    params = load()
+    config = params.model(name)
+    fit.use_threads(params.threads)
+    network, epochs = fit.train_model(name, config, load_training_data(Workspace().prepared), seed)
+    return {
+        "parameters": network.count_params(),
+        "epochs": len(epochs),
+        "seconds": round(sum(epoch["seconds"] for epoch in epochs), 2),
+        "test_accuracy": fit.measure_accuracy(network, config, test),
+    }
+
+
+def train_rival(name: str, seed: int, test: Split) -> Run:
+    """Train a network of others; its accuracy is also measured after each epoch."""
+    from pipeline.training import fit
+
+    threads = load().threads
+    fit.use_threads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # PyTorch's
+    data = load_training_data(Workspace().prepared).train
+    images, labels, tested = as_images(data), data.labels.astype(np.int64), as_images(test)
+    seconds, epochs, clock = 0.0, [], time.perf_counter()
+
+    def end_epoch(predict: Predict) -> None:
+        nonlocal seconds, clock
+        seconds += time.perf_counter() - clock
+        accuracy = float((predict(tested).argmax(axis=1) == test.labels).mean())
+        epochs.append({"seconds": round(seconds, 2), "test_accuracy": accuracy})
+        clock = time.perf_counter()
+
+    RIVALS[name].train(images, labels, seed, end_epoch)
+    reached = next((epoch["seconds"] for epoch in epochs if epoch["test_accuracy"] >= GOAL), None)
+    return {"epochs": len(epochs), "seconds_to_goal": reached, **epochs[-1], "by_epoch": epochs}
+
+
+def as_images(split: Split) -> Images:
+    """Return the images of a split, float32 [n, 28, 28] in [0, 1]."""
+    return normalise(as_raw(split.pixels))
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return the processor, the packages and the time."""
+    packages = {}
+    for package in ("tensorflow", "keras", "numpy", "torch"):
+        try:
+            packages[package] = version(package)
+        except PackageNotFoundError:
+            packages[package] = "not installed"
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    models = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
+    return {
+        "machine": {"processor": models[0] if models else platform.machine(), "cores": os.cpu_count()},
+        "packages": {"python": platform.python_version()} | packages,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def summarise(runs: list[Run]) -> list[dict[str, Any]]:
+    """Return a row for each name, the fastest first."""
+    rows = []
+    for name in {run["name"]: None for run in runs}:
+        own = [run for run in runs if run["name"] == name]
+        accuracies = [100 * run["test_accuracy"] for run in own]
+        to_goal = [run["seconds_to_goal"] for run in own if run.get("seconds_to_goal")]
+        rows.append(
+            {
+                "name": name,
+                "rival": name in RIVALS,
+                "n": len(own),
+                "epochs": own[0]["epochs"],
+                "seconds": mean(run["seconds"] for run in own),
+                "accuracy": mean(accuracies),
+                "deviation": stdev(accuracies) if len(own) > 1 else None,
+                "to_goal": mean(to_goal) if len(to_goal) == len(own) else None,
+            }
+        )
+    return sorted(rows, key=lambda row: row["seconds"])
+
+
+def format_table(runs: list[Run]) -> str:
+    """Return the Markdown table of all names."""
+    lines = [
+        f"| network | epochs | time of `fit` | test accuracy | n | first epoch ≥ {GOAL:.1%} on test |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in summarise(runs):
+        name = row["name"] if row["rival"] else f"**`{row['name']}`**"
+        spread = f" ± {row['deviation']:.2f}" if row["deviation"] is not None else ""
+        to_goal = f"{row['to_goal']:.0f} s" if row["to_goal"] else "not in each" if row["rival"] else ""
+        cells = (name, row["epochs"], f"{row['seconds']:.1f} s", f"{row['accuracy']:.2f}{spread} %", row["n"], to_goal)
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def write_docs(results: dict[str, Any]) -> None:
+    """Write the table into docs/benchmarks.md, between its two marks, and the plot beside it."""
+    page = DOCS / "benchmarks.md"
+    before, mark, rest = page.read_text().partition("<!-- training: made by benchmarks.training -->\n")
+    _, end, after = rest.partition("<!-- training: end -->")
+    if not end:
+        sys.exit("docs/benchmarks.md has no marks for the table of trainings")
+    page.write_text(f"{before}{mark}\n{format_table(results['runs'])}\n\n{end}{after}")
+    draw(summarise(results["runs"]), DOCS / "time-against-accuracy.svg")
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw time against accuracy, both logarithmic: seconds of fit, and test images that are wrong."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams["svg.hashsalt"] = "time-against-accuracy"  # the same bytes for the same figures
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for row in rows:
+        colour = "tab:grey" if row["rival"] else "tab:blue"
+        axes.plot(row["seconds"], 100 - row["accuracy"], "o", color=colour)
+        axes.annotate(row["name"], (row["seconds"], 100 - row["accuracy"]), xytext=(5, 4), textcoords="offset points")
+    axes.set(xscale="log", yscale="log", xlabel="seconds of fit on two cores", ylabel="wrong on test, %")
+    axes.grid(alpha=0.3, which="both")
+    figure.savefig(path, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        print(json.dumps(train_one(sys.argv[2], int(sys.argv[3]))))
+    else:
+        main(*sys.argv[1:])
