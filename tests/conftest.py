@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.project import Project, fork, shrink, train_once
+from tests.helpers.project import QUICK_PRESETS, Project, fork, shrink, train_once
 from tests.helpers.server import Server, running
 
 # As params.yaml says, for the trainings of this process: TensorFlow looks once, when it is first used.
@@ -28,7 +28,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(scope="session")
 def mnist(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A preset as published and one cut to an epoch, on real MNIST where a mirror answers; skips where none does."""
+    """The presets that train in seconds, on real MNIST where a mirror answers; skips where none does."""
     from pipeline.cli import UserError
     from pipeline.commands.offline import probe_mirrors
     from pipeline.config.catalogue import CATALOGUE
@@ -38,14 +38,7 @@ def mnist(tmp_path_factory: pytest.TempPathFactory) -> Project:
     except UserError as error:
         pytest.skip(f"no mirror of MNIST answers; point DATASET_MIRROR at one: {error}")
 
-    def choose_quick_ones(content: dict) -> None:
-        content["presets"] = ["dense_512", "cnn_fast"]
-        # Enough to read drawn digits.
-        content["models"]["cnn_fast"]["epochs"] = 1
-        first, *_, last = content["models"]["cnn_fast"]["convolutions"]
-        content["models"]["cnn_fast"]["convolutions"] = [first, last | {"pool_size": 2}]
-
-    return train_once(tmp_path_factory, "mnist", choose_quick_ones)
+    return train_once(tmp_path_factory, "mnist", lambda content: content.update(presets=list(QUICK_PRESETS)))
 
 
 @pytest.fixture(scope="session")

@@ -7,16 +7,16 @@ import pytest
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
-from tests.helpers.project import Project, train_once
+from tests.helpers.project import QUICK_PRESETS, Project, train_once
 from tests.helpers.stated import read_stated_accuracies
 
 STATED = read_stated_accuracies(Path("params.yaml").read_text())  # of each preset: tests/unit/config/test_params.py
-QUICK = "dense_512"  # which the fixture `mnist` trains as published
-OTHERS = [model for model in YAML(typ="safe").load(Path("params.yaml"))["presets"] if model != QUICK]
+OTHERS = [model for model in YAML(typ="safe").load(Path("params.yaml"))["presets"] if model not in QUICK_PRESETS]
 
 
-def test_a_preset_reaches_the_stated_accuracy(mnist):
-    check(mnist, QUICK)
+@pytest.mark.parametrize("model", QUICK_PRESETS)
+def test_a_preset_reaches_the_stated_accuracy(mnist, model):
+    check(mnist, model)
 
 
 @pytest.mark.presets
