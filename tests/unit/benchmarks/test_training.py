@@ -1,0 +1,70 @@
+"""What benchmarks.training counts and prints; that it trains is seen by running it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import training
+from pipeline.paths import Workspace
+from pipeline.training import networks
+from tests.helpers.configs import CNN, MNIST_SHAPE
+
+RUNS = [
+    {"name": "cnn_2m as published", "seed": 0, "epochs": 2, "seconds": 90.0, "test_accuracy": 0.9912,
+     "seconds_to_goal": 45.0},
+    {"name": "mnist_convnet", "seed": 0, "epochs": 15, "seconds": 99.0, "test_accuracy": 0.99, "seconds_to_goal": None},
+    {"name": "cnn_fast", "seed": 0, "epochs": 1, "seconds": 5.0, "test_accuracy": 0.991, "limit_seconds": 2.5},
+    {"name": "cnn_fast", "seed": 1, "epochs": 1, "seconds": 7.0, "test_accuracy": 0.993, "limit_seconds": 3.5},
+]  # fmt: skip
+
+
+def test_the_table_has_a_row_for_each_name_the_fastest_first():
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in training.format_table(RUNS).splitlines()[2:]]
+    assert rows == [
+        ["**`cnn_fast`**", "1", "6.0 s", "2.0 ×", "99.20 ± 0.14 %", "2", ""],
+        ["cnn_2m as published", "2", "90.0 s", "", "99.12 %", "1", "45 s"],
+        ["mnist_convnet", "15", "99.0 s", "", "99.00 %", "1", "not in each"],
+    ]
+
+
+def test_the_plot_is_the_same_for_the_same_figures(tmp_path):
+    for name in ("a.svg", "b.svg"):
+        training.draw(training.summarise(RUNS), tmp_path / name)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_operations_are_those_of_the_matrix_products(monkeypatch):
+    """By hand, of a network with one convolution and one dense layer."""
+    split = type("Split", (), {"pixels": np.zeros((10, 1))})
+    data = type("Data", (), {"train": split, "val": split})
+    monkeypatch.setattr(training, "load_training_data", lambda folder: data)
+    config = CNN.model_copy(update={"convolutions": CNN.convolutions[:1], "dense": ()})
+    network = networks.build_network(config, MNIST_SHAPE, 10)
+    size, filters = config.convolutions[0].kernel_size, config.convolutions[0].filters
+    side = config.convolutions[0].compute_side(28) * config.convolutions[0].pool_size
+    first, last = 2 * size**2 * filters * side**2, 2 * network.layers[-1].kernel.shape[0] * 10
+    assert training.count_operations(network) == 10 * (2 * first + 3 * last) + 10 * (first + last)
+
+
+def test_each_run_is_kept_as_soon_as_it_ends(tmp_path, monkeypatch, capsys):
+    """One that is repeated replaces its former self, one that fails is told and the others go on."""
+    file = tmp_path / "training.json"
+
+    def train(command, **_):
+        name, seed = command[-2:]
+        run = {"name": name, "seed": int(seed), "seconds": 1.0, "test_accuracy": 0.5}
+        return type("Done", (), {"returncode": int(name == "broken"), "stdout": "epoch 1\n" + json.dumps(run)})
+
+    monkeypatch.setattr(training.subprocess, "run", train)
+    monkeypatch.setattr(training, "__spec__", type("Spec", (), {"name": "benchmarks.training"}), raising=False)
+    training.train({"a": 2, "broken": 1}, file)
+    training.train({"a": 1}, file)
+    runs = json.loads(file.read_text())["runs"]
+    assert [(run["name"], run["seed"]) for run in runs] == [("a", 1), ("a", 0)]
+    assert "broken, seed 0  failed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [*training.ALL, *training.QUICK])
+def test_what_is_measured_exists(name):
+    assert name in training.RIVALS or name in training.load(Workspace().params).models
