@@ -25,7 +25,7 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
     answers = {
         split: report.answer(sessions, model, load_split(workspace.prepared, split)) for split in ("val", "test")
     }
-    metrics = report.compute_metrics(int(sessions[0].get_modelmeta().custom_metadata_map["parameters"]), answers)
+    metrics = report.compute_metrics(sessions[0].get_modelmeta().custom_metadata_map, answers)
     with publish(workspace.report(name), guard.check) as folder:
         report.write_report(folder, metrics, answers, read_table(model / "history.csv"), read_json(workspace.dataset))
         (folder / "model.sha256").write_text(sha256_of(model / "model.onnx") + "\n")

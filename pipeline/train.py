@@ -2,6 +2,7 @@
 
 import csv
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from pipeline.cli import run, silence_stderr
 from pipeline.config.params import load
@@ -12,8 +13,11 @@ from pipeline.guard import StageGuard
 from pipeline.paths import Workspace
 from pipeline.tracking.live import LiveRun
 from pipeline.training.calibration import draw_calibration_pixels
-from pipeline.training.fit import METRICS, Epoch, train_model, use_threads
+from pipeline.training.fit import METRICS, Epoch, measure_temperature, train_model, use_threads
 from pipeline.training.provenance import collect_provenance, hash_files
+
+if TYPE_CHECKING:
+    import keras
 
 
 def main(name: str, workspace: Workspace = Workspace()) -> None:
@@ -44,11 +48,18 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
         with silence_stderr():
             from pipeline.training import export, networks
 
-        metadata = {"model": name, "parameters": str(network.count_params())}
         pixels = as_raw(data.val.pixels)
+
+        def calibrate(network: "keras.Model") -> "tuple[keras.Model, dict[str, str]]":
+            """Return the model that is published, and what its ONNX file says of it."""
+            temperature = measure_temperature(network, config, data.val)
+            metadata = {"model": name, "parameters": str(network.count_params()), "temperature": f"{temperature:g}"}
+            return networks.take_pixels(network, config, temperature), metadata
+
         with silence_stderr():
+            published, metadata = calibrate(network)
             calibration = draw_calibration_pixels(data.train.pixels, params.seed)
-            export.export_model(networks.take_pixels(network, config), folder, metadata, pixels, calibration)
+            export.export_model(published, folder, metadata, pixels, calibration)
         with (folder / "history.csv").open("w", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(["epoch", *METRICS])
@@ -62,7 +73,7 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
             print(f"{name}  again, with seed {seed}", flush=True)
             network, _ = train_model(name, config, data, seed, lambda epoch: guard.warn())
             with silence_stderr():
-                published = networks.take_pixels(network, config)
+                published, metadata = calibrate(network)
                 export.export_onnx(published, folder / "further_seeds" / f"{seed}.onnx", metadata, pixels)
         files = {"files_sha256": hash_files(folder)}
         receipt = {

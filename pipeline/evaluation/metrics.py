@@ -12,15 +12,36 @@ from pipeline.evaluation.tables import PROBABILITY
 
 # Each is answered whenever a server is asked whether it is ready.
 MAX_GOLDEN_IMAGES, MAX_GOLDEN_VALUES = 20, 1_000_000
+CALIBRATION_BINS = 15
 SMALLEST_PROBABILITY = 1e-7  # as in Keras' cross-entropy: a certain mistake costs 16 nats, not infinity
 
 
 def score(labels: IntArray, probabilities: FloatArray) -> dict[str, float]:
-    """Return accuracy, and mean cross-entropy in nats, to six digits: the last bit of a float32 is not a result."""
+    """Return accuracy, mean cross-entropy in nats, Brier score and expected calibration error.
+
+    To six digits: the last bit of a float32 is not a result. The Brier score is the mean of the squared differences
+    between probabilities and labels, summed over the classes (G. Brier, 1950): from 0, best, to 2.
+    """
     true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    loss = -np.log(np.clip(true, SMALLEST_PROBABILITY, 1)).mean()
-    accuracy = (probabilities.argmax(axis=1) == labels).mean()
-    return {"accuracy": round(float(accuracy), 6), "loss": round(float(loss), 6)}
+    found = {
+        "accuracy": (probabilities.argmax(axis=1) == labels).mean(),
+        "loss": -np.log(np.clip(true, SMALLEST_PROBABILITY, 1)).mean(),
+        "brier": ((probabilities.astype(np.float64) ** 2).sum(axis=1) - 2 * true + 1).mean(),
+        "calibration_error": measure_calibration_error(labels, probabilities),
+    }
+    return {name: round(float(value), 6) for name, value in found.items()}
+
+
+def measure_calibration_error(labels: IntArray, probabilities: FloatArray) -> float:
+    """Return by how much confidence and accuracy differ, on average over the images: 0.01 is a percentage point.
+
+    In bins of equal width: M. Naeini, G. Cooper and M. Hauskrecht, Obtaining well calibrated probabilities using
+    Bayesian binning, AAAI 2015; as many bins as in C. Guo et al., On calibration of modern neural networks, ICML 2017.
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    surplus = np.bincount(bins, confidence - (probabilities.argmax(axis=1) == labels))
+    return float(np.abs(surplus).sum() / len(labels))
 
 
 def summarise_seeds(accuracies: list[float]) -> dict[str, float]:

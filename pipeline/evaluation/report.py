@@ -57,9 +57,12 @@ def answer(sessions: Sequence["InferenceSession"], model: Path, split: Split) ->
     return Answers(split, by_seed, litert, int8)
 
 
-def compute_metrics(parameters: int, answers: Mapping[str, Answers]) -> dict[str, float | int]:
-    """Return the content of metrics.json, from the number of parameters and the answers to each split, by its name."""
-    found: dict[str, float | int] = {"parameters": parameters}
+def compute_metrics(described: Mapping[str, str], answers: Mapping[str, Answers]) -> dict[str, float | int]:
+    """Return the content of metrics.json, from what the ONNX file says of itself and the answers to each split."""
+    found: dict[str, float | int] = {
+        "parameters": int(described["parameters"]),
+        "temperature": float(described["temperature"]),
+    }
     differing, seeds = 0, 1
     for name, given in answers.items():
         labels, seeds = given.labels, len(given.by_seed)

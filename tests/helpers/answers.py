@@ -9,7 +9,9 @@ from pipeline.evaluation.report import Answers
 
 LABELS = np.array([0, 1, 2, 1])
 METRICS = (
-    "parameters", "val_accuracy", "val_loss", "int8_val_accuracy", "test_accuracy", "test_loss", "int8_test_accuracy",
+    "parameters", "temperature",
+    "val_accuracy", "val_loss", "val_brier", "val_calibration_error", "int8_val_accuracy",
+    "test_accuracy", "test_loss", "test_brier", "test_calibration_error", "int8_test_accuracy",
     "litert_differing_labels",
 )  # fmt: skip
 """The keys of metrics.json with one seed, in order. `score` may give more."""

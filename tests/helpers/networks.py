@@ -33,7 +33,7 @@ def write_onnx(path: Path, wrong: int, shape: Sequence[int] = (28, 28), classes:
     weights = bright_pixel_weights(wrong, math.prod(shape), classes)
     graph = helper.make_graph(nodes, "network", [entry], [leave], [numpy_helper.from_array(weights, "weights")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
-    helper.set_model_props(model, {"parameters": "7840"})
+    helper.set_model_props(model, {"parameters": "7840", "temperature": "1"})
     onnx.save(model, path)
 
 

@@ -82,7 +82,7 @@ def test_the_examples_of_data_sets_are_valid(page):
 
 def test_each_metric_has_a_row():
     answers = make_answers([[0, 1, 2, 1]] * 2, litert=[0, 1, 2, 1], int8=[0, 1, 2, 1])
-    keys = compute_metrics(7, {"val": answers, "test": answers}).keys()
+    keys = compute_metrics({"parameters": "7", "temperature": "1"}, {"val": answers, "test": answers}).keys()
     page = (ROOT / "docs/metrics-and-artefacts.md").read_text()
     section = page.partition("## metrics.json\n")[2].partition("\n## ")[0]
     missing = sorted(keys - names_in_first_column(section))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from sklearn.metrics import precision_recall_fscore_support
+from sklearn.metrics import brier_score_loss, log_loss, precision_recall_fscore_support
 
 from pipeline.evaluation import metrics
 
@@ -10,10 +10,28 @@ PROBABILITIES = np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.0, 1.0, 0.0], [1.
 
 
 def test_score():
-    assert metrics.score(LABELS[:3], PROBABILITIES[:3]) == {
-        "accuracy": 0.666667,
-        "loss": pytest.approx((np.log(2) + np.log(10) + 0) / 3, abs=1e-6),
-    }
+    found = metrics.score(LABELS[:3], PROBABILITIES[:3])
+    assert list(found) == ["accuracy", "loss", "brier", "calibration_error"]
+    assert found["accuracy"] == 0.666667
+    assert found["loss"] == pytest.approx((np.log(2) + np.log(10) + 0) / 3, abs=1e-6)
+
+
+def test_the_brier_score_and_the_loss_are_scikit_learns():
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(5), 300)
+    labels = rng.integers(0, 5, 300)
+    found = metrics.score(labels, probabilities)
+    assert found["loss"] == pytest.approx(log_loss(labels, probabilities), abs=1e-6)
+    assert found["brier"] == pytest.approx(brier_score_loss(labels, probabilities, scale_by_half=False), abs=1e-6)
+
+
+def test_the_calibration_error_is_how_far_confidence_is_from_accuracy():
+    """Two bins: of eight answers at 0.9 six are right, of two at 0.5 one; all but the first are as sure as they may."""
+    confidence, is_right = np.array([0.9] * 8 + [0.5] * 2), np.array([1] * 6 + [0, 0, 1, 0])
+    probabilities = np.column_stack([confidence, 1 - confidence])
+    labels = 1 - is_right
+    assert metrics.measure_calibration_error(labels, probabilities) == pytest.approx(0.8 * 0.15 + 0.2 * 0)
+    assert metrics.measure_calibration_error(np.array([0]), np.array([[1.0, 0.0]])) == 0
 
 
 def test_a_certain_mistake_costs_a_finite_loss():

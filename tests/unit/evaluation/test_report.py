@@ -8,17 +8,19 @@ from pipeline.cli import UserError
 from pipeline.evaluation.report import compute_metrics, exported_paths
 from tests.helpers.answers import METRICS, make_answers
 
+DESCRIBED = {"model": "tiny", "parameters": "7", "temperature": "0.8"}  # as train writes it into model.onnx
+
 
 def test_one_seed_gives_the_metrics_of_the_published_model():
     given = {
         "val": make_answers([[0, 1, 2, 1]], litert=[0, 1, 2, 0], int8=[0, 0, 0, 0]),
         "test": make_answers([[0, 1, 2, 0]], litert=[2, 2, 2, 0], int8=[0, 1, 0, 0]),
     }
-    found = compute_metrics(7, given)
+    found = compute_metrics(DESCRIBED, given)
     assert [key for key in found if key in METRICS] == list(METRICS)
     assert "seeds_per_model" not in found
     assert not [key for key in found if key.endswith(("_mean", "_deviation"))]
-    assert found["parameters"] == 7
+    assert (found["parameters"], found["temperature"]) == (7, 0.8)
     assert (found["val_accuracy"], found["test_accuracy"]) == (1, 0.75)
     assert (found["int8_val_accuracy"], found["int8_test_accuracy"]) == (0.25, 0.5)
     assert found["litert_differing_labels"] == 1 + 2  # from the published model's answers, not from the labels
@@ -28,9 +30,9 @@ def test_further_seeds_add_mean_and_deviation_alone():
     seeds = [[0, 1, 2, 1], [0, 1, 2, 0], [0, 1, 0, 0]]
     given = make_answers(seeds, litert=[0, 1, 2, 1], int8=[0, 1, 2, 1])
     once = make_answers(seeds[:1], litert=[0, 1, 2, 1], int8=[0, 1, 2, 1])
-    found = compute_metrics(7, {"val": given})
+    found = compute_metrics(DESCRIBED, {"val": given})
     spread = {"val_accuracy_mean": 0.75, "val_accuracy_deviation": 0.25, "seeds_per_model": 3}
-    assert found == compute_metrics(7, {"val": once}) | spread
+    assert found == compute_metrics(DESCRIBED, {"val": once}) | spread
 
 
 def test_the_published_file_comes_first_and_then_those_of_the_seeds(tmp_path):

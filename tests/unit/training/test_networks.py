@@ -11,7 +11,15 @@ from pipeline.config.keras_objects import KerasObject
 from pipeline.config.model import CNNModel, DenseModel, PerceptronModel
 from pipeline.config.params import check
 from pipeline.training import fused, networks
-from tests.helpers.configs import ACTIVATION_ARGUMENTS, CNN, DENSE, MNIST_SHAPE, PUBLISHED_PARAMETERS, compile_dense
+from tests.helpers.configs import (
+    ACTIVATION_ARGUMENTS,
+    CNN,
+    DENSE,
+    MNIST_SHAPE,
+    PUBLISHED_PARAMETERS,
+    compile_dense,
+    random_pixels,
+)
 from tests.helpers.params import PARAMS
 
 
@@ -69,6 +77,18 @@ def test_views_are_averaged_in_the_published_model_alone(wanted, move):
     views = [network.predict(view / 255, verbose=0) for view in move(pixels)]
     np.testing.assert_allclose(answers, np.mean(views, axis=0), atol=1e-6)
     assert np.abs(answers - views[0]).max() > 1e-3
+
+
+def test_a_temperature_divides_the_logits_of_the_published_model_alone():
+    network = networks.build_network(CNN, MNIST_SHAPE, 10)
+    before = network.get_weights()
+    plain, soft = (networks.take_pixels(network, CNN, temperature) for temperature in (1.0, 2.5))
+    pixels = random_pixels().astype(np.float32)
+    logits = np.log(plain.predict(pixels, verbose=0)) / 2.5
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(soft.predict(pixels, verbose=0), expected, rtol=1e-4)
+    for now, then in zip(network.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
 
 
 def shift(images: np.ndarray, distance: int) -> list[np.ndarray]:
