@@ -21,7 +21,7 @@ IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run lint check test test-presets coverage docs compare sweep ui serve app rollback rebuild-tracking lineage verify \
+.PHONY: help run lint check test test-presets coverage docs compare report sweep ui serve app rollback rebuild-tracking lineage verify \
 	bench bench-quick lock promote repository usable
 
 help: ## list the targets
@@ -58,6 +58,9 @@ docs: $(READY) ## write docs/parameters.md from the schema of params.yaml
 
 compare: $(READY) ## print the presets side by side, and which differ from the champion
 	@python -m pipeline.commands.compare
+
+report: $(READY) ## write report/index.html: the models on one page, and how far they can be trusted
+	@python -m pipeline.commands.report
 
 sweep: $(READY) ## search a space of parameters for one model: sweep in params.yaml
 	@test -f data/prepared/dataset.json || dvc repro preprocess

@@ -75,6 +75,7 @@ def train(wanted: dict[str, int], file: Path) -> None:
         print(f"{run['seconds']:.1f} s  {run['test_accuracy']:.2%}", flush=True)
         results = read_json(file) if file.exists() else {"runs": []}
         others = [other for other in results["runs"] if (other["name"], other["seed"]) != (name, seed)]
+        file.parent.mkdir(exist_ok=True)
         write_json(file, describe_machine() | {"runs": [*others, run]})
 
 

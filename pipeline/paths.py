@@ -55,5 +55,10 @@ class Workspace:
         return self.root / "reports" / name
 
     @property
+    def page(self) -> Path:
+        """Return the folder of the page on all models."""
+        return self.root / "report"
+
+    @property
     def registry(self) -> Path:
         return self.root / "registry"

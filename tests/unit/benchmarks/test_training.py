@@ -49,7 +49,7 @@ def test_operations_are_those_of_the_matrix_products(monkeypatch):
 
 def test_each_run_is_kept_as_soon_as_it_ends(tmp_path, monkeypatch, capsys):
     """One that is repeated replaces its former self, one that fails is told and the others go on."""
-    file = tmp_path / "training.json"
+    file = tmp_path / "results" / "training.json"
 
     def train(command, **_):
         name, seed = command[-2:]

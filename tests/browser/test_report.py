@@ -1,0 +1,35 @@
+"""The page on all models in a real browser, at the widths of a desktop and of a phone."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.helpers.project import fork
+
+WIDTHS = {"desktop": 1200, "phone": 390}
+
+
+@pytest.fixture(scope="module")
+def report(project, tmp_path_factory):
+    """The page of the shrunken pipeline, written in a copy of it."""
+    copy = fork(project, tmp_path_factory.mktemp("report"))
+    copy.run("python", "-m", "pipeline.commands.report")
+    return copy.folder / "report/index.html"
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS.keys())
+def test_the_page_shows_all_models_and_needs_no_network(report, browser, width):
+    complaints = []
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("request", lambda request: request.url.startswith(("file:", "data:")) or complaints.append(request.url))
+    page.goto(report.as_uri())
+    expect(page.get_by_role("heading", level=2)).to_have_count(4)  # comparison, two models, data and limits
+    expect(page.get_by_role("heading", name="tiny_cnn, the champion")).to_be_visible()
+    assert page.get_by_role("region", name="Comparison of the models").get_by_role("row").count() == 3
+    images = page.locator("img")
+    assert images.count() > 0
+    assert images.evaluate_all("images => images.every(image => image.naturalWidth && image.alt)")
+    # What is too wide scrolls in its own box, not the page.
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert complaints == []
+    page.close()

@@ -1,0 +1,108 @@
+"""What the page on all models says; how it looks is in tests/browser/test_report.py."""
+
+import base64
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.cli import UserError
+from pipeline.commands import compare, report
+from pipeline.paths import Workspace
+from tests.helpers.params import PARAMS
+from tests.helpers.trained import write_trained_model
+
+CLASSES = ["cat", "<dog>"]
+DESCRIPTION = {
+    "name": "mnist",
+    "classes": 2,
+    "class_names": CLASSES,
+    "image_shape": [4, 3, 1],
+    "sources_sha256": {"images.gz": "ab" * 32},
+    "splits": {"train": {"images": 1234}, "val": {"images": 2}, "test": {"images": 4}},
+}
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch) -> Workspace:
+    """Two models: `sure`, right on three of four test images, and `other`, right on all."""
+    workspace = Workspace(tmp_path)
+    given = next(line for line in PARAMS.splitlines() if line.startswith("presets:"))
+    text = PARAMS.replace(given, "presets: [dense_10, cnn_2m]")
+    workspace.params.write_text(text)
+    for name, wrong in (("dense_10", 1), ("cnn_2m", 0)):
+        write_trained_model(workspace, name, wrong)
+        (workspace.model(name) / "history.csv").write_text("epoch,accuracy,val_accuracy\n1,0.5,0.75\n2,0.9,0.5\n")
+        rows = [("val", 0, 0, 0, 0.9), ("val", 1, 1, 1, 0.8)]
+        rows += [("test", 0, 0, wrong, 0.7), ("test", 1, 1, 1, 0.95), ("test", 2, 0, 0, 0.9), ("test", 3, 1, 1, 0.99)]
+        lines = [
+            f"{split},{place},{CLASSES[label]},{CLASSES[answer]},{p if answer == 0 else 1 - p},{p if answer else 1 - p}"
+            for split, place, label, answer, p in rows
+        ]
+        table = workspace.report(name) / "predictions.csv"
+        table.write_text("\n".join(["split,image,label,answer,p_cat,p_<dog>", *lines]) + "\n")
+        metrics = {"parameters": 7840, "temperature": 0.5, "val_accuracy": 1 - wrong / 10, "test_accuracy": 0.75,
+                   "test_loss": 0.25, "test_brier": 0.125, "test_calibration_error": 0.0625}  # fmt: skip
+        (workspace.report(name) / "metrics.json").write_text(json.dumps(metrics))
+    workspace.dataset.write_text(json.dumps(DESCRIPTION))
+    (workspace.prepared / "test").mkdir()
+    pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3, 1)
+    for part, values in (("images", pixels), ("labels", np.zeros(4, np.uint16)), ("index", np.arange(4))):
+        np.save(workspace.prepared / "test" / f"{part}.npy", values)
+    workspace.registry.mkdir()
+    (workspace.registry / "registry.json").write_text('{"name": "mnist", "models": {}}')
+    monkeypatch.setattr(
+        compare, "find_champion", lambda name, workspace: ("cnn_2m", "the champion, cnn_2m (version 2)")
+    )
+    return workspace
+
+
+def write(workspace: Workspace) -> str:
+    report.main(workspace)
+    return (workspace.page / "index.html").read_text()
+
+
+def test_models_are_compared_the_best_on_validation_images_first(workspace, capsys):
+    page = write(workspace)
+    assert re.findall(r'<h2 id="(\w+)"', page) == ["comparison", "cnn_2m", "dense_10", "card"]
+    assert "cnn_2m, the champion" in page
+    row = page[page.index('<th scope="row">dense_10') :].partition("</tr>")[0]
+    cells = re.findall("<td>(.*?)</td>", row)
+    assert cells[1].startswith("75.00 %")
+    assert cells[-3:-1] == ["6.25 points", "25.00%"]  # calibration error, and refused: the one wrong answer is the last
+    assert cells[-1].startswith("-25.00 points")
+    assert "report/index.html is written" in capsys.readouterr().out
+
+
+def test_a_mistake_is_shown_with_its_image(workspace):
+    page = write(workspace)
+    (found,) = re.findall(r'<li><img src="data:image/png;base64,([^"]+)" alt="([^"]+)">\s*(.*?)</li>', page)
+    assert found[1:] == ("Test image 0, a cat", "&lt;dog&gt; (70%), is cat")
+    image = Image.open(io.BytesIO(base64.b64decode(found[0])))
+    np.testing.assert_array_equal(np.asarray(image), np.arange(12).reshape(4, 3))
+
+
+def test_names_of_classes_are_text_and_not_markup(workspace):
+    assert "<dog>" not in write(workspace)
+
+
+def test_the_same_results_give_the_same_page(workspace):
+    assert write(workspace) == write(workspace)
+
+
+def test_the_page_is_whole_and_asks_no_other_host(workspace):
+    page = write(workspace)
+    assert page.rstrip().endswith("</html>")
+    links = re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\')\s>]+)', page)
+    assert links
+    assert {link.partition(":")[0] for link in links if not link.startswith("#")} == {"data"}
+
+
+def test_without_results_it_says_what_to_run(workspace):
+    (workspace.report("dense_10") / "predictions.csv").unlink()
+    with pytest.raises(UserError, match="dvc repro"):
+        report.main(workspace)
+    assert not workspace.page.exists()
