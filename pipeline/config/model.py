@@ -101,6 +101,11 @@ class PerceptronModel(Training):
     learning_rate: PositiveFloat
     """Step of Rosenblatt's rule."""
 
+    @property
+    def members(self) -> int:
+        """Return that there is one network."""
+        return 1
+
 
 class DenseModel(Training):
     """Fully connected layers and a softmax over the classes."""
@@ -123,10 +128,13 @@ class DenseModel(Training):
     """Random changes of the training images."""
     test_time_augmentation: Annotated[TestTimeAugmentation | None, LeftOutIfUnset] = None
     """Views of an image over which answers are averaged; null answers the image alone."""
+    members: Annotated[PositiveInt, LeftOutIfUnset] = 1
+    """Networks that are trained one after the other, each for `epochs` from a seed of its own, and answer together, by
+    the mean of their probabilities: costs the time of so many."""
 
     @property
     def publishes_last_epoch(self) -> bool:
-        averages = self.optimizer.arguments.get("use_ema") or self.test_time_augmentation
+        averages = self.optimizer.arguments.get("use_ema") or self.test_time_augmentation or self.members > 1
         return super().publishes_last_epoch and not averages
 
     @model_validator(mode="after")

@@ -29,6 +29,7 @@ METRICS = {
     "val_loss": "val_crossentropy",
     "val_accuracy": "val_accuracy",
 }
+MEMBERS_APART = 1_000_000  # between the seeds of two members: farther than those of further seeds
 Epoch = dict[str, Any]
 """What the receipt says of an epoch: its number, metrics, seconds, time of its end, and the machine's load."""
 
@@ -67,12 +68,17 @@ def train_model(
 
     networks.require_exportable(name, config, data.image_shape, data.classes)
     keras.backend.clear_session()  # or the names of layers would count on, and memory would grow
-    keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     steps_per_epoch = math.ceil(len(data.train.pixels) / config.batch_size)
-    network = networks.build_compiled(config, data.image_shape, data.classes, steps_per_epoch)
-    networks.whiten(network, data.train.pixels)
-    return network, fit(name, network, config, data, seed, on_epoch)
+    members: list[keras.Model] = []
+    epochs: list[Epoch] = []
+    for place in range(config.members):
+        own_seed = seed + place * MEMBERS_APART
+        keras.utils.set_random_seed(own_seed)
+        members.append(networks.build_compiled(config, data.image_shape, data.classes, steps_per_epoch))
+        networks.whiten(members[-1], data.train.pixels)
+        epochs += fit(name, members[-1], config, data, own_seed, on_epoch, first_epoch=len(epochs) + 1)
+    return networks.join_members(config, members), epochs
 
 
 def fit(
@@ -82,16 +88,19 @@ def fit(
     data: TrainingData,
     seed: int,
     on_epoch: Callable[[Epoch], None] = ignore_epoch,
+    first_epoch: int = 1,
 ) -> list[Epoch]:
     """Train a compiled network as `config` says, with one line printed per epoch; return the epochs.
 
-    `on_epoch` gets each as soon as there is one. Raise DivergedError for a loss or weights that are not finite.
+    `on_epoch` gets each as soon as there is one. Raise DivergedError for a loss or weights that are not finite. The
+    epochs of further members are counted on from `first_epoch`.
     """
     import keras
 
     from pipeline.training.batches import make_batches, make_validation_batches
 
     epochs: list[Epoch] = []
+    all_epochs = config.epochs * config.members
     clock = time.perf_counter()
     psutil.cpu_percent()  # starts the count
 
@@ -99,16 +108,17 @@ def fit(
         nonlocal clock
         seconds, clock = time.perf_counter() - clock, time.perf_counter()
         metrics = {name: float(logs[key]) for name, key in METRICS.items()}
-        require_finite(name, network, index + 1, metrics["loss"])
+        number = first_epoch + index
+        require_finite(name, network, number, metrics["loss"])
         print(
-            f"{name}  epoch {index + 1}/{config.epochs}",
+            f"{name}  epoch {number}/{all_epochs}",
             *(f"{key} {value:.4f}" for key, value in metrics.items()),
             f"{seconds:.1f} s",
             sep="  ",
             flush=True,
         )
         finished = datetime.now(UTC).isoformat()
-        epoch = {"epoch": index + 1, "metrics": metrics, "seconds": seconds, "finished": finished}
+        epoch = {"epoch": number, "metrics": metrics, "seconds": seconds, "finished": finished}
         epochs.append(epoch | {"system": measure_system_load()})
         on_epoch(epochs[-1])
 
@@ -125,7 +135,7 @@ def fit(
         callbacks=callbacks,
     )
     # Keras may have averaged the weights, or restored the best ones.
-    require_finite(name, network, len(epochs), epochs[-1]["metrics"]["loss"])
+    require_finite(name, network, epochs[-1]["epoch"], epochs[-1]["metrics"]["loss"])
     return epochs
 
 

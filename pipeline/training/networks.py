@@ -44,11 +44,11 @@ SMALLEST_PROBABILITY = 1e-7  # as evaluate clips probabilities
 
 
 def build_compiled(config: ModelConfig, image_shape: ImageShape, classes: int, steps_per_epoch: int) -> keras.Model:
-    """Return the network that is trained, with the section's loss, optimizer and schedule.
+    """Return a network to be trained, of several members one, with the section's loss, optimizer and schedule.
 
     Raise UserError for a value that Keras refuses.
     """
-    network = build_network(config, image_shape, classes, fused.BatchNormalization)
+    network = build_member(config, image_shape, classes, fused.BatchNormalization)
     if isinstance(config, PerceptronModel):
         network, optimizer, loss = Perceptron(network, config), None, rosenblatt
     else:
@@ -80,16 +80,40 @@ def require_exportable(name: str, config: ModelConfig, image_shape: ImageShape, 
         )
 
 
-def build_network(
+def build_network(config: ModelConfig, image_shape: ImageShape, classes: int) -> keras.Model:
+    """Return the network of the section, with all its members: float32 [n, *image_shape] in [0, 1] to [n, classes].
+
+    The outputs are probabilities, but for the perceptron, whose units give their net input.
+    """
+    if config.members == 1:
+        return build_member(config, image_shape, classes)
+    images = keras.Input(image_shape, name="images")
+    members = [build_member(config, image_shape, classes) for _ in range(config.members)]
+    return keras.Model(images, keras.layers.Average()([member(images) for member in members]))
+
+
+def join_members(config: ModelConfig, members: list[keras.Model]) -> keras.Model:
+    """Return the network of the section with the weights of its trained members."""
+    if len(members) == 1:
+        return members[0]
+    network = build_network(config, members[0].input_shape[1:], members[0].output_shape[-1])
+    for own, trained in zip(list_members(network), members, strict=True):
+        own.set_weights(trained.get_weights())
+    return network
+
+
+def list_members(network: keras.Model) -> list[keras.Model]:
+    """Return the members of a network; of one that has none, itself."""
+    return [layer for layer in network.layers if isinstance(layer, keras.Model)] or [network]
+
+
+def build_member(
     config: ModelConfig,
     image_shape: ImageShape,
     classes: int,
     batch_normalization: type[keras.layers.Layer] = keras.layers.BatchNormalization,
 ) -> keras.Model:
-    """Return the network of the section: float32 [n, *image_shape] in [0, 1] to [n, classes].
-
-    The outputs are probabilities, but for the perceptron, whose units give their net input.
-    """
+    """Return one member of `build_network`, which takes and gives the same."""
     images = keras.Input(image_shape, name="images")
     if isinstance(config, PerceptronModel):
         units = keras.layers.Dense(classes, kernel_initializer="zeros", name="threshold_units")
@@ -130,8 +154,9 @@ def answer_views(trained: keras.Model, config: ModelConfig, temperature: float =
     image_shape = trained.input_shape[1:]
     network = build_network(config, image_shape, trained.output_shape[-1])
     network.set_weights(trained.get_weights())
-    output = network.layers[-1]
-    output.set_weights([weights / np.float32(temperature) for weights in output.get_weights()])
+    for member in list_members(network):
+        output = member.layers[-1]
+        output.set_weights([weights / np.float32(temperature) for weights in output.get_weights()])
     pixels = keras.Input(raw_shape(image_shape), name="pixels")
     images = keras.layers.Rescaling(float(SCALE))(pixels)
     if pixels.shape[1:] != image_shape:

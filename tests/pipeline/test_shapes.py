@@ -33,6 +33,7 @@ LAYERS = {
         "optimizer": "SGD",
         "augmentation": CHANGES,
         "test_time_augmentation": {"horizontal_flip": True, "translation": 1},
+        "members": 2,
     },
 }
 

@@ -77,6 +77,19 @@ def test_the_validation_loss_of_each_model_is_what_evaluate_measures(data, secti
 
 
 @pytest.mark.slow
+def test_members_are_trained_from_seeds_of_their_own_the_first_as_if_alone(data, capsys):
+    config = CONFIG.model_copy(update={"members": 2})
+    joint, epochs = train_model("some", config, data, 0)
+    alone, _ = train_model("some", CONFIG, data, 0)
+    second, _ = train_model("some", CONFIG, data, fit.MEMBERS_APART)
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3, 4]
+    assert "some  epoch 4/4" in capsys.readouterr().out
+    for member, expected in zip(networks.list_members(joint), (alone, second), strict=True):
+        for weights, own in zip(member.get_weights(), expected.get_weights(), strict=True):
+            np.testing.assert_array_equal(weights, own)
+    assert not config.publishes_last_epoch
+
+
 def test_training_ends_when_the_validation_loss_no_longer_falls_and_restores_the_best_weights_if_asked_to(data):
     # With such a learning rate the validation loss soon rises.
     section = {"family": "dense", "optimizer": {"name": "SGD", "learning_rate": 30.0}, "batch_size": 10, "epochs": 9}
@@ -117,7 +130,7 @@ def test_whitening_filters_come_from_the_training_images_and_are_not_trained(dat
 
 
 def test_a_training_begins_from_its_seed_alone(data, monkeypatch):
-    monkeypatch.setattr(fit, "fit", lambda name, network, *arguments: [layer.name for layer in network.layers])
+    monkeypatch.setattr(fit, "fit", lambda name, network, *_, **__: [layer.name for layer in network.layers])
     runs = [train_model("some", CONFIG, data, seed) for seed in (0, 1, 0)]
     weights = [network.get_weights()[0] for network, _ in runs]
     np.testing.assert_array_equal(weights[0], weights[2])
@@ -127,9 +140,9 @@ def test_a_training_begins_from_its_seed_alone(data, monkeypatch):
 
 
 def test_the_schedule_spans_the_steps_of_an_epoch(data, monkeypatch):
-    monkeypatch.setattr(fit, "fit", lambda name, network, *arguments: network.optimizer._learning_rate.decay_steps)
+    monkeypatch.setattr(fit, "fit", lambda name, network, *_, **__: [network.optimizer._learning_rate.decay_steps])
     schedule = ExponentialDecay(name="exponential_decay", decay_rate=0.5)
-    _, steps = train_model("some", CONFIG.model_copy(update={"schedule": schedule}), data, 0)
+    _, (steps,) = train_model("some", CONFIG.model_copy(update={"schedule": schedule}), data, 0)
     assert steps == 10  # of 95 images, 10 at a time
 
 

@@ -91,6 +91,21 @@ def test_a_temperature_divides_the_logits_of_the_published_model_alone():
         np.testing.assert_array_equal(now, then)
 
 
+def test_members_answer_together_and_take_one_temperature():
+    config = CNN.model_copy(update={"members": 3})
+    members = [networks.build_member(config, MNIST_SHAPE, 10) for _ in range(3)]
+    network = networks.join_members(config, members)
+    pixels = random_pixels().astype(np.float32)
+    images = pixels[..., np.newaxis] / 255
+    apart = [member.predict(images, verbose=0) for member in members]
+    assert np.abs(apart[0] - apart[1]).max() > 1e-4
+    np.testing.assert_allclose(network.predict(images, verbose=0), np.mean(apart, axis=0), atol=1e-6)
+    assert network.count_params() == 3 * members[0].count_params()
+    published = networks.take_pixels(network, config, temperature=0.5)
+    sharper = [answers**2 / (answers**2).sum(axis=1, keepdims=True) for answers in apart]
+    np.testing.assert_allclose(published.predict(pixels, verbose=0), np.mean(sharper, axis=0), atol=1e-5)
+
+
 def shift(images: np.ndarray, distance: int) -> list[np.ndarray]:
     """Return the images moved left, right, up and down, black where nothing came in."""
     none, one = (0, 0), (distance, distance)
