@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, date, datetime
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import mean, stdev
@@ -94,13 +95,16 @@ def train_model(name: str, seed: int, test: Split) -> Run:
     params = load()
     config = params.model(name)
     fit.use_threads(params.threads)
-    network, epochs = fit.train_model(name, config, load_training_data(Workspace().prepared), seed)
+    data = load_training_data(Workspace().prepared)
+    network, epochs = fit.train_model(name, config, data, seed)
+    temperature = fit.measure_temperature(network, config, data.val)
     return {
         "parameters": network.count_params(),
         "epochs": len(epochs),
         "seconds": round(sum(epoch["seconds"] for epoch in epochs), 2),
         "limit_seconds": round(len(epochs) * count_operations(network) / measure_matrix_products(), 3),
-        "test_accuracy": fit.measure_accuracy(network, config, test),
+        "val_accuracy": fit.measure_accuracy(network, config, data.val, temperature),
+        "test_accuracy": fit.measure_accuracy(network, config, test, temperature),
     }
 
 
@@ -109,8 +113,10 @@ def count_operations(network: "keras.Model") -> int:
 
     Backward, each layer's weights and inputs cost what it costs forward; the first layer's inputs need no gradient.
     """
+    from pipeline.training.networks import list_members
+
     forward = []
-    for layer in network.layers:
+    for layer in list_members(network)[0].layers:  # an epoch trains one
         if getattr(layer, "kernel", None) is not None:
             positions = int(np.prod(layer.output.shape[1:-1], dtype=int))
             forward.append(2 * int(np.prod(layer.kernel.shape)) * positions)
@@ -140,6 +146,7 @@ def train_rival(name: str, seed: int, test: Split) -> Run:
     os.environ["OMP_NUM_THREADS"] = str(threads)  # PyTorch's
     data = load_training_data(Workspace().prepared).train
     images, labels, tested = as_images(data), data.labels.astype(np.int64), as_images(test)
+    import_module(RIVALS[name].package)
     seconds, epochs, clock = 0.0, [], time.perf_counter()
 
     def end_epoch(predict: Predict) -> None:

@@ -8,7 +8,7 @@ from optuna.trial import Trial, TrialState
 from pipeline.config.model import ModelConfig
 from pipeline.data.prepared import TrainingData
 from pipeline.sweep.study import finished_trials
-from pipeline.training.fit import DivergedError, Epoch, measure_accuracy, train_model
+from pipeline.training.fit import DivergedError, Epoch, measure_accuracy, measure_temperature, train_model
 
 AfterEpoch = Callable[[optuna.Study], None]
 
@@ -32,7 +32,7 @@ def run_trial(
         trial.set_user_attr(f"epoch {epoch['epoch']}", epoch["finished"])
         trial.report(epoch["metrics"]["val_accuracy"], epoch["epoch"])
         after_epoch(trial.study)
-        if epoch["epoch"] < config.epochs and trial.should_prune():
+        if epoch["epoch"] < config.epochs * config.members and trial.should_prune():
             raise optuna.TrialPruned
 
     try:
@@ -45,4 +45,5 @@ def run_trial(
         return None, TrialState.PRUNED
     if config.publishes_last_epoch:
         return float(epochs[-1]["metrics"]["val_accuracy"]), TrialState.COMPLETE
-    return measure_accuracy(network, config, data.val), TrialState.COMPLETE
+    temperature = measure_temperature(network, config, data.val)
+    return measure_accuracy(network, config, data.val, temperature), TrialState.COMPLETE

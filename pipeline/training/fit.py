@@ -73,7 +73,7 @@ def train_model(
     members: list[keras.Model] = []
     epochs: list[Epoch] = []
     for place in range(config.members):
-        own_seed = seed + place * MEMBERS_APART
+        own_seed = (seed + place * MEMBERS_APART) % 2**32  # where seeds end
         keras.utils.set_random_seed(own_seed)
         members.append(networks.build_compiled(config, data.image_shape, data.classes, steps_per_epoch))
         networks.whiten(members[-1], data.train.pixels)
@@ -162,11 +162,11 @@ def measure_temperature(network: "keras.Model", config: ModelConfig, split: Spli
     return fit_temperature(_predict(answer_views(network, config), split), split.labels.astype(np.int64))
 
 
-def measure_accuracy(network: "keras.Model", config: ModelConfig, split: Split) -> float:
+def measure_accuracy(network: "keras.Model", config: ModelConfig, split: Split, temperature: float) -> float:
     """Return the accuracy of what is published of a trained network, which its last epoch's need not be."""
     from pipeline.training.networks import take_pixels
 
-    (answers,) = _predict(take_pixels(network, config), split)
+    (answers,) = _predict(take_pixels(network, config, temperature), split)
     return float((answers.argmax(axis=1) == split.labels).mean())
 
 

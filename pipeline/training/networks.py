@@ -44,7 +44,7 @@ SMALLEST_PROBABILITY = 1e-7  # as evaluate clips probabilities
 
 
 def build_compiled(config: ModelConfig, image_shape: ImageShape, classes: int, steps_per_epoch: int) -> keras.Model:
-    """Return a network to be trained, of several members one, with the section's loss, optimizer and schedule.
+    """Return the network to train, where there are several members one of them, with its loss, optimizer and schedule.
 
     Raise UserError for a value that Keras refuses.
     """
@@ -150,11 +150,12 @@ def take_pixels(trained: keras.Model, config: ModelConfig, temperature: float = 
 
 
 def answer_views(trained: keras.Model, config: ModelConfig, temperature: float = 1.0) -> keras.Model:
-    """Return the model from raw pixels to a list of probabilities [n, classes], one for each view of an image."""
+    """Return the model from raw pixels to a list of probabilities [n, classes]: each member's, of each view."""
     image_shape = trained.input_shape[1:]
     network = build_network(config, image_shape, trained.output_shape[-1])
     network.set_weights(trained.get_weights())
-    for member in list_members(network):
+    members = list_members(network)
+    for member in members:
         output = member.layers[-1]
         output.set_weights([weights / np.float32(temperature) for weights in output.get_weights()])
     pixels = keras.Input(raw_shape(image_shape), name="pixels")
@@ -165,7 +166,8 @@ def answer_views(trained: keras.Model, config: ModelConfig, temperature: float =
         # Several units may fire, or none; the strongest net input decides. Softmax makes a distribution of them.
         return keras.Model(pixels, [keras.layers.Softmax()(network(images))])
     wanted = config.test_time_augmentation or TestTimeAugmentation()
-    return keras.Model(pixels, [network(view) for view in (images, *make_views(images, wanted))])
+    views = (images, *make_views(images, wanted))
+    return keras.Model(pixels, [member(view) for view in views for member in members])
 
 
 def make_views(images: keras.KerasTensor, wanted: TestTimeAugmentation) -> list[keras.KerasTensor]:

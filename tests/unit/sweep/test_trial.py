@@ -51,7 +51,9 @@ def test_the_last_validation_accuracy_is_the_value(study, monkeypatch):
 
 def test_the_value_of_averaged_weights_is_theirs_and_not_the_last_epochs(study, monkeypatch):
     play(monkeypatch, 0.6, 0.8)
-    monkeypatch.setattr(trials, "measure_accuracy", lambda network, config, split: {"val": 0.9}[split])
+    monkeypatch.setattr(trials, "measure_temperature", lambda network, config, split: {"val": 0.5}[split])
+    measured = {("val", 0.5): 0.9}
+    monkeypatch.setattr(trials, "measure_accuracy", lambda network, config, *given: measured[given])
     config = CONFIG.model_copy(update={"optimizer": KerasObject(name="SGD", arguments={"use_ema": True})})
     data = SimpleNamespace(val="val")
     assert trials.run_trial(study.ask(SPACE), config, data, 7, lambda study: None) == (0.9, TrialState.COMPLETE)

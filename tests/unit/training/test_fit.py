@@ -13,9 +13,10 @@ from pipeline.config.model import (
     EarlyStopping,
     ExponentialDecay,
     Model,
+    TestTimeAugmentation,
 )
 from pipeline.data.pixels import as_raw, normalise
-from pipeline.data.prepared import TrainingData, load_training_data
+from pipeline.data.prepared import Split, TrainingData, load_training_data
 from pipeline.evaluation.metrics import score
 from pipeline.training import batches, fit, networks
 from pipeline.training.fit import DivergedError, require_finite, train_model
@@ -77,6 +78,24 @@ def test_the_validation_loss_of_each_model_is_what_evaluate_measures(data, secti
 
 
 @pytest.mark.slow
+def test_no_other_temperature_gives_the_published_model_a_lower_loss():
+    """With members and views, each of which the temperature softens before they are averaged."""
+    config = CONFIG.model_copy(update={"members": 3, "test_time_augmentation": TestTimeAugmentation(translation=1)})
+    network = networks.build_network(config, MNIST_SHAPE, 10)
+    pixels = np.random.default_rng(0).integers(0, 256, (60, *MNIST_SHAPE)).astype(np.uint8)
+    labels = networks.take_pixels(network, config).predict(as_raw(pixels), verbose=0).argmax(axis=1)
+    labels[::3] = np.arange(20) % 10  # a third are wrong
+    split = Split(pixels, labels.astype(np.uint16), np.arange(60))
+
+    def loss(temperature: float) -> float:
+        answers = networks.take_pixels(network, config, temperature).predict(as_raw(pixels), verbose=0)
+        return -np.log(answers[np.arange(60), labels]).sum() - np.log(answers).mean()  # one image more, of any label
+
+    found = fit.measure_temperature(network, config, split)
+    assert 0.02 < found < 50
+    assert loss(found) < min(loss(0.9 * found), loss(1.1 * found))
+
+
 def test_members_are_trained_from_seeds_of_their_own_the_first_as_if_alone(data, capsys):
     config = CONFIG.model_copy(update={"members": 2})
     joint, epochs = train_model("some", config, data, 0)
@@ -90,6 +109,7 @@ def test_members_are_trained_from_seeds_of_their_own_the_first_as_if_alone(data,
     assert not config.publishes_last_epoch
 
 
+@pytest.mark.slow
 def test_training_ends_when_the_validation_loss_no_longer_falls_and_restores_the_best_weights_if_asked_to(data):
     # With such a learning rate the validation loss soon rises.
     section = {"family": "dense", "optimizer": {"name": "SGD", "learning_rate": 30.0}, "batch_size": 10, "epochs": 9}
@@ -116,7 +136,7 @@ def test_averaged_weights_are_measured_as_they_are_published(data):
     assert not config.publishes_last_epoch
     network, _ = train_model("some", config, data, 0)
     right = (network.predict(normalise(data.val.pixels), verbose=0).argmax(axis=1) == data.val.labels).mean()
-    assert fit.measure_accuracy(network, config, data.val) == pytest.approx(right)
+    assert fit.measure_accuracy(network, config, data.val, 1.0) == pytest.approx(right)
 
 
 @pytest.mark.slow
