@@ -10,7 +10,8 @@ the same name and seed. data/prepared must hold MNIST (`dvc repro preprocess`). 
 counts, and the test images choose nothing. Time is that of `fit`: without imports, with the building of the graph, and
 for models of params.yaml with the validation images after each epoch. Rivals answer the test images after each epoch,
 outside of the clock. The limit is the time that the matrix products alone would take at the rate of a large one.
-examples/mnist needs PyTorch, which is not in the lock: uv pip install --group rivals.
+examples/mnist needs PyTorch, which is not in the lock:
+uv pip install --group rivals --torch-backend cpu.
 """
 
 import json
@@ -51,17 +52,27 @@ Run = dict[str, Any]
 
 def main(*words: str) -> None:
     """Train what is named, or all."""
-    file = RESULTS / ("training-quick.json" if "--quick" in words else "training.json")
-    wanted = {name: int(seeds) for name, _, seeds in (word.rpartition(":") for word in words) if name}
-    if "--tables" not in words:
-        train(wanted or (QUICK if "--quick" in words else ALL), file)
+    options, names = {word for word in words if word.startswith("--")}, [word for word in words if word[:2] != "--"]
+    known = (*load().models, *RIVALS)
+    wanted = {name: int(seeds) for name, _, seeds in (word.rpartition(":") for word in names) if seeds.isdecimal()}
+    if len(wanted) < len(names) or not {*wanted} <= {*known} or not options <= {"--quick", "--tables"}:
+        sys.exit(f"error: name models and seeds, as in cnn_fast:5, of {', '.join(known)}; or --quick, or --tables")
+    if read_json(Workspace().dataset)["name"] != "mnist":
+        sys.exit(
+            "error: data/prepared isn't MNIST: set `dataset: mnist` in params.yaml, and run `dvc repro preprocess`"
+        )
+    file = RESULTS / ("training-quick.json" if "--quick" in options else "training.json")
+    failed = [] if "--tables" in options else train(wanted or (QUICK if "--quick" in options else ALL), file)
     print(format_table(read_json(file)["runs"]))
+    if failed:
+        sys.exit(f"error: {len(failed)} trainings failed: {', '.join(failed)}")
     if file.name == "training.json":
         write_docs(read_json(file))
 
 
-def train(wanted: dict[str, int], file: Path) -> None:
-    """Run each training in a process of its own, the seeds of all names in turns."""
+def train(wanted: dict[str, int], file: Path) -> list[str]:
+    """Run each training in a process of its own, the seeds of all names in turns; return those that failed."""
+    failed = []
     queue = [(name, seed) for seed in range(max(wanted.values())) for name, seeds in wanted.items() if seed < seeds]
     for place, (name, seed) in enumerate(queue, 1):
         print(f"{place}/{len(queue)}  {name}, seed {seed}", end="  ", flush=True)
@@ -71,6 +82,7 @@ def train(wanted: dict[str, int], file: Path) -> None:
         )
         if done.returncode:
             print("failed")
+            failed.append(f"{name}, seed {seed}")
             continue
         run = json.loads(done.stdout.splitlines()[-1])
         print(f"{run['seconds']:.1f} s  {run['test_accuracy']:.2%}", flush=True)
@@ -78,6 +90,7 @@ def train(wanted: dict[str, int], file: Path) -> None:
         others = [other for other in results["runs"] if (other["name"], other["seed"]) != (name, seed)]
         file.parent.mkdir(exist_ok=True)
         write_json(file, describe_machine() | {"runs": [*others, run]})
+    return failed
 
 
 def train_one(name: str, seed: int) -> Run:
@@ -143,7 +156,7 @@ def train_rival(name: str, seed: int, test: Split) -> Run:
 
     threads = load().threads
     fit.use_threads(threads)
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # PyTorch's
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # PyTorch's, which is imported below
     data = load_training_data(Workspace().prepared).train
     images, labels, tested = as_images(data), data.labels.astype(np.int64), as_images(test)
     import_module(RIVALS[name].package)

@@ -3,6 +3,8 @@
 Reads what the last `dvc repro` wrote and changes nothing; test images are shown, the order is by validation images.
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import UserError, run
@@ -23,37 +25,56 @@ LEFT_ALIGNED = ("model", TO_CHAMPION)
 Row = dict[str, str]  # a cell's text by the title of its column
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """The models of `presets` and the champion, the best on validation images first."""
+
+    champion: str | None
+    tested: str
+    """By what the others were tested against the champion, or why nothing was tested."""
+    metrics: dict[str, dict[str, Any]]
+    answers: "dict[str, DataFrame]"
+    rows: dict[str, Row]
+    """What is shown of each model."""
+
+
 def main(workspace: Workspace = Workspace()) -> None:
     """Print the table and what was tested."""
+    found = compare(workspace)
+    answers = next(iter(found.answers.values()))
+    images = {split: int((answers["split"] == split).sum()) for split in ("val", "test")}
+    print(format_table([{"model": name, **row} for name, row in found.rows.items()]))
+    print(f"\nBest first, by {images['val']:,} validation images; 95 %: Wilson's score interval.")
+    if found.champion:
+        print(f"Tested against {found.tested}")
+        alpha = f"alpha {ALPHA:g} for the whole table (Holm; comparisons: {len(found.rows) - 1})."
+        print(f"on the same {images['test']:,} test images, {alpha}")
+    else:
+        print(f"Nothing was tested: {found.tested}")
+    print("Test figures are for reporting: a model that is chosen by them looks better than it is.")
+
+
+def compare(workspace: Workspace = Workspace()) -> Comparison:
+    """Return what the last `dvc repro` wrote of the models; raise UserError where something is missing."""
     names = load(workspace.params).presets
     champion, tested = find_champion(read_registered_name(workspace), workspace)
     if champion:
         names = tuple(dict.fromkeys((*names, champion)))  # what the others are tested against is in the table
     metrics = {name: read_json(workspace.report(name) / "metrics.json") for name in names}
+    names = tuple(sorted(names, key=lambda name: -metrics[name]["val_accuracy"]))
     answers = {name: read_answers(name, workspace) for name in names}
-    best_first = sorted(names, key=lambda name: -metrics[name]["val_accuracy"])
     measured = {}
     if champion:
-        others = [name for name in best_first if name != champion]
+        others = [name for name in names if name != champion]
         measured = {name: measure_difference(answers, name, champion, workspace) for name in others}
     differences = format_differences(measured)
-    rows = []
-    for name in best_first:
-        row = {"model": name, **format_accuracies(answers[name]), **format_spread(metrics[name])}
-        row |= format_costs(name, metrics[name], workspace)
+    rows = {}
+    for name in names:
+        rows[name] = format_accuracies(answers[name]) | format_spread(metrics[name])
+        rows[name] |= format_costs(name, metrics[name], workspace)
         if champion:
-            row[TO_CHAMPION] = differences.get(name, "champion")
-        rows.append(row)
-    images = {split: int((answers[best_first[0]]["split"] == split).sum()) for split in ("val", "test")}
-    print(format_table(rows))
-    print(f"\nBest first, by {images['val']:,} validation images; 95 %: Wilson's score interval.")
-    if champion:
-        print(f"Tested against {tested}")
-        alpha = f"alpha {ALPHA:g} for the whole table (Holm; comparisons: {len(measured)})."
-        print(f"on the same {images['test']:,} test images, {alpha}")
-    else:
-        print(f"Nothing was tested: {tested}")
-    print("Test figures are for reporting: a model that is chosen by them looks better than it is.")
+            rows[name][TO_CHAMPION] = differences.get(name, "champion")
+    return Comparison(champion, tested, metrics, answers, rows)
 
 
 def find_champion(name: str, workspace: Workspace = Workspace()) -> tuple[str | None, str]:
@@ -156,9 +177,9 @@ def format_differences(measured: dict[str, tuple[float, float]]) -> dict[str, st
 def format_table(rows: list[Row]) -> str:
     """Return aligned lines, a heading first; a cell that a row lacks is a dash.
 
-    Text is aligned to the left, figures to the right. The longest row decides the order of the columns.
+    Text is aligned to the left, figures to the right.
     """
-    columns = list(dict.fromkeys(column for row in sorted(rows, key=len, reverse=True) for column in row))
+    columns = order_columns(rows)
     lines = [""] * (1 + len(rows))
     for column in columns:
         cells = [column, *(row.get(column, EMPTY) for row in rows)]
@@ -166,6 +187,11 @@ def format_table(rows: list[Row]) -> str:
         for place, cell in enumerate(cells):
             lines[place] += (cell.ljust(width) if column in LEFT_ALIGNED else cell.rjust(width)) + "  "
     return "\n".join(line.rstrip() for line in lines)
+
+
+def order_columns(rows: Iterable[Row]) -> list[str]:
+    """Return the titles of all columns, in the order of the longest row."""
+    return list(dict.fromkeys(column for row in sorted(rows, key=len, reverse=True) for column in row))
 
 
 if __name__ == "__main__":

@@ -55,9 +55,9 @@ class TestTimeAugmentation(Section):
     """Views of an image whose answers the published model averages, inside the exported file."""
 
     horizontal_flip: Annotated[bool, LeftOutIfUnset] = False
-    """Also answer the image mirrored left to right: costs the time of two images."""
+    """Also answer the image mirrored left to right: costs twice the time."""
     translation: Annotated[NonNegativeInt, LeftOutIfUnset] = 0
-    """Also answer the image moved by so many pixels left, right, up and down; costs the time of five images."""
+    """Also answer the image moved by so many pixels left, right, up and down: costs five times the time."""
 
 
 class EarlyStopping(Section):

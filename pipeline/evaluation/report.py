@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import inference
-from pipeline.cli import silence_stderr
+from pipeline.cli import UserError, silence_stderr
 from pipeline.data.arrays import FloatArray, IntArray
 from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import Split
@@ -58,7 +58,12 @@ def answer(sessions: Sequence["InferenceSession"], model: Path, split: Split) ->
 
 
 def compute_metrics(described: Mapping[str, str], answers: Mapping[str, Answers]) -> dict[str, float | int]:
-    """Return the content of metrics.json, from what the ONNX file says of itself and the answers to each split."""
+    """Return the content of metrics.json, from what the ONNX file says of itself and the answers to each split.
+
+    Raise UserError for a file that an older version wrote.
+    """
+    if "temperature" not in described:
+        raise UserError("model.onnx was written by an older version: run `dvc repro`, which trains the model again")
     found: dict[str, float | int] = {
         "parameters": int(described["parameters"]),
         "temperature": float(described["temperature"]),

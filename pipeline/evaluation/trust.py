@@ -18,8 +18,9 @@ CORRECTED_LABELS = {
     947: 9, 1621: 6, 1901: 4, 2462: 0, 2597: 3, 3558: 0, 5937: 3, 6651: 6, 6783: 6, 9729: 6,
 }  # fmt: skip
 NO_LABEL = (2130, 2654, 3520, 8527, 9679)
-# Who wrote MNIST's test images: high-school students the first half, employees of the Census Bureau the second.
-# Source: Y. LeCun, C. Cortes and C. Burges, The MNIST database of handwritten digits.
+# Who wrote MNIST's test images: high-school students the first half, employees of the Census Bureau the second, but for
+# one image. Source: QMNIST's tables of writers, C. Yadav and L. Bottou, Cold case: the lost MNIST digits, NeurIPS 2019;
+# they correct MNIST's own description, which has the halves the other way round.
 STUDENTS = 5000
 
 
@@ -33,7 +34,7 @@ class Slice:
 
 
 def cover(confidence: NDArray[np.floating], is_right: BoolArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return, by how many of the surest answers are accepted, the share of images and the accuracy on them, [n] each.
+    """Return, for the 1, 2, … n surest answers, their share of the images and the accuracy on them, [n] each.
 
     Source: R. El-Yaniv and Y. Wiener, On the foundations of noise-free selective classification, JMLR 11 (2010).
     """

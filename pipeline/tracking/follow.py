@@ -8,8 +8,9 @@ importing MLflow for it would take longer than many a fit.
 """
 
 import json
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -19,10 +20,14 @@ from pipeline.tracking.processes import PROCESS_TAG, close_dead_runs, identify_p
 from pipeline.tracking.run_entries import epoch_points, hash_inputs, log_entries, run_params
 from pipeline.tracking.store import connect
 
+END_TIMEOUT_S = 60  # how long a store may take to say how a training ended, before this process ends itself
+Message = dict[str, Any]
 
-def main(shown_after_s: str) -> None:
-    messages: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
-    reader = Thread(target=read, args=(messages,))
+
+def main(shown_after_s: str, at_end: Callable[[], object] = lambda: None) -> None:
+    """Show the training on stdin if it lasts for so long, or fails; call `at_end` when it has ended."""
+    messages: SimpleQueue[Message | None] = SimpleQueue()
+    reader = Thread(target=read, args=(messages, at_end))
     reader.start()
     reader.join(float(shown_after_s))
     received = iter(messages.get, None)
@@ -37,17 +42,18 @@ def main(shown_after_s: str) -> None:
         sys.exit(f"warning: epochs aren't shown live ({first_line(error)}); `register` completes the run")
 
 
-def read(messages: "SimpleQueue[dict[str, Any] | None]") -> None:
-    """Put each line of stdin into `messages`, and None at the end."""
+def read(messages: "SimpleQueue[Message | None]", at_end: Callable[[], object]) -> None:
+    """Put each line of stdin into `messages`, and None at the end, even if nobody takes them: a pipe must not fill."""
     try:
         for line in sys.stdin:
             if line.endswith("\n"):  # of a killed training, the last line may be cut off
                 messages.put(json.loads(line))
     finally:
         messages.put(None)
+        at_end()
 
 
-def follow(messages: Iterator[dict[str, Any]]) -> None:
+def follow(messages: Iterator[Message]) -> None:
     """Make a run of the first message, log the epochs, and end the run with the status that comes last."""
     inputs = next(messages)
     store = connect(inputs["dataset"])
@@ -65,4 +71,4 @@ def follow(messages: Iterator[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1], lambda: signal.alarm(END_TIMEOUT_S))

@@ -43,7 +43,7 @@ class LiveRun:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send an epoch's entry and return at once. Only whole lines are dropped: the rest of one comes first."""
-        with suppress(OSError):  # the pipe is full, or the follower has given up, and said why
+        with suppress(OSError):  # the pipe is full, or the follower has died
             self._write_unsent()
             self._unsent = json.dumps(message).encode() + b"\n"
             self._write_unsent()
@@ -56,6 +56,8 @@ class LiveRun:
         is_interrupted = kind is not None and not issubclass(kind, Exception)
         self.send({"status": "KILLED" if is_interrupted else "FAILED" if kind else "FINISHED"})
         self._pipe.close()
+        if kind:
+            return  # the follower shows how it ended, and then ends by itself
         try:
             self._process.wait(SHUTDOWN_TIMEOUT_S)
         except subprocess.TimeoutExpired:

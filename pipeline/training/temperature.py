@@ -6,15 +6,15 @@ from pipeline.data.arrays import FloatArray, IntArray
 
 BOUNDS = (0.01, 100.0)
 DIGITS = 4  # significant, of the temperature: more are not a result
-SMALLEST_PROBABILITY = 1e-30  # of float32, which holds no smaller one exactly
+SMALLEST_PROBABILITY = 1e-30  # bounds a log-probability, at -69
 
 
 def fit_temperature(answers: FloatArray, labels: IntArray) -> float:
     """Return the temperature that gives validation images the lowest cross-entropy.
 
-    `answers` are a softmax's probabilities [views, n, classes], averaged over the views of an image after each was
-    divided by the temperature in its logits; `labels` are class numbers [n]. The images count as if one more had been
-    answered at random: a model that is right on all of them would otherwise become certain of everything.
+    `answers` are a softmax's probabilities [outputs, n, classes], of each member and view; their logits are divided by
+    the temperature before their mean is taken. `labels` are class numbers [n]. The images count as if there were one
+    more, whose label is drawn at random: a model that is right on all would otherwise become certain of everything.
     Source: C. Guo, G. Pleiss, Y. Sun and K. Weinberger, On calibration of modern neural networks, ICML 2017.
     """
     from scipy.optimize import minimize_scalar
@@ -31,7 +31,7 @@ def fit_temperature(answers: FloatArray, labels: IntArray) -> float:
 
 
 def soften(logits: FloatArray, temperature: float) -> FloatArray:
-    """Return the probabilities [n, classes] of logits [views, n, classes], up to a constant for each image and view."""
+    """Return the mean probabilities [n, classes] of logits [outputs, n, classes], each up to a constant."""
     scaled = logits / temperature
     exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     probabilities: FloatArray = (exponentials / exponentials.sum(axis=-1, keepdims=True)).mean(axis=0)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -16,6 +16,7 @@ from mlflow.tracking import MlflowClient
 from pipeline.tracking.live import LiveRun
 from pipeline.tracking.processes import close_dead_runs, identify_process
 from pipeline.tracking.store import Store
+from tests.helpers.waiting import eventually
 
 INPUTS = {
     "model": "some",
@@ -53,15 +54,6 @@ def runs(store: str) -> list:
     return client.search_runs([client.get_experiment_by_name("digits").experiment_id])
 
 
-def eventually(condition: Callable[[], object], seconds: float = 60) -> object:
-    """Wait for a condition on another process' work."""
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return result
-
-
 def test_epochs_appear_while_training_runs_and_the_run_finishes(store):
     with LiveRun(INPUTS, shown_after_s=0) as live:
         live.send(epoch(1))
@@ -88,11 +80,11 @@ def test_a_training_that_finishes_soon_is_left_to_register(store):
 def test_an_exception_and_an_interrupt_are_shown_however_soon(store, raised, status):
     def train() -> None:
         with LiveRun(INPUTS):
-            raise raised
+            raise raised("the training doesn't wait for its run")
 
     with pytest.raises(raised):
         train()
-    assert [run.info.status for run in runs(store)] == [status]
+    assert eventually(lambda: [run.info.status for run in runs(store) if run.info.status != "RUNNING"]) == [status]
 
 
 def test_a_training_that_is_killed_leaves_no_run_running(store):

@@ -10,6 +10,7 @@ from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
 
 from tests.helpers.project import Project
+from tests.helpers.waiting import eventually
 
 STAGES = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
 
@@ -96,7 +97,7 @@ def test_parameters_that_change_while_training_publish_nothing_and_are_trained_n
     assert (project.folder / "dvc.lock").read_text() == recorded
     store = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
     experiment = store.get_experiment_by_name("digits").experiment_id
-    (failed,) = store.search_runs([experiment], "attributes.status = 'FAILED'")
+    (failed,) = eventually(lambda: store.search_runs([experiment], "attributes.status = 'FAILED'"))
     assert failed.data.params["epochs"] == "6"
     assert failed.data.metrics.keys() >= {"epoch/loss", "epoch/val_accuracy"}
     assert project.repro("train@dense_10") == ["train@dense_10"]

@@ -58,11 +58,17 @@ def test_each_run_is_kept_as_soon_as_it_ends(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(training.subprocess, "run", train)
     monkeypatch.setattr(training, "__spec__", type("Spec", (), {"name": "benchmarks.training"}), raising=False)
-    training.train({"a": 2, "broken": 1}, file)
-    training.train({"a": 1}, file)
+    assert training.train({"a": 2, "broken": 1}, file) == ["broken, seed 0"]
+    assert training.train({"a": 1}, file) == []
     runs = json.loads(file.read_text())["runs"]
     assert [(run["name"], run["seed"]) for run in runs] == [("a", 1), ("a", 0)]
     assert "broken, seed 0  failed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["cnn_fast", "cnn_fsat:5", "cnn_fast:five", "--quik"])
+def test_what_is_not_understood_starts_nothing(word):
+    with pytest.raises(SystemExit, match="error: name models and seeds"):
+        training.main(word)
 
 
 @pytest.mark.parametrize("name", [*training.ALL, *training.QUICK])

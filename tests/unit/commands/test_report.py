@@ -50,7 +50,7 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
     workspace.dataset.write_text(json.dumps(DESCRIPTION))
     (workspace.prepared / "test").mkdir()
     pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3, 1)
-    for part, values in (("images", pixels), ("labels", np.zeros(4, np.uint16)), ("index", np.arange(4))):
+    for part, values in (("images", pixels), ("labels", np.array([0, 1, 0, 1], np.uint16)), ("index", np.arange(4))):
         np.save(workspace.prepared / "test" / f"{part}.npy", values)
     workspace.registry.mkdir()
     (workspace.registry / "registry.json").write_text('{"name": "mnist", "models": {}}')
@@ -67,7 +67,7 @@ def write(workspace: Workspace) -> str:
 
 def test_models_are_compared_the_best_on_validation_images_first(workspace, capsys):
     page = write(workspace)
-    assert re.findall(r'<h2 id="(\w+)"', page) == ["comparison", "cnn_2m", "dense_10", "card"]
+    assert re.findall(r'<h2 id="(\w+)"', page) == ["cnn_2m", "dense_10"]
     assert "cnn_2m, the champion" in page
     row = page[page.index('<th scope="row">dense_10') :].partition("</tr>")[0]
     cells = re.findall("<td>(.*?)</td>", row)
@@ -80,7 +80,7 @@ def test_models_are_compared_the_best_on_validation_images_first(workspace, caps
 def test_a_mistake_is_shown_with_its_image(workspace):
     page = write(workspace)
     (found,) = re.findall(r'<li><img src="data:image/png;base64,([^"]+)" alt="([^"]+)">\s*(.*?)</li>', page)
-    assert found[1:] == ("Test image 0, a cat", "&lt;dog&gt; (70%), is cat")
+    assert found[1:] == ("Test image 0, labelled cat", "&lt;dog&gt; (70%), is cat")
     image = Image.open(io.BytesIO(base64.b64decode(found[0])))
     np.testing.assert_array_equal(np.asarray(image), np.arange(12).reshape(4, 3))
 
@@ -106,3 +106,25 @@ def test_without_results_it_says_what_to_run(workspace):
     with pytest.raises(UserError, match="dvc repro"):
         report.main(workspace)
     assert not workspace.page.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda workspace: np.save(workspace.prepared / "test/index.npy", np.arange(1, 5)),
+        lambda workspace: np.save(workspace.prepared / "test/labels.npy", np.array([0, 1, 1, 1], np.uint16)),
+        lambda workspace: workspace.dataset.write_text(json.dumps(DESCRIPTION | {"class_names": ["cat", "cow"]})),
+        lambda workspace: drop(workspace.report("dense_10") / "metrics.json", "temperature"),
+    ],
+    ids=["other images", "other labels", "other classes", "written by an older version"],
+)
+def test_results_of_another_run_are_refused(workspace, change):
+    change(workspace)
+    with pytest.raises(UserError, match="is of other test images or of an older version: run `dvc repro`"):
+        report.main(workspace)
+
+
+def drop(path, key: str) -> None:
+    content = json.loads(path.read_text())
+    del content[key]
+    path.write_text(json.dumps(content))

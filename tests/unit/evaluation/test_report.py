@@ -26,6 +26,11 @@ def test_one_seed_gives_the_metrics_of_the_published_model():
     assert found["litert_differing_labels"] == 1 + 2  # from the published model's answers, not from the labels
 
 
+def test_a_network_of_an_older_version_is_refused():
+    with pytest.raises(UserError, match="older version: run `dvc repro`"):
+        compute_metrics({"parameters": "7"}, {})
+
+
 def test_further_seeds_add_mean_and_deviation_alone():
     seeds = [[0, 1, 2, 1], [0, 1, 2, 0], [0, 1, 0, 0]]
     given = make_answers(seeds, litert=[0, 1, 2, 1], int8=[0, 1, 2, 1])
