@@ -87,10 +87,7 @@ class Training(Section):
         return self.early_stopping is None or not self.early_stopping.restore_best_weights
 
     def require_fitting(self, image_shape: tuple[int, int, int]) -> None:
-        """Raise ValueError unless the network takes images of this shape (height, width, channels).
-
-        Without convolutions it takes any.
-        """
+        """Raise ValueError unless the network takes images of this shape (height, width, channels)."""
 
 
 class PerceptronModel(Training):
@@ -132,6 +129,15 @@ class DenseModel(Training):
     """Networks that are trained one after the other, each for `epochs` from a seed of its own, and answer together, by
     the mean of their probabilities: costs the time of so many."""
 
+    def require_fitting(self, image_shape: tuple[int, int, int]) -> None:
+        """Raise ValueError if a view of images of this shape would show nothing of them."""
+        views, side = self.test_time_augmentation, min(image_shape[:2])
+        if views and views.translation >= side:
+            raise ValueError(
+                f"test_time_augmentation.translation is {views.translation}; of images of {side} pixels it leaves "
+                f"nothing: use at most {side - 1}"
+            )
+
     @property
     def publishes_last_epoch(self) -> bool:
         averages = self.optimizer.arguments.get("use_ema") or self.test_time_augmentation or self.members > 1
@@ -169,6 +175,7 @@ class CNNModel(DenseModel):
 
         It may leave nothing of them, or should whiten by more filters than a patch has components.
         """
+        super().require_fitting(image_shape)
         height, width, channels = image_shape
         first = self.convolutions[0]
         if first.whitening and first.filters > (most := 2 * first.kernel_size**2 * channels):

@@ -3,7 +3,7 @@ from pydantic import ValidationError
 
 from pipeline.config.keras_objects import KerasObject
 from pipeline.config.layers import Dense
-from pipeline.config.model import Augmentation, CNNModel, DenseModel
+from pipeline.config.model import Augmentation, CNNModel, DenseModel, TestTimeAugmentation
 from tests.helpers.configs import PERCEPTRON
 
 DENSE = {"family": "dense", "optimizer": "SGD", "batch_size": 1, "epochs": 1}
@@ -131,6 +131,17 @@ def test_height_and_width_are_looked_at_apart():
 def test_networks_without_convolutions_fit_images_of_every_size():
     DenseModel.model_validate(DENSE).require_fitting((1, 1, 1))
     PERCEPTRON.require_fitting((1, 1, 1))
+
+
+def test_a_view_that_shows_nothing_is_refused():
+    views = {"test_time_augmentation": TestTimeAugmentation(translation=5)}
+    for config in (DenseModel.model_validate(DENSE), make_cnn({})):
+        shifted = config.model_copy(update=views)
+        shifted.require_fitting((6, 9, 1))
+        with pytest.raises(
+            ValueError, match="translation is 5; of images of 5 pixels it leaves nothing: use at most 4"
+        ):
+            shifted.require_fitting((9, 5, 1))
 
 
 def test_a_cnn_has_a_convolution():
