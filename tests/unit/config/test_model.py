@@ -3,7 +3,7 @@ from pydantic import ValidationError
 
 from pipeline.config.keras_objects import KerasObject
 from pipeline.config.layers import Dense
-from pipeline.config.model import Augmentation, CNNModel, DenseModel, TestTimeAugmentation
+from pipeline.config.model import Augmentation, CNNModel, DenseModel
 from tests.helpers.configs import PERCEPTRON
 
 DENSE = {"family": "dense", "optimizer": "SGD", "batch_size": 1, "epochs": 1}
@@ -134,9 +134,9 @@ def test_networks_without_convolutions_fit_images_of_every_size():
 
 
 def test_a_view_that_shows_nothing_is_refused():
-    views = {"test_time_augmentation": TestTimeAugmentation(translation=5)}
-    for config in (DenseModel.model_validate(DENSE), make_cnn({})):
-        shifted = config.model_copy(update=views)
+    section = DENSE | {"test_time_augmentation": {"translation": 5}}
+    cnn = section | {"family": "cnn", "convolutions": [{"filters": 1}]}
+    for shifted in (DenseModel.model_validate(section), CNNModel.model_validate(cnn)):
         shifted.require_fitting((6, 9, 1))
         with pytest.raises(
             ValueError, match="translation is 5; of images of 5 pixels it leaves nothing: use at most 4"

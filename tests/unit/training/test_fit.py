@@ -13,7 +13,6 @@ from pipeline.config.model import (
     EarlyStopping,
     ExponentialDecay,
     Model,
-    TestTimeAugmentation,
 )
 from pipeline.data.pixels import as_raw, normalise
 from pipeline.data.prepared import Split, TrainingData, load_training_data
@@ -80,7 +79,8 @@ def test_the_validation_loss_of_each_model_is_what_evaluate_measures(data, secti
 @pytest.mark.slow
 def test_no_other_temperature_gives_the_published_model_a_lower_loss():
     """With members and views, each of which the temperature softens before they are averaged."""
-    config = CONFIG.model_copy(update={"members": 3, "test_time_augmentation": TestTimeAugmentation(translation=1)})
+    averaged = {"members": 3, "test_time_augmentation": {"translation": 1}}
+    config = DenseModel.model_validate(CONFIG.model_dump(exclude_unset=True) | averaged)
     network = networks.build_network(config, MNIST_SHAPE, 10)
     pixels = np.random.default_rng(0).integers(0, 256, (60, *MNIST_SHAPE)).astype(np.uint8)
     labels = networks.take_pixels(network, config).predict(as_raw(pixels), verbose=0).argmax(axis=1)
