@@ -23,9 +23,8 @@ from pipeline.training.whitening import compute_whitening
 from tests.helpers.configs import MNIST_SHAPE
 from tests.helpers.datasets import write_numbered_data
 
-CONFIG = DenseModel.model_validate(
-    {"family": "dense", "dense": [{"units": 4}], "optimizer": "SGD", "batch_size": 10, "epochs": 2}
-)
+SECTION = {"family": "dense", "dense": [{"units": 4}], "optimizer": "SGD", "batch_size": 10, "epochs": 2}
+CONFIG = DenseModel.model_validate(SECTION)
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +79,7 @@ def test_the_validation_loss_of_each_model_is_what_evaluate_measures(data, secti
 def test_no_other_temperature_gives_the_published_model_a_lower_loss():
     """With members and views, each of which the temperature softens before they are averaged."""
     averaged = {"members": 3, "test_time_augmentation": {"translation": 1}}
-    config = DenseModel.model_validate(CONFIG.model_dump(exclude_unset=True) | averaged)
+    config = DenseModel.model_validate(SECTION | averaged)
     network = networks.build_network(config, MNIST_SHAPE, 10)
     pixels = np.random.default_rng(0).integers(0, 256, (60, *MNIST_SHAPE)).astype(np.uint8)
     labels = networks.take_pixels(network, config).predict(as_raw(pixels), verbose=0).argmax(axis=1)
