@@ -4,7 +4,7 @@ MNIST's test images are moved, made pale or large, rendered and photographed. Le
 digits and photographs of things are no digits. All go through serving.images to the network, as files do. What is
 usual is found on validation images, as `evaluate` does it:
 
-    python -m benchmarks.doubt THINGS [model: cnn_fast] [images: 1000] [FONTS]
+    python -m benchmarks.doubt THINGS [model: cnn_accurate] [images: 1000] [FONTS]
 
 THINGS is a folder of JPEG files of things, FONTS one of fonts for more letters; both are searched with all below them.
 """
@@ -176,7 +176,7 @@ def read(pictures: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(fields or [np.zeros((28, 28), np.uint8)]), np.array(found)
 
 
-def main(things: str, model: str = "cnn_fast", images: str = "1000", fonts: str = "") -> None:
+def main(things: str, model: str = "cnn_accurate", images: str = "1000", fonts: str = "") -> None:
     """Print a line for each kind of image."""
     workspace, count = Workspace(), int(images)
     session = open_onnx(workspace.model(model) / "model.onnx")

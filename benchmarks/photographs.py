@@ -3,7 +3,7 @@
 Each is scaled 5 to 20 times with smooth interpolation and put, dark on light, anywhere on a larger page; then the page
 is treated as the variant says. The pictures go through serving.images to the network, as files do:
 
-    python -m benchmarks.photographs [model: cnn_fast] [images: 1000]
+    python -m benchmarks.photographs [model: cnn_accurate] [images: 1000]
 """
 
 import io
@@ -91,7 +91,7 @@ VARIANTS: dict[str, Callable[[np.ndarray, Random], bytes]] = {
 }
 
 
-def main(model: str = "cnn_fast", images: str = "1000") -> None:
+def main(model: str = "cnn_accurate", images: str = "1000") -> None:
     """Print a line for each variant: accuracy, number of images, how many seemed blank, milliseconds per image."""
     session = open_onnx(Workspace().model(model) / "model.onnx")
     split = load_split(Workspace().prepared, "test")
