@@ -34,5 +34,6 @@ def soften(logits: FloatArray, temperature: float) -> FloatArray:
     """Return the mean probabilities [n, classes] of logits [outputs, n, classes], each up to a constant."""
     scaled = logits / temperature
     exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    probabilities: FloatArray = (exponentials / exponentials.sum(axis=-1, keepdims=True)).mean(axis=0)
+    # NumPy's stubs for Python 3.12 and later tell float64 from float32.
+    probabilities: FloatArray = (exponentials / exponentials.sum(axis=-1, keepdims=True)).mean(axis=0)  # type: ignore[assignment, unused-ignore]
     return probabilities
