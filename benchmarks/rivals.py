@@ -17,9 +17,8 @@ EndEpoch = Callable[[Predict], None]
 
 
 class Rival(NamedTuple):
-    """A network of others: what it is, and how it is trained."""
+    """A network of others, and how it is trained."""
 
-    source: str
     package: str
     """What trains it; imported before its time begins."""
     train: Callable[[Images, NDArray[np.int64], int, EndEpoch], None]
@@ -140,8 +139,8 @@ def train_pytorch(images: Images, labels: NDArray[np.int64], seed: int, end_epoc
 
 
 RIVALS = {
-    "cnn_2m as published": Rival("one of the five introductions, plain Keras", "keras", train_cnn_2m),
-    "dense_512 as published": Rival("Deep Learning with Python, chapter 2, plain Keras", "keras", train_dense_512),
-    "mnist_convnet": Rival("Keras' example Simple MNIST convnet", "keras", train_mnist_convnet),
-    "examples/mnist": Rival("PyTorch's example, on its CPU build", "torch", train_pytorch),
+    "cnn_2m as published": Rival("keras", train_cnn_2m),
+    "dense_512 as published": Rival("keras", train_dense_512),
+    "mnist_convnet": Rival("keras", train_mnist_convnet),
+    "examples/mnist": Rival("torch", train_pytorch),
 }

@@ -32,7 +32,7 @@ import numpy as np
 from benchmarks.rivals import RIVALS, Images, Predict
 from pipeline.config.params import load
 from pipeline.data.pixels import as_raw, normalise
-from pipeline.data.prepared import Split, load_split, load_training_data
+from pipeline.data.prepared import Split, TrainingData, load_split, load_training_data
 from pipeline.files import read_json, write_json
 from pipeline.paths import Workspace
 
@@ -115,13 +115,13 @@ def train_model(name: str, seed: int, test: Split) -> Run:
         "parameters": network.count_params(),
         "epochs": len(epochs),
         "seconds": round(sum(epoch["seconds"] for epoch in epochs), 2),
-        "limit_seconds": round(len(epochs) * count_operations(network) / measure_matrix_products(), 3),
+        "limit_seconds": round(len(epochs) * count_operations(network, data) / measure_matrix_products(), 3),
         "val_accuracy": fit.measure_accuracy(network, config, data.val, temperature),
         "test_accuracy": fit.measure_accuracy(network, config, test, temperature),
     }
 
 
-def count_operations(network: "keras.Model") -> int:
+def count_operations(network: "keras.Model", data: TrainingData) -> int:
     """Return the multiplications and additions of matrix products in one epoch, of training and of validation images.
 
     Backward, each layer's weights and inputs cost what it costs forward; the first layer's inputs need no gradient.
@@ -133,7 +133,6 @@ def count_operations(network: "keras.Model") -> int:
         if getattr(layer, "kernel", None) is not None:
             positions = int(np.prod(layer.output.shape[1:-1], dtype=int))
             forward.append(2 * int(np.prod(layer.kernel.shape)) * positions)
-    data = load_training_data(Workspace().prepared)
     return len(data.train.pixels) * (3 * sum(forward) - forward[0]) + len(data.val.pixels) * sum(forward)
 
 

@@ -34,17 +34,16 @@ def test_the_plot_is_the_same_for_the_same_figures(tmp_path):
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
-def test_operations_are_those_of_the_matrix_products(monkeypatch):
+def test_operations_are_those_of_the_matrix_products():
     """By hand, of a network with one convolution and one dense layer."""
     split = type("Split", (), {"pixels": np.zeros((10, 1))})
     data = type("Data", (), {"train": split, "val": split})
-    monkeypatch.setattr(training, "load_training_data", lambda folder: data)
     config = CNN.model_copy(update={"convolutions": CNN.convolutions[:1], "dense": ()})
     network = networks.build_network(config, MNIST_SHAPE, 10)
     size, filters = config.convolutions[0].kernel_size, config.convolutions[0].filters
     side = config.convolutions[0].compute_side(28) * config.convolutions[0].pool_size
     first, last = 2 * size**2 * filters * side**2, 2 * network.layers[-1].kernel.shape[0] * 10
-    assert training.count_operations(network) == 10 * (2 * first + 3 * last) + 10 * (first + last)
+    assert training.count_operations(network, data) == 10 * (2 * first + 3 * last) + 10 * (first + last)
 
 
 def test_each_run_is_kept_as_soon_as_it_ends(tmp_path, monkeypatch, capsys):
