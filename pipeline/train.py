@@ -46,7 +46,7 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
         network, epochs = train_model(name, config, data, params.seed, on_epoch)
 
         with silence_stderr():
-            from pipeline.training import export, networks
+            from pipeline.training import export, published
 
         pixels = as_raw(data.val.pixels)
 
@@ -54,12 +54,12 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
             """Return the model that is published, and what its ONNX file says of it."""
             temperature = measure_temperature(network, config, data.val)
             metadata = {"model": name, "parameters": str(network.count_params()), "temperature": f"{temperature:g}"}
-            return networks.take_pixels(network, config, temperature), metadata
+            return published.take_pixels(network, config, temperature), metadata
 
         with silence_stderr():
-            published, metadata = calibrate(network)
+            model, metadata = calibrate(network)
             calibration = draw_calibration_pixels(data.train.pixels, params.seed)
-            export.export_model(published, folder, metadata, pixels, calibration)
+            export.export_model(model, folder, metadata, pixels, calibration)
         with (folder / "history.csv").open("w", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(["epoch", *METRICS])
@@ -73,8 +73,8 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
             print(f"{name}  again, with seed {seed}", flush=True)
             network, _ = train_model(name, config, data, seed, lambda epoch: guard.warn())
             with silence_stderr():
-                published, metadata = calibrate(network)
-                export.export_onnx(published, folder / "further_seeds" / f"{seed}.onnx", metadata, pixels)
+                model, metadata = calibrate(network)
+                export.export_onnx(model, folder / "further_seeds" / f"{seed}.onnx", metadata, pixels)
         files = {"files_sha256": hash_files(folder)}
         receipt = {
             **inputs, "training": live.id, "started": started, "epochs": epochs, **files, **provenance

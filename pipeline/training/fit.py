@@ -14,10 +14,8 @@ import psutil
 
 from pipeline.cli import UserError, silence_stderr
 from pipeline.config.model import ModelConfig
-from pipeline.data.arrays import FloatArray
 from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import Split, TrainingData
-from pipeline.inference import split_in_batches
 
 if TYPE_CHECKING:
     import keras
@@ -156,27 +154,19 @@ def unavailable(*modules: str) -> Iterator[None]:
 
 def measure_temperature(network: "keras.Model", config: ModelConfig, split: Split) -> float:
     """Return the temperature with which a trained network is published, fitted on these images, of validation."""
-    from pipeline.training.networks import answer_views
+    from pipeline.training.published import answer_views, predict
     from pipeline.training.temperature import fit_temperature
 
-    return fit_temperature(_predict(answer_views(network, config), split), split.labels.astype(np.int64))
+    answers = predict(answer_views(network, config), as_raw(split.pixels))
+    return fit_temperature(answers, split.labels.astype(np.int64))
 
 
 def measure_accuracy(network: "keras.Model", config: ModelConfig, split: Split, temperature: float) -> float:
     """Return the accuracy of what is published of a trained network, which its last epoch's need not be."""
-    from pipeline.training.networks import take_pixels
+    from pipeline.training.published import predict, take_pixels
 
-    (answers,) = _predict(take_pixels(network, config, temperature), split)
+    (answers,) = predict(take_pixels(network, config, temperature), as_raw(split.pixels))
     return float((answers.argmax(axis=1) == split.labels).mean())
-
-
-def _predict(model: "keras.Model", split: Split) -> FloatArray:
-    """Return a model's outputs, [outputs, n, classes]."""
-    import keras
-
-    batches = (batch.astype(np.float32) for batch in split_in_batches(as_raw(split.pixels)))
-    outputs = [np.stack(keras.tree.flatten(model.predict_on_batch(batch))) for batch in batches]
-    return np.concatenate(outputs, axis=1)
 
 
 def require_finite(name: str, network: "keras.Model", epoch: int, loss: float) -> None:

@@ -1,6 +1,7 @@
 """The temperature of a model's answers: what makes its probabilities mean what they say."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.data.arrays import FloatArray, IntArray
 
@@ -30,10 +31,9 @@ def fit_temperature(answers: FloatArray, labels: IntArray) -> float:
     return float(f"{np.exp(found.x):.{DIGITS}g}")
 
 
-def soften(logits: FloatArray, temperature: float) -> FloatArray:
+def soften(logits: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
     """Return the mean probabilities [n, classes] of logits [outputs, n, classes], each up to a constant."""
     scaled = logits / temperature
     exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    # NumPy's stubs for Python 3.12 and later tell float64 from float32.
-    probabilities: FloatArray = (exponentials / exponentials.sum(axis=-1, keepdims=True)).mean(axis=0)  # type: ignore[assignment, unused-ignore]
+    probabilities: NDArray[np.float64] = (exponentials / exponentials.sum(axis=-1, keepdims=True)).mean(axis=0)
     return probabilities

@@ -27,11 +27,11 @@ def build_published(config: ModelConfig) -> "keras.Model":
     """Return the network, from raw pixels, with the weights that a new process would draw."""
     import keras
 
-    from pipeline.training import networks
+    from pipeline.training import networks, published
 
     keras.backend.clear_session()  # as a new process: Keras counts the layers that it names
     keras.utils.set_random_seed(3)
-    return networks.take_pixels(networks.build_network(config, MNIST_SHAPE, 10), config)
+    return published.take_pixels(networks.build_network(config, MNIST_SHAPE, 10), config)
 
 
 def random_pixels(count: int = 20) -> np.ndarray:

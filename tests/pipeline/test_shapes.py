@@ -16,7 +16,7 @@ from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import Split, TrainingData
 from pipeline.evaluation import report
 from pipeline.inference import open_onnx
-from pipeline.training import export, networks
+from pipeline.training import export, networks, published
 from pipeline.training.calibration import draw_calibration_pixels
 from pipeline.training.fit import train_model
 
@@ -75,9 +75,9 @@ def test_a_model_of_any_family_is_trained_exported_and_measured_on_images_of_any
         patch.setattr(networks, "STEPS_PER_EXECUTION", 1)  # one step, or building takes longest
         network, epochs = train_model("tiny", model, data, seed=0)
         folder = Path(name)
-        published = networks.take_pixels(network, model)
+        taken = published.take_pixels(network, model)
         calibration = draw_calibration_pixels(data.train.pixels, seed=0)
-        export.export_model(published, folder, {"parameters": "1"}, as_raw(data.val.pixels), calibration)
+        export.export_model(taken, folder, {"parameters": "1"}, as_raw(data.val.pixels), calibration)
         session = open_onnx(folder / "model.onnx")
         val, test = (report.answer([session], folder, split) for split in (data.val, data.train))
         measured = report.compute_metrics({"parameters": "1", "temperature": "1"}, {"val": val, "test": test})

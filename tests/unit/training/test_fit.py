@@ -17,7 +17,7 @@ from pipeline.config.model import (
 from pipeline.data.pixels import as_raw, normalise
 from pipeline.data.prepared import Split, TrainingData, load_training_data
 from pipeline.evaluation.metrics import score
-from pipeline.training import batches, fit, networks
+from pipeline.training import batches, fit, networks, published
 from pipeline.training.fit import DivergedError, require_finite, train_model
 from pipeline.training.whitening import compute_whitening
 from tests.helpers.configs import MNIST_SHAPE
@@ -70,7 +70,7 @@ def test_the_validation_loss_of_each_model_is_what_evaluate_measures(data, secti
     config = TypeAdapter(Model).validate_python(section | {"batch_size": 10, "epochs": 1})
     network, (epoch,) = train_model("some", config, data, 0)
     pixels = as_raw(data.val.pixels).astype(np.float32)
-    answers = networks.take_pixels(network, config).predict(pixels, verbose=0)
+    answers = published.take_pixels(network, config).predict(pixels, verbose=0)
     measured = score(data.val.labels, answers)
     assert epoch["metrics"]["val_loss"] == pytest.approx(measured["loss"], rel=1e-5)
 
@@ -82,12 +82,12 @@ def test_no_other_temperature_gives_the_published_model_a_lower_loss():
     config = DenseModel.model_validate(SECTION | averaged)
     network = networks.build_network(config, MNIST_SHAPE, 10)
     pixels = np.random.default_rng(0).integers(0, 256, (60, *MNIST_SHAPE)).astype(np.uint8)
-    labels = networks.take_pixels(network, config).predict(as_raw(pixels), verbose=0).argmax(axis=1)
+    labels = published.take_pixels(network, config).predict(as_raw(pixels), verbose=0).argmax(axis=1)
     labels[::3] = np.arange(20) % 10  # a third are wrong
     split = Split(pixels, labels.astype(np.uint16), np.arange(60))
 
     def loss(temperature: float) -> float:
-        answers = networks.take_pixels(network, config, temperature).predict(as_raw(pixels), verbose=0)
+        answers = published.take_pixels(network, config, temperature).predict(as_raw(pixels), verbose=0)
         return -np.log(answers[np.arange(60), labels]).sum() - np.log(answers).mean()  # one image more, of any label
 
     found = fit.measure_temperature(network, config, split)

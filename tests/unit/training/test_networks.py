@@ -1,6 +1,5 @@
 from types import SimpleNamespace
 
-import keras
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
@@ -8,9 +7,9 @@ from ruamel.yaml import YAML
 from pipeline.cli import UserError
 from pipeline.config import keras_names
 from pipeline.config.keras_objects import KerasObject
-from pipeline.config.model import CNNModel, DenseModel, PerceptronModel
+from pipeline.config.model import CNNModel, DenseModel
 from pipeline.config.params import check
-from pipeline.training import fused, networks
+from pipeline.training import fused, networks, published
 from tests.helpers.configs import (
     ACTIVATION_ARGUMENTS,
     CNN,
@@ -18,7 +17,6 @@ from tests.helpers.configs import (
     MNIST_SHAPE,
     PUBLISHED_PARAMETERS,
     compile_dense,
-    random_pixels,
 )
 from tests.helpers.params import PARAMS
 
@@ -46,73 +44,6 @@ def test_layers_are_data():
         layer.output.shape[1:] for layer in networks.build_network(config, MNIST_SHAPE, 10).layers if layer.weights
     ]
     assert shapes == [(14, 14, 4), (12, 12, 6), (6, 6, 6), (4, 4, 8), (12,), (10,)]
-
-
-def test_a_model_config_survives_as_a_keras_file(tmp_path):
-    layers = [{"units": 3, "activation": {"name": "leaky_relu", "negative_slope": 0.3}}, {"units": 3, "dropout": 0.1}]
-    config = DenseModel.model_validate({**DENSE, "dense": layers})
-    model = networks.take_pixels(networks.build_network(config, MNIST_SHAPE, 10), config)
-    pixels = np.random.default_rng(0).integers(0, 256, (4, 28, 28)).astype(np.float32)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(loaded.predict(pixels, verbose=0), model.predict(pixels, verbose=0))
-
-
-@pytest.mark.parametrize(
-    ("wanted", "move"),
-    [
-        ({"horizontal_flip": True}, lambda images: [images, images[:, :, ::-1]]),
-        ({"translation": 2}, lambda images: [images, *shift(images, 2)]),
-        (
-            {"horizontal_flip": True, "translation": 1},
-            lambda images: [images, *shift(images, 1), *(view[:, :, ::-1] for view in (images, *shift(images, 1)))],
-        ),
-    ],
-)
-def test_views_are_averaged_in_the_published_model_alone(wanted, move):
-    config = DenseModel.model_validate(DENSE | {"test_time_augmentation": wanted})
-    network = networks.build_network(config, (8, 6, 3), 10)
-    pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 6, 3)).astype(np.float32)
-    answers = networks.take_pixels(network, config).predict(pixels, verbose=0)
-    views = [network.predict(view / 255, verbose=0) for view in move(pixels)]
-    np.testing.assert_allclose(answers, np.mean(views, axis=0), atol=1e-6)
-    assert np.abs(answers - views[0]).max() > 1e-3
-
-
-def test_a_temperature_divides_the_logits_of_the_published_model_alone():
-    network = networks.build_network(CNN, MNIST_SHAPE, 10)
-    before = network.get_weights()
-    plain, soft = (networks.take_pixels(network, CNN, temperature) for temperature in (1.0, 2.5))
-    pixels = random_pixels().astype(np.float32)
-    logits = np.log(plain.predict(pixels, verbose=0)) / 2.5
-    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(soft.predict(pixels, verbose=0), expected, rtol=1e-4)
-    for now, then in zip(network.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(now, then)
-
-
-def test_members_answer_together_and_take_one_temperature():
-    config = CNN.model_copy(update={"members": 3})
-    members = [networks.build_member(config, MNIST_SHAPE, 10) for _ in range(3)]
-    network = networks.join_members(config, members)
-    pixels = random_pixels().astype(np.float32)
-    images = pixels[..., np.newaxis] / 255
-    apart = [member.predict(images, verbose=0) for member in members]
-    assert np.abs(apart[0] - apart[1]).max() > 1e-4
-    np.testing.assert_allclose(network.predict(images, verbose=0), np.mean(apart, axis=0), atol=1e-6)
-    assert network.count_params() == 3 * members[0].count_params()
-    published = networks.take_pixels(network, config, temperature=0.5)
-    sharper = [answers**2 / (answers**2).sum(axis=1, keepdims=True) for answers in apart]
-    np.testing.assert_allclose(published.predict(pixels, verbose=0), np.mean(sharper, axis=0), atol=1e-5)
-
-
-def shift(images: np.ndarray, distance: int) -> list[np.ndarray]:
-    """Return the images moved left, right, up and down, black where nothing came in."""
-    none, one = (0, 0), (distance, distance)
-    padded = np.pad(images, (none, one, one, none))
-    height, width = images.shape[1:3]
-    corners = ((1, 2), (1, 0), (2, 1), (0, 1))
-    return [padded[:, y * distance :][:, :height, x * distance :][:, :, :width] for y, x in corners]
 
 
 # That networks of every kind train, with finite results, is in tests/pipeline/test_train.py.
@@ -146,8 +77,8 @@ def test_training_is_fused_and_the_published_network_is_keras_own():
     network = networks.build_compiled(CNN, MNIST_SHAPE, 10, steps_per_epoch=1)
     assert type(network.optimizer) is fused.Adam
     assert fused.BatchNormalization in map(type, network.layers)
-    published = networks.take_pixels(network, CNN)
-    assert {type(layer).__module__.partition(".")[0] for layer in published.layers[-1].layers} == {"keras"}
+    model = published.take_pixels(network, CNN)
+    assert {type(layer).__module__.partition(".")[0] for layer in model.layers[-1].layers} == {"keras"}
 
 
 def test_a_network_takes_a_step():
@@ -196,18 +127,6 @@ def test_an_argument_that_an_activation_refuses_is_reported():
     config = DenseModel.model_validate({**DENSE, "dense": [{"units": 3}]}).model_copy(update={"activation": activation})
     with pytest.raises(UserError, match=r"params.yaml: Keras refuses relu with {'slope': 1}"):
         networks.build_network(config, MNIST_SHAPE, 10)
-
-
-def test_the_perceptron_gives_a_distribution_over_the_classes_once_it_is_published():
-    config = PerceptronModel(family="perceptron", learning_rate=0.5, batch_size=1, epochs=1)
-    network = networks.build_network(config, MNIST_SHAPE, 3)
-    weights = np.random.default_rng(0).normal(size=(784, 3)).astype(np.float32)
-    network.set_weights([weights, np.ones(3)])
-    pixels = np.random.default_rng(1).integers(0, 256, (2, 28, 28)).astype(np.float32)
-    scores = (pixels / 255).reshape(2, 784) @ weights
-    expected = np.exp(scores - scores.max(axis=1, keepdims=True))
-    answers = networks.take_pixels(network, config).predict(pixels, verbose=0)
-    np.testing.assert_allclose(answers, expected / expected.sum(axis=1, keepdims=True), atol=1e-4)
 
 
 def test_a_layer_is_normalised_before_its_activation_and_drops_after_it():
