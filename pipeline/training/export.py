@@ -1,5 +1,6 @@
 """The published forms of a model: .keras, .onnx and two of .tflite, as canonical bytes, checked against each other."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import onnx
 
 from pipeline.cli import UserError
 from pipeline.data.arrays import FloatArray, UInt8Array
-from pipeline.inference import open_onnx, predict_litert, predict_onnx, split_in_batches
+from pipeline.inference import open_onnx, predict_litert, predict_onnx
 from pipeline.training.canonical import canonicalise_keras, canonicalise_onnx
+from pipeline.training.layers import describe_layers
+from pipeline.training.published import predict
 
 TOLERANCE = 1e-4  # largest difference of a probability between two forms of one model
 TIE = 1e-5  # two classes whose probabilities differ by less: with many classes, some images have such
@@ -19,29 +22,30 @@ TIE = 1e-5  # two classes whose probabilities differ by less: with many classes,
 def export_model(
     model: keras.Model, folder: Path, metadata: Mapping[str, str], pixels: UInt8Array, calibration: FloatArray
 ) -> None:
-    """Write model.keras, model.onnx, model.tflite and model_int8.tflite; `metadata` is kept inside the ONNX file.
+    """Write model.keras, model.onnx, model.tflite and model_int8.tflite; `metadata` is kept inside the ONNX file,
+    beside the tensors of its layers.
 
     Raise UserError unless the first three give `pixels`, uint8, shaped as the model takes them, the same labels and
     nearly the same probabilities. The fourth is an approximation, fitted to `calibration`, float32 of the same shape;
     evaluate measures it.
     """
     # First, because Keras exports only a model that has been called.
-    expected = _predict(model, pixels)
+    (expected,) = predict(model, pixels)
     model.save(folder / "model.keras")
     canonicalise_keras(folder / "model.keras")
-    _write_onnx(model, folder / "model.onnx", metadata)
+    _write_onnx(model, folder / "model.onnx", metadata, pixels)
     model.export(folder / "model.tflite", format="litert", verbose=False)
     write_int8(model, folder / "model_int8.tflite", calibration)
     restored = keras.saving.load_model(folder / "model.keras")
-    require_same_answers("model.keras", _predict(restored, pixels), expected)
+    require_same_answers("model.keras", predict(restored, pixels)[0], expected)
     require_same_answers("model.onnx", predict_onnx(open_onnx(folder / "model.onnx"), pixels), expected)
     require_same_answers("model.tflite", predict_litert(folder / "model.tflite", pixels), expected)
 
 
 def export_onnx(model: keras.Model, path: Path, metadata: Mapping[str, str], pixels: UInt8Array) -> None:
     """Write the ONNX file alone, as `export_model` does, and check it in the same way."""
-    expected = _predict(model, pixels)
-    _write_onnx(model, path, metadata)
+    (expected,) = predict(model, pixels)
+    _write_onnx(model, path, metadata, pixels)
     require_same_answers(path.name, predict_onnx(open_onnx(path), pixels), expected)
 
 
@@ -87,13 +91,9 @@ def require_same_answers(name: str, answers: FloatArray, expected: FloatArray) -
         )
 
 
-def _predict(model: keras.Model, pixels: UInt8Array) -> FloatArray:
-    batches = (batch.astype(np.float32) for batch in split_in_batches(pixels))
-    return np.concatenate([model.predict_on_batch(batch) for batch in batches])
-
-
-def _write_onnx(model: keras.Model, path: Path, metadata: Mapping[str, str]) -> None:
+def _write_onnx(model: keras.Model, path: Path, metadata: Mapping[str, str], pixels: UInt8Array) -> None:
     model.export(path, format="onnx", verbose=False)
-    graph = canonicalise_onnx(onnx.load(path))
-    onnx.helper.set_model_props(graph, dict(metadata))
-    path.write_bytes(graph.SerializeToString(deterministic=True))
+    network = canonicalise_onnx(onnx.load(path))
+    layers = json.dumps(describe_layers(model, network, pixels))
+    onnx.helper.set_model_props(network, {**metadata, "layers": layers})
+    path.write_bytes(network.SerializeToString(deterministic=True))

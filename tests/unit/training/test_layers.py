@@ -1,0 +1,107 @@
+"""What a file says of its layers, against what Keras computes."""
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.config import model as sections
+from pipeline.config.model import CNNModel, DenseModel, ModelConfig
+from pipeline.training.export import export_onnx
+from serving.layers import NetworkLayers
+from tests.helpers.configs import CNN, DENSE, PERCEPTRON, build_published, random_pixels
+
+PIXELS = random_pixels(6)
+TWO_LAYERS = DenseModel.model_validate(DENSE | {"dense": [{"units": 12, "activation": "gelu"}, {"units": 5}]})
+PADDED = CNNModel.model_validate(
+    {
+        **DENSE,
+        "family": "cnn",
+        "convolutions": [
+            {
+                "filters": 4,
+                "strides": 2,
+                "padding": "same",
+                "activation": {"name": "leaky_relu", "negative_slope": 0.3},
+            },
+            {"filters": 5, "batch_normalization": True, "dropout": 0.2},
+        ],
+        "pooling": "global_average",
+    }
+)
+VIEWED = CNN.model_copy(update={"test_time_augmentation": sections.TestTimeAugmentation(translation=1), "members": 2})
+
+
+def export(config: ModelConfig, path) -> tuple[keras.Model, NetworkLayers]:
+    """Return a network whose weights are all drawn at random, as if it had been trained, and the layers of its file."""
+    random = np.random.default_rng(1)
+    model = build_published(config)
+    for weights in model.weights:
+        weights.assign(random.uniform(0.1, 0.4, weights.shape) * random.choice([-1, 1], weights.shape[-1:] or None))
+    for weights in model.weights:
+        if weights.name == "moving_variance":
+            weights.assign(random.uniform(0.5, 1.5, weights.shape))
+    export_onnx(model, path / "model.onnx", {}, PIXELS)
+    return model, NetworkLayers((path / "model.onnx").read_bytes())
+
+
+def run_keras(model: keras.Model, pixels: np.ndarray) -> list[np.ndarray]:
+    """Return what the layers of a model's first member answer, one after the other, as Keras computes them alone."""
+    x, outputs = pixels[..., np.newaxis].astype(np.float32) / 255, []
+    member = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    for layer in member.operations[1:]:
+        is_weighted = isinstance(layer, keras.layers.Conv2D | keras.layers.Dense)
+        x = layer(x)
+        if is_weighted:
+            outputs.append(x)
+        elif not isinstance(layer, keras.layers.Flatten | keras.layers.GlobalAveragePooling2D) and outputs:
+            outputs[-1] = x
+    return [keras.ops.convert_to_numpy(output) for output in outputs]
+
+
+@pytest.mark.parametrize(
+    ("config", "kinds"),
+    [
+        (CNN, ["convolution", "convolution", "dense", "output"]),
+        (TWO_LAYERS, ["dense", "dense", "output"]),
+        (PADDED, ["convolution", "convolution", "output"]),
+        (VIEWED, ["convolution", "convolution", "dense", "output"]),
+        (PERCEPTRON, ["output"]),
+    ],
+)
+def test_the_file_gives_what_each_layer_answers(tmp_path, config, kinds):
+    model, inside = export(config, tmp_path)
+    assert [layer["kind"] for layer in inside.layers] == kinds
+    expected = run_keras(model, PIXELS)
+    for layer, values, own in zip(inside.layers, inside.activations(PIXELS), expected, strict=True):
+        assert [len(PIXELS), *layer["shape"]] == [*values.shape]
+        np.testing.assert_allclose(values, own, atol=1e-4 * max(1, np.abs(own).max()))
+        assert np.ptp(own) > 1e-3
+
+
+@pytest.mark.parametrize("config", [CNN, TWO_LAYERS, PADDED])
+def test_sums_can_be_computed_by_hand_from_the_inputs_and_the_weights(tmp_path, config):
+    _, inside = export(config, tmp_path)
+    for place, layer in enumerate(inside.layers):
+        inputs, sums = inside.compute(PIXELS, [layer["input"], layer["sum"]])
+        kernel, bias = inside.weights(place)
+        if layer["kind"] == "convolution":
+            top, left, *_ = layer["pads"]
+            padded = np.pad(inputs, ((0, 0), (0, 0), (top, 9), (left, 9)))
+            row, column, filter = 2, 3, 1
+            y, x = (at * stride for at, stride in zip((row, column), layer["strides"], strict=True))
+            patch = padded[0, :, y : y + kernel.shape[2], x : x + kernel.shape[3]]
+            by_hand, given = (patch * kernel[filter]).sum(), sums[0, filter, row, column]
+        else:
+            filter = 4
+            by_hand, given = inputs[0] @ kernel[:, filter], sums[0, filter]
+        assert given == pytest.approx(by_hand + (0 if bias is None else bias[filter]), rel=1e-4, abs=1e-4)
+
+
+def test_a_file_of_an_older_version_has_no_layers(tmp_path):
+    import onnx
+
+    _, inside = export(CNN, tmp_path)
+    assert inside.layers
+    file = onnx.load(tmp_path / "model.onnx")
+    del file.metadata_props[:]
+    assert NetworkLayers(file.SerializeToString()).layers == []
