@@ -19,6 +19,7 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
 
     from pipeline.evaluation import report
     from pipeline.evaluation.tables import read_table
+    from serving.layers import NetworkLayers
 
     model = workspace.model(name)
     sessions = [open_onnx(path) for path in report.exported_paths(model)]
@@ -26,8 +27,10 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
         split: report.answer(sessions, model, load_split(workspace.prepared, split)) for split in ("val", "test")
     }
     metrics = report.compute_metrics(sessions[0].get_modelmeta().custom_metadata_map, answers)
+    inside = NetworkLayers((model / "model.onnx").read_bytes())
     with publish(workspace.report(name), guard.check) as folder:
-        report.write_report(folder, metrics, answers, read_table(model / "history.csv"), read_json(workspace.dataset))
+        history, dataset = read_table(model / "history.csv"), read_json(workspace.dataset)
+        report.write_report(folder, metrics, answers, history, dataset, inside)
         (folder / "model.sha256").write_text(sha256_of(model / "model.onnx") + "\n")
     print(f"{name}  val_accuracy {metrics['val_accuracy']:.4f}  test_accuracy {metrics['test_accuracy']:.4f}")
 

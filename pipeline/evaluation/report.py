@@ -14,8 +14,9 @@ from pipeline.cli import UserError, silence_stderr
 from pipeline.data.arrays import FloatArray, IntArray
 from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import Split
-from pipeline.evaluation import doubt, metrics, plots
+from pipeline.evaluation import doubt, layer_plots, metrics, plots
 from pipeline.files import read_json, write_json
+from serving.layers import NetworkLayers
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -89,10 +90,11 @@ def write_report(
     answers: Mapping[str, Answers],
     history: pd.DataFrame,
     dataset: Mapping[str, Any],
+    inside: NetworkLayers,
 ) -> None:
     """Write the report's files: metrics, predictions, golden images (of val), tables and pictures (of test).
 
-    `dataset` is the content of dataset.json.
+    `dataset` is the content of dataset.json, `inside` the layers of the published network.
     """
     names: list[str] = dataset["class_names"]
     write_json(folder / "metrics.json", found)
@@ -114,3 +116,15 @@ def write_report(
     plots.plot_confusion(labels, test.published.argmax(axis=1), names, folder / "confusion_matrix.png")
     plots.plot_mistakes(as_raw(test.split.pixels), labels, test.published, names, folder / "mistakes.png")
     plots.plot_learning_curves(history, folder / "learning_curves.png")
+    write_layers(folder, inside, test, names)
+
+
+def write_layers(folder: Path, inside: NetworkLayers, test: Answers, class_names: Sequence[str]) -> None:
+    """Write pictures of what the network's layers answer to a test image, and of where its last one puts many."""
+    pixels = as_raw(test.split.pixels)
+    layer_plots.plot_layers(inside, pixels[0], class_names, folder / "layers.png")
+    shown = np.linspace(0, len(pixels) - 1, min(len(pixels), layer_plots.EMBEDDED)).astype(int)
+    by, features = "the output", test.published[shown]
+    if inside.layers:
+        by, features = layer_plots.compute_features(inside, pixels[shown])
+    layer_plots.plot_embedding(features, test.labels[shown], class_names, by, folder / "embedding.png")

@@ -127,7 +127,8 @@ def test_mlflow_has_each_model_with_all_that_made_it(project, client):
     assert tags["data_sha256"] == sha256((project.folder / "data/prepared/dataset.json").read_bytes()).hexdigest()
     assert run.inputs.dataset_inputs[0].dataset.name == "digits"
     figures = {artifact.path for artifact in client.list_artifacts(run.info.run_id, "report")}
-    assert {"report/confusion_matrix.png", "report/learning_curves.png", "report/mistakes.png"} <= figures
+    drawn = ("confusion_matrix", "learning_curves", "mistakes", "layers", "embedding")
+    assert {f"report/{name}.png" for name in drawn} <= figures
     assert version.tags["content_key"] == tags["content_key"]
 
 

@@ -19,6 +19,7 @@ from pipeline.inference import open_onnx
 from pipeline.training import export, networks, published
 from pipeline.training.calibration import draw_calibration_pixels
 from pipeline.training.fit import train_model
+from serving.layers import NetworkLayers
 
 CHANGES = {"translation": 2, "rotation": 5.0, "reflect": True, "horizontal_flip": True, "saturation": 0.2}
 LAYERS = {
@@ -83,7 +84,8 @@ def test_a_model_of_any_family_is_trained_exported_and_measured_on_images_of_any
         measured = report.compute_metrics({"parameters": "1", "temperature": "1"}, {"val": val, "test": test})
         history = pd.DataFrame([{"epoch": 1, **epochs[-1]["metrics"]}])
         dataset = {"class_names": [f"kind {number}" for number in range(classes)], "resize": "stretch"}
-        report.write_report(folder, measured, {"val": val, "test": test}, history, dataset)
+        inside = NetworkLayers((folder / "model.onnx").read_bytes())
+        report.write_report(folder, measured, {"val": val, "test": test}, history, dataset, inside)
         golden = json.loads((folder / "golden.json").read_text())
     for probabilities in (val.published, val.litert):
         assert probabilities.shape == (5, classes)

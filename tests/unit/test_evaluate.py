@@ -127,8 +127,8 @@ def test_the_report_is_of_the_published_file(workspace, monkeypatch, capsys):
     evaluate.main("dense_10", workspace)
     report = workspace.report("dense_10")
     assert {path.name for path in report.iterdir()} == {
-        "classes.csv", "confusion_matrix.png", "golden.json", "learning_curves.png", "metrics.json", "mistakes.png",
-        "model.sha256", "predictions.csv",
+        "classes.csv", "confusion_matrix.png", "embedding.png", "golden.json", "layers.png", "learning_curves.png",
+        "metrics.json", "mistakes.png", "model.sha256", "predictions.csv",
     }  # fmt: skip
     assert (report / "model.sha256").read_text() == sha256_of(workspace.model("dense_10") / "model.onnx") + "\n"
     rows = [line.split(",") for line in (report / "predictions.csv").read_text().splitlines()]

@@ -1,0 +1,46 @@
+import numpy as np
+from PIL import Image
+from sklearn.decomposition import PCA
+
+from pipeline.evaluation import layer_plots
+from serving.layers import NetworkLayers
+from tests.helpers.networks import write_onnx
+
+NAMES = [str(digit) for digit in range(10)]
+
+
+def test_tiles_stand_side_by_side_with_gaps_and_no_more_than_can_be_seen():
+    pictures = np.arange(45 * 2 * 3, dtype=float).reshape(45, 2, 3)
+    tiled = layer_plots.tile(pictures)
+    assert tiled.shape == (2 * 3, 20 * 4)
+    np.testing.assert_array_equal(tiled[:2, 4:7], pictures[1])
+    np.testing.assert_array_equal(tiled[3:5, :3], pictures[20])
+    assert np.isnan(tiled[2]).all()
+    assert np.isnan(tiled[:, 3]).all()
+
+
+def test_units_fill_rows_in_order():
+    tiled = layer_plots.tile_answers(np.arange(70, dtype=np.float32))
+    assert tiled.shape == (2, 64)
+    assert (tiled[0, 63], tiled[1, 5]) == (63, 69)
+    assert np.isnan(tiled[1, 6:]).all()
+
+
+def test_the_embedding_is_that_of_principal_components():
+    features = np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32) * [9, 1, 5, 1, 1, 2]
+    expected = PCA(2).fit_transform(features.astype(np.float64))
+    places = layer_plots.embed(features.astype(np.float32))
+    np.testing.assert_allclose(np.abs(places), np.abs(expected), atol=1e-4)
+
+
+def test_features_of_one_number_are_drawn_too(tmp_path):
+    features = np.random.default_rng(0).normal(size=(9, 1)).astype(np.float32)
+    layer_plots.plot_embedding(features, np.arange(9), NAMES, "the output", tmp_path / "embedding.png")
+    assert Image.open(tmp_path / "embedding.png").size == (600, 500)
+
+
+def test_a_network_that_names_no_layers_shows_the_image_alone(tmp_path):
+    write_onnx(tmp_path / "model.onnx", wrong=0)
+    inside = NetworkLayers((tmp_path / "model.onnx").read_bytes())
+    layer_plots.plot_layers(inside, np.zeros((28, 28), np.uint8), NAMES, tmp_path / "layers.png")
+    assert Image.open(tmp_path / "layers.png").size[0] == 800
