@@ -3,8 +3,6 @@
 Reads what the last `dvc repro` wrote and changes nothing else. The page needs no network: figures and images are in it.
 """
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +12,7 @@ import numpy as np
 
 from pipeline.cli import UserError, run
 from pipeline.commands.compare import ALPHA, EMPTY, TO_CHAMPION, Comparison, Row, compare, order_columns
+from pipeline.commands.report_pictures import encode_png, read_picture, show_extremes, show_samples, show_support
 from pipeline.data.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import Split, load_split
@@ -79,6 +78,7 @@ def collect(workspace: Workspace) -> dict[str, Any]:
         "columns": order_columns(rows.values()),
         "rows": rows,
         "coverage": draw_coverage({name: (given.confidence, given.is_right) for name, given in answers.items()}),
+        "samples": show_samples(dataset["class_names"], workspace),
         "models": [
             describe(name, given, found.metrics[name], dataset, as_raw(test.pixels), workspace)
             for name, given in answers.items()
@@ -150,7 +150,12 @@ def describe(
             for number, label in enumerate(class_names)
         ],
         "slices": [{"name": part.name, **format_share((answers.given == part.labels)[part.is_in])} for part in parts],
-        "mistakes": find_mistakes(answers, pixels, class_names),
+        "layers": read_picture(name, "layers.png", workspace),
+        "embedding": read_picture(name, "embedding.png", workspace),
+        "extremes": show_extremes(
+            answers.labels, answers.confidence, answers.is_right, answers.index, pixels, class_names
+        ),
+        "mistakes": find_mistakes(name, answers, pixels, class_names, workspace),
         "wrong": int((~answers.is_right).sum()),
     }
 
@@ -165,28 +170,27 @@ def format_share(is_right: BoolArray) -> Row:
     return {"images": f"{len(is_right):,}", "right": f"{is_right.mean():.2%}", "interval": f"{low:.2%} – {high:.2%}"}
 
 
-def find_mistakes(answers: Answers, pixels: UInt8Array, class_names: Sequence[str]) -> list[Row]:
-    """Return the wrong answers that the model was surest of, the surest first, each with its image."""
+def find_mistakes(
+    name: str, answers: Answers, pixels: UInt8Array, class_names: Sequence[str], workspace: Workspace
+) -> list[Row]:
+    """Return the wrong answers that the model was surest of, the surest first, each with its image.
+
+    The first ones also with what speaks for the answer.
+    """
     wrong = np.flatnonzero(~answers.is_right)
+    surest = wrong[np.argsort(-answers.confidence[wrong], kind="stable")][:MISTAKES]
+    support = show_support(name, pixels[surest], answers.given[surest].tolist(), workspace)
     return [
         {
             "png": encode_png(pixels[place]),
+            "support": support[rank] if rank < len(support) else "",
             "answer": class_names[answers.given[place]],
             "label": class_names[answers.labels[place]],
             "confidence": f"{answers.confidence[place]:.0%}",
             "place": str(answers.index[place]),
         }
-        for place in wrong[np.argsort(-answers.confidence[wrong], kind="stable")][:MISTAKES]
+        for rank, place in enumerate(surest)
     ]
-
-
-def encode_png(pixels: UInt8Array) -> str:
-    """Return an image [height, width] or [height, width, 3] as a PNG file in base64."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "png")
-    return base64.b64encode(file.getvalue()).decode()
 
 
 if __name__ == "__main__":

@@ -88,7 +88,8 @@ def tile(pictures: NDArray[Any]) -> NDArray[Any]:
 
 def measure_height(picture: NDArray[Any]) -> float:
     """Return in inches how high a picture is drawn: as wide as the figure, but its pixels at most a tenth high."""
-    return min(picture.shape[0] * 0.1, picture.shape[0] / picture.shape[1] * WIDTH, 1.5)
+    height, width = picture.shape[:2]
+    return float(min(height * 0.1, height / width * WIDTH, 1.5))
 
 
 def name_layer(place: int, kind: str, values: FloatArray) -> str:
@@ -141,9 +142,10 @@ def plot_embedding(features: FloatArray, labels: IntArray, class_names: Sequence
     colours = colormaps["tab10" if len(class_names) <= 10 else "tab20"]
     for number, name in enumerate(class_names):
         own = places[labels == number]
-        axes.scatter(*own.T, s=6, color=colours(number if are_named else 0), alpha=0.6, linewidths=0)
+        axes.scatter(own[:, 0], own[:, 1], s=6, color=colours(number if are_named else 0), alpha=0.6, linewidths=0)
         if are_named and len(own):
             box = {"boxstyle": "round", "facecolor": "white", "alpha": 0.8, "linewidth": 0}
-            axes.text(*np.median(own, axis=0), name, ha="center", va="center", fontsize=9, bbox=box)
+            x, y = np.median(own, axis=0)
+            axes.text(x, y, name, ha="center", va="center", fontsize=9, bbox=box)
     axes.set(xticks=[], yticks=[], title=f"{len(places):,} test images, by {by}", frame_on=False)
     figure.savefig(path)

@@ -12,6 +12,7 @@ from PIL import Image
 from pipeline.cli import UserError
 from pipeline.commands import compare, report
 from pipeline.paths import Workspace
+from tests.helpers.networks import write_onnx
 from tests.helpers.params import PARAMS
 from tests.helpers.trained import write_trained_model
 
@@ -22,7 +23,11 @@ DESCRIPTION = {
     "class_names": CLASSES,
     "image_shape": [4, 3, 1],
     "sources_sha256": {"images.gz": "ab" * 32},
-    "splits": {"train": {"images": 1234}, "val": {"images": 2}, "test": {"images": 4}},
+    "splits": {
+        "train": {"images": 1234, "per_class": [1000, 234]},
+        "val": {"images": 2, "per_class": [1, 1]},
+        "test": {"images": 4, "per_class": [2, 2]},
+    },
 }
 
 
@@ -47,11 +52,16 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
         metrics = {"parameters": 7840, "temperature": 0.5, "val_accuracy": 1 - wrong / 10, "test_accuracy": 0.75,
                    "test_loss": 0.25, "test_brier": 0.125, "test_calibration_error": 0.0625}  # fmt: skip
         (workspace.report(name) / "metrics.json").write_text(json.dumps(metrics))
+        write_onnx(workspace.model(name) / "model.onnx", wrong=0, shape=(4, 3), classes=2)
+        for picture in ("layers", "embedding"):
+            Image.new("RGB", (8, 5)).save(workspace.report(name) / f"{picture}.png")
     workspace.dataset.write_text(json.dumps(DESCRIPTION))
-    (workspace.prepared / "test").mkdir()
     pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3, 1)
-    for part, values in (("images", pixels), ("labels", np.array([0, 1, 0, 1], np.uint16)), ("index", np.arange(4))):
-        np.save(workspace.prepared / "test" / f"{part}.npy", values)
+    parts = {"images": pixels, "labels": np.array([0, 1, 0, 1], np.uint16), "index": np.arange(4)}
+    for split in ("train", "test"):
+        (workspace.prepared / split).mkdir()
+        for part, values in parts.items():
+            np.save(workspace.prepared / split / f"{part}.npy", values)
     workspace.registry.mkdir()
     (workspace.registry / "registry.json").write_text('{"name": "mnist", "models": {}}')
     monkeypatch.setattr(
@@ -79,10 +89,37 @@ def test_models_are_compared_the_best_on_validation_images_first(workspace, caps
 
 def test_a_mistake_is_shown_with_its_image(workspace):
     page = write(workspace)
-    (found,) = re.findall(r'<li><img src="data:image/png;base64,([^"]+)" alt="([^"]+)">\s*(.*?)</li>', page)
-    assert found[1:] == ("Test image 0, labelled cat", "&lt;dog&gt; (70%), is cat")
-    image = Image.open(io.BytesIO(base64.b64decode(found[0])))
-    np.testing.assert_array_equal(np.asarray(image), np.arange(12).reshape(4, 3))
+    assert "&lt;dog&gt; (70%), is cat" in page
+    image = find_image(page, "Test image 0, labelled cat")
+    np.testing.assert_array_equal(image, np.arange(12).reshape(4, 3))
+    assert find_image(page, "The same image, with what speaks for &lt;dog&gt;").shape == (4, 3, 3)
+
+
+def find_image(page: str, text: str) -> np.ndarray:
+    """Return the pixels of the only image with this alternative text."""
+    (found,) = re.findall(f'src="data:image/png;base64,([^"]+)"\\s+alt="{text}"', page)
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(found))))
+
+
+def test_each_class_has_its_surest_and_least_sure_right_answer(workspace):
+    page = write(workspace)
+    own = page[page.index('<h2 id="cnn_2m"') : page.index('<h2 id="dense_10"')]
+    assert "&lt;dog&gt;: 99.0%, 95.0%" in own
+    np.testing.assert_array_equal(
+        find_image(own, "Test image 3, the surest &lt;dog&gt;"), np.arange(36, 48).reshape(4, 3)
+    )
+    np.testing.assert_array_equal(
+        find_image(own, "Test image 1, the least sure &lt;dog&gt;"), np.arange(12, 24).reshape(4, 3)
+    )
+
+
+def test_each_model_shows_what_is_inside_it_and_the_data_what_it_was_trained_on(workspace):
+    page = write(workspace)
+    for name in ("cnn_2m", "dense_10"):
+        assert f"The weights of {name}'s first layer" in page
+    row = page[page.rindex('<th scope="row">cat') :].partition("</tr>")[0]
+    assert re.findall("<td>([0-9,]+)</td>", row) == ["1,000", "1", "2"]
+    assert find_image(row, "The first 2 training images of cat").shape == (4, 6)
 
 
 def test_names_of_classes_are_text_and_not_markup(workspace):

@@ -1,0 +1,91 @@
+"""The pictures of the page on all models, as data inside it."""
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.data.arrays import BoolArray, FloatArray, IntArray, UInt8Array
+from pipeline.data.pixels import as_raw
+from pipeline.data.prepared import load_split
+from pipeline.inference import open_onnx, predict_onnx
+from pipeline.paths import Workspace
+
+SUPPORTED = 12  # mistakes of each model that are shown with what speaks for the answer
+SAMPLES = 8  # training images of each class
+MOST_SHOWN = 30  # classes of which samples and extremes are shown
+Row = dict[str, str]
+
+
+def encode_png(pixels: UInt8Array) -> str:
+    """Return an image [height, width] or [height, width, 3] as a PNG file in base64."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def read_picture(name: str, file: str, workspace: Workspace) -> str:
+    """Return a picture that evaluate has drawn of a model, in base64."""
+    return base64.b64encode((workspace.report(name) / file).read_bytes()).decode()
+
+
+def show_support(name: str, pixels: UInt8Array, given: Sequence[int], workspace: Workspace) -> list[str]:
+    """Return images [n, …] with what speaks for the model's answers to them, each a PNG file in base64."""
+    from pipeline.evaluation.occlusion import measure_support, overlay
+
+    session = open_onnx(workspace.model(name) / "model.onnx")
+
+    def predict(images: UInt8Array) -> FloatArray:
+        return predict_onnx(session, images)
+
+    return [
+        encode_png(overlay(image, measure_support(predict, image, answer)))
+        for image, answer in zip(pixels[:SUPPORTED], given, strict=False)
+    ]
+
+
+def show_extremes(
+    labels: IntArray,
+    confidence: FloatArray,
+    is_right: BoolArray,
+    index: IntArray,
+    pixels: UInt8Array,
+    class_names: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Return for each class the surest and the least sure right answer, with their images; none of many classes."""
+    from pipeline.evaluation.occlusion import find_extremes
+
+    if len(class_names) > MOST_SHOWN:
+        return []
+    return [
+        {
+            "name": class_names[label],
+            "places": [
+                {
+                    "png": encode_png(pixels[place]),
+                    "confidence": f"{confidence[place]:.1%}",
+                    "place": str(index[place]),
+                }
+                for place in places
+            ],
+        }
+        for label, *places in find_extremes(labels, confidence, is_right)
+    ]
+
+
+def show_samples(class_names: Sequence[str], workspace: Workspace) -> list[dict[str, Any]]:
+    """Return for each class its first training images, side by side in one picture; none of many classes."""
+    if len(class_names) > MOST_SHOWN:
+        return []
+    train = load_split(workspace.prepared, "train")
+    shown = []
+    for number, name in enumerate(class_names):
+        places = np.flatnonzero(train.labels == number)[:SAMPLES]
+        if len(places):
+            images = as_raw(train.pixels[places])
+            shown.append({"name": name, "png": encode_png(np.concatenate([*images], axis=1)), "number": len(places)})
+    return shown
