@@ -59,8 +59,8 @@ docs: $(READY) ## write docs/parameters.md from the schema of params.yaml
 compare: $(READY) ## print the presets side by side, and which differ from the champion
 	@python -m pipeline.commands.compare
 
-report: $(READY) ## write report/index.html: the models on one page, and how far they can be trusted
-	@python -m pipeline.commands.report
+report: $(READY) ## write report/index.html, all models on one page, and report.md, what differs from HEAD (or BASE=main)
+	@python -m pipeline.commands.report "$(BASE)"
 
 sweep: $(READY) ## search a space of parameters for one model: sweep in params.yaml
 	@test -f data/prepared/dataset.json || dvc repro preprocess

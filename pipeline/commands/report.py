@@ -45,18 +45,24 @@ class Answers:
         return confidence
 
 
-def main(workspace: Workspace = Workspace()) -> None:
-    """Write the page and print where it is."""
+def main(revision: str = "HEAD", workspace: Workspace = Workspace()) -> None:
+    """Write the page, and in Markdown a summary that compares with the results of a commit; print where they are."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from pipeline.commands.report_summary import format_summary
 
     environment = Environment(
         loader=PackageLoader("pipeline.commands"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    page = environment.get_template("report.html").render(collect(workspace))
+    found = collect(workspace)
+    page = environment.get_template("report.html").render(found)
+    summary = format_summary(found["dataset"]["name"], found["comparison"], found["rows"], revision or "HEAD")
     with publish(workspace.page) as folder:
         (folder / "index.html").write_text(page)
+        (folder / "report.md").write_text(summary)
     print(f"{workspace.page}/index.html is written ({len(page.encode()) / 1e6:.1f} MB): open it in a browser")
+    print(f"{workspace.page}/report.md is its summary, against {revision or 'HEAD'}, for a pull request")
 
 
 def collect(workspace: Workspace) -> dict[str, Any]:
@@ -194,4 +200,4 @@ def find_mistakes(
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, "[revision]")

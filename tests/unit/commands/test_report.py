@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline.cli import UserError
-from pipeline.commands import compare, report
+from pipeline.commands import compare, report, report_summary
 from pipeline.paths import Workspace
 from tests.helpers.networks import write_onnx
 from tests.helpers.params import PARAMS
@@ -67,11 +67,12 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
     monkeypatch.setattr(
         compare, "find_champion", lambda name, workspace: ("cnn_2m", "the champion, cnn_2m (version 2)")
     )
+    monkeypatch.setattr(report_summary, "read_changes", lambda revision: {})
     return workspace
 
 
 def write(workspace: Workspace) -> str:
-    report.main(workspace)
+    report.main(workspace=workspace)
     return (workspace.page / "index.html").read_text()
 
 
@@ -138,10 +139,21 @@ def test_the_page_is_whole_and_asks_no_other_host(workspace):
     assert {link.partition(":")[0] for link in links if not link.startswith("#")} == {"data"}
 
 
+def test_the_summary_has_the_same_table(workspace, capsys):
+    report.main("main", workspace)
+    lines = (workspace.page / "report.md").read_text().splitlines()
+    assert lines[0] == "## mnist"
+    assert [line.split(" | ")[0] for line in lines[4:6]] == ["| cnn_2m", "| dense_10"]
+    assert "25.00%" in lines[5]
+    assert "The champion is cnn_2m." in lines
+    assert lines[-1] == "The accuracies are those of main."
+    assert "against main" in capsys.readouterr().out
+
+
 def test_without_results_it_says_what_to_run(workspace):
     (workspace.report("dense_10") / "predictions.csv").unlink()
     with pytest.raises(UserError, match="dvc repro"):
-        report.main(workspace)
+        report.main(workspace=workspace)
     assert not workspace.page.exists()
 
 
@@ -158,7 +170,7 @@ def test_without_results_it_says_what_to_run(workspace):
 def test_results_of_another_run_are_refused(workspace, change):
     change(workspace)
     with pytest.raises(UserError, match="is of other test images or of an older version: run `dvc repro`"):
-        report.main(workspace)
+        report.main(workspace=workspace)
 
 
 def drop(path, key: str) -> None:
