@@ -12,7 +12,14 @@ import numpy as np
 
 from pipeline.cli import UserError, run
 from pipeline.commands.compare import ALPHA, EMPTY, TO_CHAMPION, Comparison, Row, compare, order_columns
-from pipeline.commands.report_pictures import encode_png, read_picture, show_extremes, show_samples, show_support
+from pipeline.commands.report_pictures import (
+    encode_png,
+    read_picture,
+    show_examples,
+    show_extremes,
+    show_samples,
+    show_support,
+)
 from pipeline.data.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import Split, load_split
@@ -151,6 +158,9 @@ def describe(
         "val_accuracy": f"{history['val_accuracy'].iloc[-1]:.2%}",
         "reliability": draw_reliability((answers.confidence, answers.is_right)),
         "counts": count_answers(answers.labels, answers.given, len(class_names)).tolist() if is_counted else None,
+        "examples": show_examples(answers.labels, answers.given, answers.confidence, pixels, len(class_names))
+        if is_counted
+        else None,
         "classes": [
             {"name": label, **format_share(answers.is_right[answers.labels == number])}
             for number, label in enumerate(class_names)

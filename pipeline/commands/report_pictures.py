@@ -48,6 +48,16 @@ def show_support(name: str, pixels: UInt8Array, given: Sequence[int], workspace:
     ]
 
 
+def show_examples(
+    labels: IntArray, given: IntArray, confidence: FloatArray, pixels: UInt8Array, classes: int
+) -> list[list[str]]:
+    """Return for each label and answer the image that the model was surest of, "" where there is none."""
+    table = [[""] * classes for _ in range(classes)]
+    for place in np.argsort(confidence, kind="stable"):  # the surest one stays
+        table[labels[place]][given[place]] = str(place)
+    return [[encode_png(pixels[int(place)]) if place else "" for place in row] for row in table]
+
+
 def show_extremes(
     labels: IntArray,
     confidence: FloatArray,

@@ -102,6 +102,18 @@ def find_image(page: str, text: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(found))))
 
 
+def test_each_kind_of_answer_has_the_image_that_the_model_was_surest_of(workspace):
+    page = write(workspace)
+    own = page[page.index('<h2 id="dense_10"') :]
+    for text, first in (
+        ("cat read as cat", 24),
+        ("cat read as &lt;dog&gt;", 0),
+        ("&lt;dog&gt; read as &lt;dog&gt;", 36),
+    ):
+        np.testing.assert_array_equal(find_image(own, text), np.arange(first, first + 12).reshape(4, 3))
+    assert 'alt="&lt;dog&gt; read as cat"' not in own
+
+
 def test_each_class_has_its_surest_and_least_sure_right_answer(workspace):
     page = write(workspace)
     own = page[page.index('<h2 id="cnn_2m"') : page.index('<h2 id="dense_10"')]
