@@ -4,14 +4,13 @@ Reads what the last `dvc repro` wrote and changes nothing else. The page needs n
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from pipeline.cli import UserError, run
-from pipeline.commands.compare import ALPHA, EMPTY, TO_CHAMPION, Comparison, Row, compare, order_columns
+from pipeline.cli import run
+from pipeline.commands.compare import ALPHA, EMPTY, TO_CHAMPION, Row, compare, order_columns
+from pipeline.commands.report_answers import Answers, read_answers
 from pipeline.commands.report_pictures import (
     encode_png,
     read_picture,
@@ -20,36 +19,14 @@ from pipeline.commands.report_pictures import (
     show_samples,
     show_support,
 )
-from pipeline.data.arrays import BoolArray, FloatArray, IntArray, UInt8Array
+from pipeline.data.arrays import BoolArray, UInt8Array
 from pipeline.data.pixels import as_raw
-from pipeline.data.prepared import Split, load_split
+from pipeline.data.prepared import load_split
 from pipeline.files import publish, read_json
 from pipeline.paths import Workspace
 
 MISTAKES = 24  # of each model that are shown
 MOST_COUNTED = 30  # classes whose counts are shown as a table
-NEEDED = ("temperature", "test_loss", "test_brier", "test_calibration_error")  # of metrics.json
-
-
-@dataclass(frozen=True)
-class Answers:
-    """One model's answers to the test images, as evaluate wrote them; classes as numbers."""
-
-    index: IntArray
-    """Places in the raw file, int64 [n]."""
-    labels: IntArray
-    given: IntArray
-    probabilities: FloatArray
-    """Float64 [n, classes]."""
-
-    @cached_property
-    def is_right(self) -> BoolArray:
-        return np.equal(self.labels, self.given)
-
-    @cached_property
-    def confidence(self) -> FloatArray:
-        confidence: FloatArray = self.probabilities.max(axis=1)
-        return confidence
 
 
 def main(revision: str = "HEAD", workspace: Workspace = Workspace()) -> None:
@@ -97,26 +74,6 @@ def collect(workspace: Workspace) -> dict[str, Any]:
             for name, given in answers.items()
         ],
     }
-
-
-def read_answers(
-    name: str, found: Comparison, class_names: Sequence[str], test: Split, workspace: Workspace
-) -> Answers:
-    """Return the answers of one model to the test images; raise UserError if they aren't to those that are here."""
-    from pipeline.evaluation.tables import PROBABILITY, read_predictions
-
-    again = f"{workspace.report(name)} is of other test images or of an older version: run `dvc repro`"
-    table = read_predictions(workspace.report(name) / "predictions.csv", None).query("split == 'test'")
-    columns = [f"{PROBABILITY}{label}" for label in class_names]
-    numbers = {label: number for number, label in enumerate(class_names)}
-    if not numbers.keys() >= {*table["label"], *table["answer"]} or not {*columns} <= {*table}:
-        raise UserError(again)
-    labels, given = (np.array([numbers[name] for name in table[column]]) for column in ("label", "answer"))
-    index = table["image"].to_numpy(np.int64)
-    is_same = np.array_equal(index, test.index) and np.array_equal(labels, test.labels)
-    if not is_same or any(key not in found.metrics[name] for key in NEEDED):
-        raise UserError(again)
-    return Answers(index, labels, given, table[columns].to_numpy(np.float64))
 
 
 def format_trust(answers: Answers, metrics: dict[str, Any]) -> Row:
