@@ -57,8 +57,7 @@ def show_first_weights(inside: NetworkLayers, image_shape: Sequence[int]) -> tup
     if layer["kind"] == "convolution":
         filters = kernel.mean(axis=1)
         return f"The {len(filters)} filters of the first layer: blue adds, red subtracts", tile(filters)
-    shape = (*image_shape[:2], -1)
-    units = kernel.T.reshape(-1, *shape).mean(axis=3)
+    units = kernel.T.reshape(kernel.shape[1], *image_shape[:2], -1).mean(axis=3)
     what = "the answer" if layer["kind"] == "output" else "the unit"
     title = f"What ink adds (blue) or takes (red), pixel by pixel: {what} 0, 1, …"
     return title, tile(units)

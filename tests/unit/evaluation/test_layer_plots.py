@@ -1,4 +1,7 @@
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
 from PIL import Image
 from sklearn.decomposition import PCA
 
@@ -24,6 +27,18 @@ def test_units_fill_rows_in_order():
     assert tiled.shape == (2, 64)
     assert (tiled[0, 63], tiled[1, 5]) == (63, 69)
     assert np.isnan(tiled[1, 6:]).all()
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 3)])
+def test_the_weights_of_a_first_dense_layer_are_pictures_of_the_image(shape):
+    kernel = np.zeros((np.prod(shape), 2))
+    kernel.reshape(*shape, 2)[3, 1, ..., 1] = 5  # what the second unit takes of one pixel
+    inside = SimpleNamespace(layers=[{"kind": "output"}], weights=lambda place: (kernel, None))
+    title, tiles = layer_plots.show_first_weights(inside, shape)
+    assert "the answer 0, 1" in title
+    expected = np.zeros((4, 3))
+    expected[3, 1] = 5
+    np.testing.assert_array_equal(tiles[:4, 4:7], expected)
 
 
 def test_the_embedding_is_that_of_principal_components():
