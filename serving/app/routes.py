@@ -58,6 +58,7 @@ class Routes:
             Route("/readyz", self.readyz),
             Route("/metrics", self.report_metrics),
             Route("/", self.page),
+            Route("/learn", self.learn),
             Mount("/page", StaticFiles(directory=PAGE, check_dir=False)),
         ]
 
@@ -117,6 +118,10 @@ class Routes:
     async def page(self, _: Request) -> Response:
         """Return the page to draw on."""
         return FileResponse(PAGE / "index.html")
+
+    async def learn(self, _: Request) -> Response:
+        """Return the page with playgrounds: a neuron, softmax, gradient descent, a loss surface."""
+        return FileResponse(PAGE / "learn.html")
 
     async def ping(self, _: Request) -> Response:
         """Answer as MLflow's own server does while it has a model."""
