@@ -1,12 +1,13 @@
 """scikit-learn's 1,797 digits, 8×8, brought to 28×28 in the manner of MNIST; needs no network."""
 
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.arrays import UInt8Array
+from pipeline.data.arrays import IntArray, UInt8Array
 from pipeline.data.idx import write_idx
 
 TEST_IMAGES = 360  # a fifth, chosen by a fixed seed: a test set must not change with the experiment's seed
@@ -14,11 +15,10 @@ TEST_IMAGES = 360  # a fifth, chosen by a fixed seed: a test set must not change
 
 def write_digits(folder: Path) -> None:
     """Write the four IDX files of MNIST's names into `folder`, not packed."""
-    from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    pixels, labels = load_digits(return_X_y=True)
-    images = np.stack([bring_to_mnist_form(image) for image in pixels.reshape(-1, 8, 8)])
+    pixels, labels = read_scans()
+    images = np.stack([bring_to_mnist_form(image) for image in pixels])
     split = train_test_split(images, labels, test_size=TEST_IMAGES, random_state=0, stratify=labels)
     train_images, test_images, train_labels, test_labels = split
     for name, (split_images, split_labels) in {
@@ -27,6 +27,13 @@ def write_digits(folder: Path) -> None:
     }.items():
         write_idx(folder / f"{name}-images-idx3-ubyte", split_images)
         write_idx(folder / f"{name}-labels-idx1-ubyte", split_labels.astype(np.uint8))
+
+
+def read_scans() -> tuple[NDArray[np.float64], IntArray]:
+    """Return grey levels 0…16, [1797, 8, 8], and labels: scikit-learn's file, read without the second to import it."""
+    path = Path(str(distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")))
+    table = np.loadtxt(path, delimiter=",")
+    return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64)
 
 
 def bring_to_mnist_form(image: NDArray[Any]) -> UInt8Array:
