@@ -3,12 +3,14 @@
 ONNX Runtime runs the file that is served, LiteRT those for phones. The test split is read here and nowhere else.
 """
 
+from functools import partial
+
 from pipeline.cli import run
 from pipeline.config.params import load
 from pipeline.data.prepared import load_split
 from pipeline.files import publish, read_json, sha256_of
 from pipeline.guard import StageGuard
-from pipeline.inference import open_onnx
+from pipeline.inference import open_onnx, predict_onnx
 from pipeline.paths import Workspace
 
 
@@ -17,7 +19,7 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
     guard = StageGuard("evaluate", workspace, name)
     load(workspace.params).model(name)
 
-    from pipeline.evaluation import report
+    from pipeline.evaluation import report, robustness
     from pipeline.evaluation.tables import read_table
     from serving.layers import NetworkLayers
 
@@ -27,10 +29,13 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
         split: report.answer(sessions, model, load_split(workspace.prepared, split)) for split in ("val", "test")
     }
     metrics = report.compute_metrics(sessions[0].get_modelmeta().custom_metadata_map, answers)
+    history, dataset, test = read_table(model / "history.csv"), read_json(workspace.dataset), answers["test"]
     inside = NetworkLayers((model / "model.onnx").read_bytes())
+    conditions = robustness.measure(partial(predict_onnx, sessions[0]), test.split, test.published, dataset)
+    metrics |= robustness.summarise(conditions)
     with publish(workspace.report(name), guard.check) as folder:
-        history, dataset = read_table(model / "history.csv"), read_json(workspace.dataset)
         report.write_report(folder, metrics, answers, history, dataset, inside)
+        conditions.to_csv(folder / "robustness.csv", index=False, float_format="%.6f")
         (folder / "model.sha256").write_text(sha256_of(model / "model.onnx") + "\n")
     print(f"{name}  val_accuracy {metrics['val_accuracy']:.4f}  test_accuracy {metrics['test_accuracy']:.4f}")
 

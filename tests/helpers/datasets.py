@@ -59,7 +59,7 @@ def write_split(folder: Path, pixels: np.ndarray, labels: np.ndarray) -> None:
 
 def write_description(prepared: Path, class_names: Sequence[str] = "0123456789", resize: str = "ink") -> None:
     """Write what training and evaluation read of dataset.json."""
-    content = {"classes": len(class_names), "class_names": list(class_names), "resize": resize}
+    content = {"name": "mnist", "classes": len(class_names), "class_names": list(class_names), "resize": resize}
     (prepared / "dataset.json").write_text(json.dumps(content))
 
 

@@ -1,6 +1,7 @@
 """Tiny networks of every family, on images of every shape: trained, exported and measured."""
 
 import json
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,8 +15,8 @@ from pydantic import TypeAdapter
 from pipeline.config.model import Model, ModelConfig
 from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import Split, TrainingData
-from pipeline.evaluation import report
-from pipeline.inference import open_onnx
+from pipeline.evaluation import report, robustness
+from pipeline.inference import open_onnx, predict_onnx
 from pipeline.training import export, networks, published
 from pipeline.training.calibration import draw_calibration_pixels
 from pipeline.training.fit import train_model
@@ -83,7 +84,9 @@ def test_a_model_of_any_family_is_trained_exported_and_measured_on_images_of_any
         val, test = (report.answer([session], folder, split) for split in (data.val, data.train))
         measured = report.compute_metrics({"parameters": "1", "temperature": "1"}, {"val": val, "test": test})
         history = pd.DataFrame([{"epoch": 1, **epochs[-1]["metrics"]}])
-        dataset = {"class_names": [f"kind {number}" for number in range(classes)], "resize": "stretch"}
+        names = [f"kind {number}" for number in range(classes)]
+        dataset = {"name": "kinds", "class_names": names, "resize": "stretch"}
+        conditions = robustness.measure(partial(predict_onnx, session), data.train, test.published, dataset)
         inside = NetworkLayers((folder / "model.onnx").read_bytes())
         report.write_report(folder, measured, {"val": val, "test": test}, history, dataset, inside)
         golden = json.loads((folder / "golden.json").read_text())
@@ -96,3 +99,4 @@ def test_a_model_of_any_family_is_trained_exported_and_measured_on_images_of_any
         assert measured["val_loss"] == pytest.approx(epochs[-1]["metrics"]["val_loss"], rel=1e-3)
     assert np.shape(golden["pixels"])[1:] == as_raw(data.val.pixels).shape[1:]
     assert len(golden["class_names"]) == classes
+    assert conditions["confidence"].between(0, 1).all()

@@ -108,7 +108,7 @@ def test_a_line_that_computes_runs_exactly_the_stages_that_use_it(workspace, fil
         ("onnx", {"train"}),
         ("ai-edge-litert", {"train", "evaluate"}),
         ("onnxruntime", {"train", "evaluate", "register"}),
-        ("scikit-learn", {"download", "preprocess"}),
+        ("scikit-learn", {"download", "preprocess", "evaluate"}),
         ("mlflow", {"register"}),
         ("numpy", {"preprocess", "train", "evaluate", "register"}),
         ("pillow", {"evaluate"}),

@@ -11,6 +11,8 @@ from ruamel.yaml import YAML
 
 from pipeline.config import params
 from pipeline.evaluation.report import compute_metrics
+from pipeline.evaluation.robustness import SUMMARIES, list_conditions
+from serving.images import INK
 from tests.helpers.answers import make_answers
 from tests.helpers.params import PARAMS
 from tests.helpers.routes import list_paths
@@ -85,8 +87,15 @@ def test_each_metric_has_a_row():
     keys = compute_metrics({"parameters": "7", "temperature": "1"}, {"val": answers, "test": answers}).keys()
     page = (ROOT / "docs/metrics-and-artefacts.md").read_text()
     section = page.partition("## metrics.json\n")[2].partition("\n## ")[0]
-    missing = sorted(keys - names_in_first_column(section))
+    missing = sorted((keys | SUMMARIES.keys()) - names_in_first_column(section))
     assert not missing, f"docs/metrics-and-artefacts.md, the table of metrics.json: add a row for {missing}"
+
+
+def test_each_condition_of_robustness_has_a_place():
+    section = (
+        (ROOT / "docs/metrics-and-artefacts.md").read_text().partition("## robustness.csv\n")[2].partition("\n## ")[0]
+    )
+    assert sorted(name for name in list_conditions(INK) if f"`{name}`" not in section) == []
 
 
 def test_each_route_of_the_app_has_a_row():

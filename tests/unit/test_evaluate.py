@@ -128,7 +128,7 @@ def test_the_report_is_of_the_published_file(workspace, monkeypatch, capsys):
     report = workspace.report("dense_10")
     assert {path.name for path in report.iterdir()} == {
         "classes.csv", "confusion_matrix.png", "embedding.png", "golden.json", "layers.png", "learning_curves.png",
-        "metrics.json", "mistakes.png", "model.sha256", "predictions.csv",
+        "metrics.json", "mistakes.png", "model.sha256", "predictions.csv", "robustness.csv",
     }  # fmt: skip
     assert (report / "model.sha256").read_text() == sha256_of(workspace.model("dense_10") / "model.onnx") + "\n"
     rows = [line.split(",") for line in (report / "predictions.csv").read_text().splitlines()]
@@ -140,6 +140,21 @@ def test_the_report_is_of_the_published_file(workspace, monkeypatch, capsys):
     classes = (report / "classes.csv").read_text().splitlines()
     assert classes[1] == "0,0.000000,0.000000,0.000000,4"
     assert capsys.readouterr().out == "dense_10  val_accuracy 0.9000  test_accuracy 0.9000\n"
+
+
+def test_the_published_file_is_asked_under_every_condition_and_gives_the_same_bytes_again(workspace):
+    found = read_metrics(workspace)
+    table = workspace.report("dense_10") / "robustness.csv"
+    once = table.read_bytes()
+    rows = {row.split(",")[0]: row.split(",") for row in once.decode().splitlines()}
+    assert rows["condition"] == ["condition", "group", "images", "accuracy", "confidence", "kept", "auroc"]
+    assert rows["clean"][2:4] == ["40", "1.000000"]
+    # The network sees one row of pixels, whose light moves to the next class or, mostly, out of the row.
+    assert float(rows["shift_1"][3]) < 0.5
+    corrupted = [float(row[3]) for row in rows.values() if row[1] == "corruption"]
+    assert found["corrupted_accuracy"] == pytest.approx(sum(corrupted) / 15, abs=1e-6)
+    assert read_metrics(workspace) == found
+    assert table.read_bytes() == once
 
 
 def test_an_unknown_model_is_refused(workspace):
