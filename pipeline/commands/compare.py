@@ -71,7 +71,7 @@ def compare(workspace: Workspace = Workspace()) -> Comparison:
     rows = {}
     for name in names:
         rows[name] = format_accuracies(answers[name]) | format_spread(metrics[name])
-        rows[name] |= format_costs(name, metrics[name], workspace)
+        rows[name] |= format_robustness(metrics[name]) | format_costs(name, metrics[name], workspace)
         if champion:
             rows[name][TO_CHAMPION] = differences.get(name, "champion")
     return Comparison(champion, tested, metrics, answers, rows)
@@ -129,6 +129,12 @@ def format_spread(metrics: dict[str, Any]) -> Row:
         f"{100 * metrics[f'{split}_accuracy_deviation']:.2f} ({metrics['seeds_per_model']})"
         for split, title in (("val", "validation"), ("test", "test"))
     }
+
+
+def format_robustness(metrics: dict[str, Any]) -> Row:
+    """Return the mean accuracy under the corruptions; nothing for images that they aren't defined for."""
+    key = "corrupted_accuracy"
+    return {"corrupted": f"{100 * metrics[key]:.2f} %"} if key in metrics else {}
 
 
 def format_costs(name: str, metrics: dict[str, Any], workspace: Workspace = Workspace()) -> Row:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.cli import run
+from pipeline.commands import report_robustness
 from pipeline.commands.compare import ALPHA, EMPTY, TO_CHAMPION, Row, compare, order_columns
 from pipeline.commands.report_answers import Answers, read_answers
 from pipeline.commands.report_pictures import (
@@ -39,6 +40,7 @@ def main(revision: str = "HEAD", workspace: Workspace = Workspace()) -> None:
         loader=PackageLoader("pipeline.commands"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["png"] = encode_png
     found = collect(workspace)
     page = environment.get_template("report.html").render(found)
     summary = format_summary(found["dataset"]["name"], found["comparison"], found["rows"], revision or "HEAD")
@@ -69,6 +71,7 @@ def collect(workspace: Workspace) -> dict[str, Any]:
         "rows": rows,
         "coverage": draw_coverage({name: (given.confidence, given.is_right) for name, given in answers.items()}),
         "samples": show_samples(dataset["class_names"], workspace),
+        "robustness": report_robustness.collect(list(answers), dataset, test.pixels, workspace),
         "models": [
             describe(name, given, found.metrics[name], dataset, as_raw(test.pixels), workspace)
             for name, given in answers.items()

@@ -23,7 +23,7 @@ def test_the_page_shows_all_models_and_needs_no_network(report, browser, width):
     page.on("console", lambda message: complaints.append(message.text))
     page.on("request", lambda request: request.url.startswith(("file:", "data:")) or complaints.append(request.url))
     page.goto(report.as_uri())
-    expect(page.get_by_role("heading", level=2)).to_have_count(4)  # comparison, two models, data and limits
+    expect(page.get_by_role("heading", level=2)).to_have_count(5)  # comparison, robustness, two models, data and limits
     expect(page.get_by_role("heading", name="tiny_cnn, the champion")).to_be_visible()
     assert page.get_by_role("region", name="Comparison of the models").get_by_role("row").count() == 3
     images = page.locator("img")

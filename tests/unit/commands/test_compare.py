@@ -95,6 +95,14 @@ def test_models_stand_side_by_side_best_on_validation_first(reports, capsys):
         assert [row[:end].endswith(cell) for row, cell in zip(rows, cells, strict=True)] == [True] * 3
 
 
+def test_accuracy_under_corruptions_is_a_column_where_it_is_measured(reports, capsys):
+    write_model("cnn_fast", 81_578, range(2), range(4), corrupted_accuracy=0.7654)
+    heading, *rows = lines(capsys)[:4]
+    end = heading.index("corrupted") + len("corrupted")
+    assert [row[:end].split()[-1] for row in rows] == ["%", "–", "–"]
+    assert "76.54 %" in rows[0]
+
+
 def test_the_difference_to_the_champion_is_tested_on_the_same_images(reports, capsys):
     shown = lines(capsys)
     champion, small, large = (row.rstrip() for row in shown[1:4])

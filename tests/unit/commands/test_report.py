@@ -22,6 +22,7 @@ DESCRIPTION = {
     "classes": 2,
     "class_names": CLASSES,
     "image_shape": [4, 3, 1],
+    "resize": "stretch",
     "sources_sha256": {"images.gz": "ab" * 32},
     "splits": {
         "train": {"images": 1234, "per_class": [1000, 234]},
@@ -29,6 +30,12 @@ DESCRIPTION = {
         "test": {"images": 4, "per_class": [2, 2]},
     },
 }
+
+ROBUSTNESS = """condition,group,images,accuracy,confidence,kept,auroc
+clean,clean,4,0.75,0.9,1,
+shift_1,move,4,0.5,0.8,0.75,
+blank,stranger,1,,0.6,,0.9
+"""
 
 
 @pytest.fixture
@@ -49,6 +56,7 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
         ]
         table = workspace.report(name) / "predictions.csv"
         table.write_text("\n".join(["split,image,label,answer,p_cat,p_<dog>", *lines]) + "\n")
+        (workspace.report(name) / "robustness.csv").write_text(ROBUSTNESS)
         metrics = {"parameters": 7840, "temperature": 0.5, "val_accuracy": 1 - wrong / 10, "test_accuracy": 0.75,
                    "test_loss": 0.25, "test_brier": 0.125, "test_calibration_error": 0.0625}  # fmt: skip
         (workspace.report(name) / "metrics.json").write_text(json.dumps(metrics))
@@ -133,6 +141,17 @@ def test_each_model_shows_what_is_inside_it_and_the_data_what_it_was_trained_on(
     row = page[page.rindex('<th scope="row">cat') :].partition("</tr>")[0]
     assert re.findall("<td>([0-9,]+)</td>", row) == ["1,000", "1", "2"]
     assert find_image(row, "The first 2 training images of cat").shape == (4, 6)
+
+
+def test_robustness_has_a_row_for_each_model_and_images_under_each_condition(workspace):
+    section = write(workspace).partition('<section aria-label="Robustness">')[2].partition("</section>")[0]
+    rows = re.findall(r'<tr><th scope="row">(\w+)</th><td>([^<]*)</td>', section)
+    assert rows[:2] == [("cnn_2m", "75.0%"), ("dense_10", "75.0%")]
+    shown = re.findall(r'src="data:image/png;base64,([^"]+)" alt="A test image, clean"', section)
+    image = Image.open(io.BytesIO(base64.b64decode(shown[0])))
+    np.testing.assert_array_equal(np.asarray(image), np.arange(12).reshape(4, 3))
+    assert 'alt="A test image, shift 3"' in section
+    assert 'alt="noise"' in section
 
 
 def test_names_of_classes_are_text_and_not_markup(workspace):
