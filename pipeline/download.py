@@ -1,13 +1,15 @@
 """Bring the published files of a data set, checked against their pinned sha256, into data/raw/."""
 
 from pipeline.cli import run
-from pipeline.config.catalogue import find_dataset
+from pipeline.config.catalogue import WRITERS, find_dataset
 from pipeline.config.params import load
 from pipeline.data.digits import write_digits
 from pipeline.data.fetch import fetch
 from pipeline.files import publish
 from pipeline.guard import StageGuard
 from pipeline.paths import Workspace
+
+WITHOUT_WRITERS = "do without the tables of writers: `writers: false` in params.yaml"
 
 
 def main(workspace: Workspace = Workspace()) -> None:
@@ -22,6 +24,9 @@ def main(workspace: Workspace = Workspace()) -> None:
             write_digits(folder)
         else:
             fetch(name, dataset, tuple(dataset.files), folder)
+        if params.writers:
+            tables = WRITERS[name]
+            fetch(tables.name, tables, tuple(tables.files), folder, without=WITHOUT_WRITERS)
     if dataset.folder is not None:
         print(f"{name}: the pictures of {dataset.folder}; nothing to download")
     else:

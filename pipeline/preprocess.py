@@ -1,7 +1,7 @@
 """Check, split and describe the images of the data set into data/prepared/: memory-mappable arrays and dataset.json."""
 
 from pipeline.cli import run
-from pipeline.config.catalogue import find_dataset
+from pipeline.config.catalogue import WRITERS, find_dataset
 from pipeline.config.params import load
 from pipeline.data.preparation import prepare
 from pipeline.files import publish, write_json
@@ -15,7 +15,10 @@ def main(workspace: Workspace = Workspace()) -> None:
     params = load(workspace.params)
     with publish(workspace.prepared, guard.check) as folder:
         dataset = find_dataset(params.dataset, params.datasets)
-        description = prepare(workspace, folder, params.dataset, dataset, params.validation_images, params.seed)
+        writers = WRITERS[params.dataset] if params.writers else None
+        description = prepare(
+            workspace, folder, params.dataset, dataset, params.validation_images, params.seed, writers
+        )
         write_json(folder / workspace.dataset.name, description)
     splits = ", ".join(f"{split['images']} {name}" for name, split in description["splits"].items())
     found = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in description["found"].items() if count)

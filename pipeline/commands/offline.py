@@ -43,10 +43,13 @@ def main(workspace: Workspace = Workspace()) -> None:
 def switch_to_digits(path: Path, params: Params) -> None:
     """Write `dataset: digits`, and as many times the epochs of the presets as a small data set needs, into params.yaml.
 
-    Raise UserError if the file's lines have another form.
+    Of digits no writer is known, so `writers` becomes false. Raise UserError if the file's lines have another form.
     """
     text, name = path.read_text(), params.dataset
     text, changed = re.subn(r"^(dataset:[ \t]*)[^\s#]+", r"\1digits", text, count=1, flags=re.MULTILINE)
+    if params.writers:
+        text, found = re.subn(r"^(writers:[ \t]*)true\b", r"\1false", text, count=1, flags=re.MULTILINE)
+        changed = changed and found
     for preset in params.presets:
         line = rf"(^  {preset}:[^\n]*\n(?:(?:    [^\n]*|[ \t]*)\n)*?    epochs:[ \t]*){params.models[preset].epochs}\b"
         epochs = EPOCHS_FACTOR * params.models[preset].epochs
@@ -57,8 +60,8 @@ def switch_to_digits(path: Path, params: Params) -> None:
     path.write_text(text)
     print(
         f"No mirror of {name} answers: running on digits, which needs no network. It has 1,198 training images, so "
-        f"each preset has {EPOCHS_FACTOR} times its epochs. params.yaml now says both; to come back: "
-        "undo both there, or `git checkout params.yaml`, which drops every uncommitted change; then `make run`."
+        f"each preset has {EPOCHS_FACTOR} times its epochs. params.yaml now says so; to come back: "
+        "undo that there, or `git checkout params.yaml`, which drops every uncommitted change; then `make run`."
     )
 
 

@@ -1,6 +1,7 @@
 """The data sets that are built in, in the same terms as those of params.yaml: see pipeline/config/dataset.py."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config.dataset import IDX_FILES, Dataset
@@ -73,6 +74,38 @@ CATALOGUE: dict[str, Dataset] = {
         **PUBLISHED,
     ),
     "digits": Dataset(package="scikit-learn", resize="ink", class_names=DIGITS, **PUBLISHED),
+}
+
+
+@dataclass(frozen=True)
+class WriterTables:
+    """Published tables of who wrote the images of a data set: of the training images, then of the test images.
+
+    `name` is their folder below DATASET_MIRROR.
+    """
+
+    name: str
+    mirrors: tuple[str, ...]
+    files: Mapping[str, str]
+    """The sha256 of each by its name."""
+
+
+# Which parts of data sets are optional: fetched if `writers` is true.
+# QMNIST has a row per image of MNIST. Source: C. Yadav and L. Bottou, Cold case: the lost MNIST digits, NeurIPS 2019;
+# github.com/facebookresearch/qmnist, BSD licence. The sums are of its files at this commit.
+QMNIST_COMMIT = "c5d0468d749822b3dfc4fcb7110a1e94d541b1c1"
+WRITERS: dict[str, WriterTables] = {
+    "mnist": WriterTables(
+        name="qmnist",
+        mirrors=(
+            f"https://raw.githubusercontent.com/facebookresearch/qmnist/{QMNIST_COMMIT}",
+            f"https://cdn.jsdelivr.net/gh/facebookresearch/qmnist@{QMNIST_COMMIT}",
+        ),
+        files={
+            "qmnist-train-labels.tsv.gz": "063229afb535986df50a905c6fa03b716f503bd859d2d9bc8a9b4e2c6a2ccee4",
+            "qmnist-test-labels.tsv.gz": "fe2001449c9580376e16fad7a14cc4f525644b6ffeadc47dc249938529002904",
+        },
+    ),
 }
 
 

@@ -84,6 +84,11 @@ class Dataset(Section):
         """The shape of one prepared image: height, width, channels."""
         return self.height, self.width, self.channels
 
+    @property
+    def has_groups(self) -> bool:
+        """Whether the section says which images belong together."""
+        return self.group_column is not None or self.group_separator is not None
+
     @model_validator(mode="after")
     def _require_sense(self) -> Self:
         if faults := [*self._find_faults_of_place(), *self._find_faults_of_form()]:

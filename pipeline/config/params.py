@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.cli import UserError
-from pipeline.config.catalogue import CATALOGUE, find_dataset
+from pipeline.config.catalogue import CATALOGUE, WRITERS, find_dataset
 from pipeline.config.dataset import Dataset, DatasetName
 from pipeline.config.errors import explain
 from pipeline.config.model import Model, ModelConfig
@@ -42,6 +42,9 @@ class Params(Section):
     """How many threads TensorFlow computes one operation with. It splits sums among them: others round differently."""
     validation_images: PositiveInt
     """Images taken from the training set to choose models by; of a small data set, at most a sixth."""
+    writers: bool = False
+    """Whether to fetch QMNIST's tables of who wrote each image of mnist: then no writer is in both train and val, and
+    `make report` has intervals by writer. For mnist alone."""
     presets: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
     """The models that the pipeline trains, evaluates and registers."""
     promotion: Promotion
@@ -59,6 +62,15 @@ class Params(Section):
             require_known(self.dataset, [*CATALOGUE, *self.datasets], "data set")
         except ValueError as error:
             raise ValueError(f"dataset: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _require_known_writers(self) -> Self:
+        if self.writers and self.dataset not in WRITERS:
+            raise ValueError(
+                f"writers: who wrote the images of {self.dataset} isn't known, only of {', '.join(WRITERS)}: write "
+                "false; of your own pictures, group_column or group_separator says which belong together"
+            )
         return self
 
     @model_validator(mode="after")
@@ -92,6 +104,11 @@ class Params(Section):
     def data(self) -> Dataset:
         """The section of the chosen data set."""
         return find_dataset(self.dataset, self.datasets)
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether it is known which images belong together, so that a split keeps them together."""
+        return self.writers or self.data.has_groups
 
     @model_validator(mode="after")
     def _require_fitting_models(self) -> Self:

@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from pipeline.cli import UserError
+from pipeline.config.catalogue import WriterTables
 from pipeline.config.dataset import Dataset
 
 TIMEOUT_S = (5.0, 10.0)  # to connect, and between two pieces of a file
+OTHER_DATA = "use the data set that needs no network: `dataset: digits` in params.yaml"
 
 
 class UnreachableError(UserError):
@@ -21,16 +23,17 @@ class UnreachableError(UserError):
 
 def fetch(
     name: str,
-    dataset: Dataset,
+    dataset: Dataset | WriterTables,
     files: Sequence[str],
     folder: Path,
     retries: int = 1,
     timeout_s: tuple[float, float] = TIMEOUT_S,
+    without: str = OTHER_DATA,
 ) -> None:
     """Write `files` of the data set `name` into `folder`, each checked before it gets its name.
 
     Try each mirror in turn, each of them 1 + `retries` times. Raise UserError, with what the user can do, if none has
-    a file as published; UnreachableError if none could even be reached.
+    a file as published; UnreachableError if none could even be reached. `without` says how to do without the files.
     """
     import pooch
 
@@ -55,10 +58,10 @@ def fetch(
                 # A mirror that has failed once is tried last for the next file.
                 addresses.append(addresses.pop(addresses.index(address)))
         else:
-            raise _no_mirror_error(name, file, is_reached)
+            raise _no_mirror_error(name, file, is_reached, without)
 
 
-def list_mirrors(name: str, dataset: Dataset) -> list[str]:
+def list_mirrors(name: str, dataset: Dataset | WriterTables) -> list[str]:
     """Return the addresses that may hold the data set's files: DATASET_MIRROR's first, then the public ones.
 
     Raise UserError if DATASET_MIRROR isn't an address.
@@ -111,11 +114,11 @@ def _report_failure(url: str, expected: str, error: Exception) -> None:
         )
 
 
-def _no_mirror_error(name: str, file: str, is_reached: bool) -> UserError:
+def _no_mirror_error(name: str, file: str, is_reached: bool, without: str) -> UserError:
     kind = UserError if is_reached else UnreachableError
     return kind(
         f"no mirror gave {name}'s {file} as published. Three ways out:\n"
         "  1. when the network is back, run `dvc repro` again;\n"
         f"  2. set DATASET_MIRROR to a file:///… or https://… address below which {name}/{file} lies;\n"
-        "  3. use the data set that needs no network: `dataset: digits` in params.yaml."
+        f"  3. {without}."
     )

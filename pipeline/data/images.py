@@ -38,8 +38,9 @@ class Images:
     """Of n images: class numbers, uint16 [n]; whether they are test images; and their hashes, uint64 [n, 2].
 
     `chunks` yields their pixels in order, uint8 [some, height, width] or [some, height, width, 3]; `name` is what an
-    image is called. `rows` has the places of IDX images in their file; of pictures, `groups` and `digests` have the
-    group and the sha256 of each one's file, and `left_out` the files that aren't among the n.
+    image is called. `rows` has the places of IDX images in their file; `groups` has the group of each picture, or the
+    writer of each IDX image if that is known; of pictures, `digests` has the sha256 of each one's file, and `left_out`
+    the files that aren't among the n.
     """
 
     class_names: tuple[str, ...]

@@ -7,15 +7,18 @@ import csv
 import math
 import shutil
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.cli import UserError
+from pipeline.config.catalogue import WriterTables
 from pipeline.config.dataset import PICTURES, Dataset, is_archive
 from pipeline.data.archives import gather_files
 from pipeline.data.arrays import IntArray
+from pipeline.data.groups import count_groups, read_writers, write_groups
 from pipeline.data.images import CHUNK_VALUES, NO_PICTURE, Images, LeftOut, read_idx_images, read_pictures
 from pipeline.data.pictures import require_no_link
 from pipeline.data.pixels import SCALE
@@ -25,6 +28,7 @@ from pipeline.data.splits import (
     TEST,
     TRAIN,
     VAL,
+    count_validation_images,
     draw_splits,
     draw_validation_mask,
     join_units,
@@ -37,16 +41,25 @@ from pipeline.paths import Workspace
 
 
 def prepare(
-    workspace: Workspace, folder: Path, name: str, dataset: Dataset, validation_images: int, seed: int
+    workspace: Workspace,
+    folder: Path,
+    name: str,
+    dataset: Dataset,
+    validation_images: int,
+    seed: int,
+    writers: WriterTables | None = None,
 ) -> dict[str, Any]:
     """Write the splits train, val and test of the data set `name` into `folder`; return its description.
 
-    Raise UserError if a file is missing or wrong, or if the images aren't what a classifier can learn from.
+    With tables of `writers`, the images of one writer are a group, which no split that is drawn parts. Raise UserError
+    if a file is missing or wrong, or if the images aren't what a classifier can learn from.
     """
     unpacked, pixels = folder / "unpacked", folder / "pixels"
     try:
         source = _find_source(workspace, dataset, unpacked)
         images = read_idx_images(source, dataset) if dataset.form == "idx" else read_pictures(source, dataset, pixels)
+        if writers:
+            images = replace(images, groups=read_writers(source, writers, images.labels, images.is_test))
         selection = select_images(images, dataset)
         split_of = assign_splits(images, selection, dataset, validation_images, seed)
     except UserError as error:
@@ -58,9 +71,12 @@ def prepare(
     if left_out or dataset.form != "idx":
         write_left_out(folder / "skipped.csv", left_out)
     write_splits(folder, images, split_of, dataset.image_shape)
+    has_groups = dataset.has_groups or writers is not None
+    if has_groups:
+        write_groups(folder, number_units(images.groups), split_of)
     shutil.rmtree(unpacked, ignore_errors=True)
     pixels.unlink(missing_ok=True)
-    return {
+    description = {
         "name": name,
         "classes": len(images.class_names),
         "class_names": list(images.class_names),
@@ -78,6 +94,11 @@ def prepare(
         "sources_sha256": {path.name: sha256_of(path) for path in sorted(workspace.raw.iterdir())},
         "files_sha256": {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(folder.rglob("*.*"))},
     }
+    if has_groups:
+        # How many validation images were asked for: groups, which stay whole, seldom make up as many.
+        trained = int((split_of == TRAIN).sum() + (split_of == VAL).sum())
+        description["validation_images"] = count_validation_images(validation_images, trained)
+    return description
 
 
 def _find_source(workspace: Workspace, dataset: Dataset, unpacked: Path) -> Path:
@@ -107,13 +128,13 @@ def assign_splits(
     kept = selection.kept
     labels, is_test = images.labels[kept], images.is_test[kept]
     require_classes(labels, is_test, images.class_names)
-    if dataset.form == "idx":  # as they are published, also where that parts equal ones
+    if dataset.form == "idx" and not images.groups:  # as they are published, also where that parts equal ones
         drawn = np.where(is_test, TEST, TRAIN)
         drawn[~is_test] = np.where(draw_validation_mask(labels[~is_test], validation_images, seed), VAL, TRAIN)
     else:
         units = number_units([images.groups[place] for place in kept.tolist()])
         equal = np.unique(selection.equal[kept], return_inverse=True)[1]
-        if len(equal) and equal.max() + 1 < len(equal):
+        if dataset.form != "idx" and len(equal) and equal.max() + 1 < len(equal):
             units = join_units(units, equal)
         hashes = images.hashes[kept, 0]
         drawn = draw_splits(labels, is_test, units, hashes, validation_images, dataset.test_share, seed)
@@ -166,7 +187,10 @@ def write_splits(folder: Path, images: Images, split_of: IntArray, shape: tuple[
 
 
 def summarise(folder: Path, classes: int) -> dict[str, Any]:
-    """Return what dataset.json says of a split: images, images per class, mean and deviation of pixels in [0, 1]."""
+    """Return what dataset.json says of a split: images, images per class, mean and deviation of pixels in [0, 1].
+
+    And the number of groups, where images have any.
+    """
     counts = np.zeros(256, np.int64)  # of each pixel value: exact, however many there are
     with (folder / "images.npy").open("rb") as file:  # not mapped: a map's pages stay in memory
         np.lib.format.read_magic(file)
@@ -180,4 +204,5 @@ def summarise(folder: Path, classes: int) -> dict[str, Any]:
         "per_class": np.bincount(np.load(folder / "labels.npy"), minlength=classes).tolist(),
         "mean": round(mean, 6),
         "deviation": round(math.sqrt(float(counts @ np.square(scaled) / counts.sum()) - mean**2), 6),
+        **count_groups(folder),
     }

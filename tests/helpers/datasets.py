@@ -1,5 +1,6 @@
 """Small raw and prepared data sets, and models trained on them."""
 
+import gzip
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,12 @@ def write_raw_files(folder: Path, contents: Mapping[str, np.ndarray | bytes]) ->
             (folder / name).write_bytes(content)
         else:
             write_idx(folder / name, content)
+
+
+def write_writers(path: Path, labels: Sequence[int], writers: Sequence[int]) -> None:
+    """Write a table in the form of QMNIST's: label, series, writer and five columns more of each image."""
+    rows = [f"{label}\t4\t{writer}\t0\t30\t0\t0\t0\n" for label, writer in zip(labels, writers, strict=True)]
+    path.write_bytes(gzip.compress("".join(rows).encode()))
 
 
 def write_pictures(folder: Path, counts: Mapping[str, int], size: tuple[int, int] = (8, 8), first: int = 0) -> None:

@@ -1,6 +1,7 @@
 """The stage download, with a folder as its mirror."""
 
 import hashlib
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from pipeline import download
 from pipeline.cli import UserError
-from pipeline.config.catalogue import CATALOGUE, TEST_LABELS
+from pipeline.config.catalogue import CATALOGUE, TEST_LABELS, WRITERS, WriterTables
 from pipeline.config.dataset import IDX_FILES
 from pipeline.paths import Workspace
 from tests.helpers.datasets import publish_files
@@ -64,6 +65,44 @@ def test_what_is_there_stays_when_a_download_fails(mirror, project, monkeypatch)
         download.main(workspace)
     assert read_raw(workspace) == CONTENT
     assert list(workspace.raw.parent.iterdir()) == [workspace.raw]
+
+
+@pytest.fixture
+def tables(project, monkeypatch) -> Path:
+    """A mirror of one's own, with the small data set and two tables of who wrote its images, which are asked for."""
+    workspace, set_mirrors = project
+    set_mirrors()
+    own = workspace.root / "own"
+    shutil.copytree(workspace.root / "mirror", own / "tiny")
+    (own / "who").mkdir()
+    files = {"train.tsv.gz": b"train", "test.tsv.gz": b"test"}
+    for name, content in files.items():
+        (own / "who" / name).write_bytes(content)
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    monkeypatch.setitem(WRITERS, "tiny", WriterTables("who", (), sums))
+    monkeypatch.setenv("DATASET_MIRROR", own.as_uri())
+    workspace.params.write_text(workspace.params.read_text() + "\nwriters: true\n")
+    return own / "who"
+
+
+def test_who_wrote_the_images_is_brought_if_it_is_asked_for(mirror, project, tables):
+    workspace, _ = project
+    download.main(workspace)
+    assert read_raw(workspace) == CONTENT | {"train.tsv.gz": b"train", "test.tsv.gz": b"test"}
+    workspace.params.write_text(workspace.params.read_text().replace("writers: true", "writers: false"))
+    shutil.rmtree(tables)
+    download.main(workspace)
+    assert read_raw(workspace) == CONTENT
+
+
+def test_a_mirror_without_the_tables_of_writers_is_an_error_that_says_how_to_do_without(
+    mirror, project, tables, monkeypatch
+):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # pooch waits before it tries again
+    shutil.rmtree(tables)
+    with pytest.raises(UserError, match=r"who's train.tsv.gz(.|\n)*who/train.tsv.gz lies(.|\n)*`writers: false`"):
+        download.main(project[0])
+    assert not project[0].raw.exists()
 
 
 def test_an_unknown_data_set_is_refused(tmp_path):

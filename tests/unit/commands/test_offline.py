@@ -51,6 +51,13 @@ def test_without_a_mirror_make_run_turns_to_digits_and_its_epochs_and_changes_no
     assert "git checkout params.yaml" in lines[0]
 
 
+def test_of_digits_make_run_asks_for_no_writers(workspace):
+    workspace.params.write_text(workspace.params.read_text() + "\nwriters: true  # who wrote them\n")
+    offline.main(workspace)
+    assert not load(workspace.params).writers
+    assert "writers: false  # who wrote them" in workspace.params.read_text()
+
+
 @pytest.mark.parametrize("line", ["dataset: mnist  # the classic", "dataset:   mnist"])
 def test_make_run_keeps_what_stands_beside_the_name(workspace, line):
     workspace.params.write_text(workspace.params.read_text().replace("dataset: mnist", line))

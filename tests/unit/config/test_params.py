@@ -47,6 +47,8 @@ def test_parameters_cannot_be_changed_after_loading():
         ("seed: 0", "sede: 0", ["unknown key 'sede'", "did you mean 'seed'"]),
         ("seed: 0", "seed: 0\nseed: 1", ["line", "duplicate key"]),
         ("seed: 0", "seed: [0", ["line"]),
+        ("seed: 0", "seed: 0\nwriters: 1", ["writers", "valid boolean"]),
+        ("dataset: mnist", "dataset: kmnist\nwriters: true", ["writers: ", "kmnist", "only of mnist", "group_column"]),
         ("seeds_per_model: 1", "seeds_per_model: 0", ["seeds_per_model", "greater than 0"]),
         ("epochs: 5", "epochs: -5", ["models.dense_512.epochs", "greater than 0", "-5"]),
         ("epochs: 5", "epochs: true", ["models.dense_512.epochs", "valid integer"]),

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from pipeline.cli import UserError
-from pipeline.config.catalogue import CATALOGUE
+from pipeline.config.catalogue import CATALOGUE, WriterTables
 from pipeline.config.dataset import Dataset
 from pipeline.data import images as images_module
 from pipeline.data.preparation import prepare, summarise
 from pipeline.data.splits import draw_validation_mask
 from pipeline.paths import Workspace
 from serving.image_files import MAX_FILE_BYTES
-from tests.helpers.datasets import random_raw_files, write_pictures, write_raw_files
+from tests.helpers.datasets import random_raw_files, write_pictures, write_raw_files, write_writers
 
 SPLITS = ("train", "val", "test")
 LEAVES = Dataset(folder="pictures/leaves", height=8, width=8)
@@ -38,9 +38,11 @@ def leaves(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path)
 
 
-def run(workspace: Workspace, dataset: Dataset = CATALOGUE["mnist"], seed: int = 0) -> dict[str, Any]:
+def run(
+    workspace: Workspace, dataset: Dataset = CATALOGUE["mnist"], seed: int = 0, writers: WriterTables | None = None
+) -> dict[str, Any]:
     workspace.prepared.mkdir(parents=True)
-    return prepare(workspace, workspace.prepared, "some", dataset, 60, seed)
+    return prepare(workspace, workspace.prepared, "some", dataset, 60, seed, writers)
 
 
 def read(workspace: Workspace, split: str, part: str) -> np.ndarray:
@@ -68,6 +70,40 @@ def test_published_images_are_split_as_ever(workspace):
     run(workspace, seed=3)
     mask = draw_validation_mask(random_raw_files()["train-labels-idx1-ubyte"].astype(np.uint16), 60, 3)
     np.testing.assert_array_equal(read(workspace, "val", "index"), np.flatnonzero(mask))
+
+
+def write_tables(workspace: Workspace) -> WriterTables:
+    """Write who wrote each image: 60 people the training images, of most classes one, and 5 others the test images."""
+    files = {"train.tsv.gz": ("train", 60), "test.tsv.gz": ("t10k", 5)}
+    for place, (file, (name, people)) in enumerate(files.items()):
+        labels = random_raw_files()[f"{name}-labels-idx1-ubyte"]
+        writers = 100 * place + np.arange(len(labels)) * people // len(labels)
+        write_writers(workspace.raw / file, labels.tolist(), writers.tolist())
+    return WriterTables("tables", (), dict.fromkeys(files, ""))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_writer_is_on_two_sides_and_about_as_many_images_of_each_class_validate(workspace, seed):
+    description = run(workspace, seed=seed, writers=write_tables(workspace))
+    groups = {split: set(read(workspace, split, "groups").tolist()) for split in SPLITS}
+    assert len(set().union(*groups.values())) == sum(map(len, groups.values())) == 65
+    assert [description["splits"][split]["groups"] for split in SPLITS] == [54, 6, 5]
+    assert read(workspace, "test", "index").tolist() == list(range(100))
+    assert description["validation_images"] == 60
+    assert all(5 <= count <= 7 for count in description["splits"]["val"]["per_class"])
+    assert {f"{split}/groups.npy" for split in SPLITS} <= description["files_sha256"].keys()
+
+
+def test_writers_that_are_known_do_not_change_what_is_prepared_without_them(workspace, tmp_path):
+    run(workspace)
+    (tmp_path / "other").mkdir()
+    write_tables(workspace)
+    prepare(workspace, tmp_path / "other", "some", CATALOGUE["mnist"], 60, 0)
+    before, after = ({path.name for path in folder.rglob("*")} for folder in (workspace.prepared, tmp_path / "other"))
+    assert before == after
+    assert "groups.npy" not in before
+    for path in workspace.prepared.rglob("*.npy"):
+        assert path.read_bytes() == (tmp_path / "other" / path.relative_to(workspace.prepared)).read_bytes()
 
 
 def test_the_chunks_do_not_change_what_is_written(workspace, tmp_path, monkeypatch):
@@ -157,6 +193,14 @@ def test_people_and_equal_pictures_stay_on_one_side(leaves, duplicates):
         sides.setdefault(path.split("/")[1].split("_")[0], set()).add(split)
         sides.setdefault(digest, set()).add(split)
     assert {len(splits) for splits in sides.values()} == {1}
+
+
+def test_the_groups_of_pictures_are_kept(leaves):
+    description = run(leaves, LEAVES.model_copy(update={"group_separator": "_"}))
+    for split in SPLITS:
+        people = [read_sources(leaves)[place][0].split("/")[1][:7] for place in read(leaves, split, "index")]
+        pairs = set(zip(people, read(leaves, split, "groups").tolist(), strict=True))
+        assert len(pairs) == len(set(people)) == description["splits"][split]["groups"]
 
 
 def test_one_group_cannot_be_split(leaves):
