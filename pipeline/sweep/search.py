@@ -55,10 +55,13 @@ def require_prepared_data(params: Params, workspace: Workspace) -> None:
     dataset = read_json(workspace.dataset)
     images = {split: entry["images"] for split, entry in dataset["splits"].items()}
     asked = count_validation_images(params.validation_images, images["train"] + images["val"])
-    found = dataset["name"], dataset["image_shape"], dataset["resize"], dataset["seed"], images["val"]
-    if found != (params.dataset, list(params.data.image_shape), params.data.resize, params.seed, asked):
+    # Groups stay whole, so that seldom as many images validate as were asked for.
+    was_asked, has_groups = dataset.get("validation_images", images["val"]), "validation_images" in dataset
+    found = dataset["name"], dataset["image_shape"], dataset["resize"], dataset["seed"], was_asked, has_groups
+    wanted = params.dataset, list(params.data.image_shape), params.data.resize, params.seed, asked, params.has_groups
+    if found != wanted:
         raise UserError(
-            f"{workspace.prepared} isn't of params.yaml's dataset, seed and validation_images: run "
+            f"{workspace.prepared} isn't of params.yaml's dataset, seed, validation_images and writers: run "
             "`dvc repro preprocess`"
         )
 

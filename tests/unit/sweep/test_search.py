@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import optuna
@@ -169,6 +170,7 @@ def test_an_interrupt_lets_a_write_to_mlflow_end(tmp_path, run_sweep, monkeypatc
         {"resize": "pad"},
         {"seed": 1},
         {"splits": {"train": {"images": 500}, "val": {"images": 98}}},
+        {"validation_images": 100},
     ],
 )
 def test_data_of_other_parameters_are_refused(tmp_path, changed):
@@ -180,8 +182,21 @@ def test_data_of_other_parameters_are_refused(tmp_path, changed):
     workspace.dataset.write_text(json.dumps(described))
     search.require_prepared_data(define().params, workspace)  # 5,000 are asked for; a sixth is less
     workspace.dataset.write_text(json.dumps(described | changed))
-    with pytest.raises(UserError, match=r"dataset, seed and validation_images: run `dvc repro preprocess`"):
+    with pytest.raises(UserError, match=r"dataset, seed, validation_images and writers: run `dvc repro preprocess`"):
         search.main(workspace)
+
+
+@pytest.mark.parametrize(("asked", "is_refused"), [(100, False), (99, True), (None, True)])
+def test_where_groups_stay_whole_it_counts_how_many_images_were_asked_for(tmp_path, asked, is_refused):
+    workspace = Workspace(tmp_path)
+    workspace.prepared.mkdir(parents=True)
+    definition = define(lambda content: content.update(dataset="mnist", writers=True))
+    splits = {"train": {"images": 508}, "val": {"images": 92}}
+    described = {"name": "mnist", "image_shape": [28, 28, 1], "resize": "ink", "seed": 0, "splits": splits}
+    described |= {} if asked is None else {"validation_images": asked}
+    workspace.dataset.write_text(json.dumps(described))
+    with pytest.raises(UserError, match="writers") if is_refused else nullcontext():
+        search.require_prepared_data(definition.params, workspace)
 
 
 def test_another_code_and_another_number_of_threads_are_another_search(tmp_path, monkeypatch):
