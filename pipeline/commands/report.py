@@ -10,8 +10,9 @@ import numpy as np
 
 from pipeline.cli import run
 from pipeline.commands import report_robustness
-from pipeline.commands.compare import ALPHA, EMPTY, TO_CHAMPION, Row, compare, order_columns
+from pipeline.commands.compare import ALPHA, TO_CHAMPION, Row, compare, order_columns
 from pipeline.commands.report_answers import Answers, read_answers
+from pipeline.commands.report_parts import BY_GROUP, describe_decisions, list_slices, read_groups, tabulate_parts
 from pipeline.commands.report_pictures import (
     encode_png,
     read_picture,
@@ -20,7 +21,7 @@ from pipeline.commands.report_pictures import (
     show_samples,
     show_support,
 )
-from pipeline.data.arrays import BoolArray, UInt8Array
+from pipeline.data.arrays import UInt8Array
 from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import load_split
 from pipeline.files import publish, read_json
@@ -58,22 +59,31 @@ def collect(workspace: Workspace) -> dict[str, Any]:
     found = compare(workspace)
     dataset, test = read_json(workspace.dataset), load_split(workspace.prepared, "test")
     answers = {name: read_answers(name, found, dataset["class_names"], test, workspace) for name in found.rows}
+    slices, groups = list_slices(dataset, test), read_groups(dataset, workspace)
+    parts = {
+        name: tabulate_parts(own.given, own.labels, slices, groups, dataset["class_names"])
+        for name, own in answers.items()
+    }
     rows = {}
     for name, row in found.rows.items():
         rows[name] = {title: cell for title, cell in row.items() if title != TO_CHAMPION}
+        rows[name] |= {"test by group (95 %)": parts[name][0][BY_GROUP]} if groups is not None else {}
         rows[name] |= format_trust(answers[name], found.metrics[name])
         rows[name] |= {TO_CHAMPION: row[TO_CHAMPION]} if TO_CHAMPION in row else {}
     return {
         "dataset": dataset,
         "comparison": found,
         "alpha": ALPHA,
+        "decisions": describe_decisions(found, workspace),
+        "has_slices": bool(slices),
+        "groups": None if groups is None else len(np.unique(groups)),
         "columns": order_columns(rows.values()),
         "rows": rows,
         "coverage": draw_coverage({name: (given.confidence, given.is_right) for name, given in answers.items()}),
         "samples": show_samples(dataset["class_names"], workspace),
         "robustness": report_robustness.collect(list(answers), dataset, test.pixels, workspace),
         "models": [
-            describe(name, given, found.metrics[name], dataset, as_raw(test.pixels), workspace)
+            describe(name, given, found.metrics[name], dataset, as_raw(test.pixels), workspace) | {"parts": parts[name]}
             for name, given in answers.items()
         ],
     }
@@ -101,12 +111,10 @@ def describe(
     from pipeline.evaluation.line_plots import draw_learning_curves, draw_reliability
     from pipeline.evaluation.metrics import count_answers
     from pipeline.evaluation.tables import read_table
-    from pipeline.evaluation.trust import slice_mnist
 
     class_names: list[str] = dataset["class_names"]
     history = read_table(workspace.model(name) / "history.csv")
     receipt = read_json(workspace.model(name) / "receipt.json")
-    parts = slice_mnist(answers.index, answers.labels) if dataset["name"] == "mnist" else []
     is_counted = len(class_names) <= MOST_COUNTED
     return {
         "name": name,
@@ -121,11 +129,6 @@ def describe(
         "examples": show_examples(answers.labels, answers.given, answers.confidence, pixels, len(class_names))
         if is_counted
         else None,
-        "classes": [
-            {"name": label, **format_share(answers.is_right[answers.labels == number])}
-            for number, label in enumerate(class_names)
-        ],
-        "slices": [{"name": part.name, **format_share((answers.given == part.labels)[part.is_in])} for part in parts],
         "layers": read_picture(name, "layers.png", workspace),
         "embedding": read_picture(name, "embedding.png", workspace),
         "extremes": show_extremes(
@@ -134,16 +137,6 @@ def describe(
         "mistakes": find_mistakes(name, answers, pixels, class_names, workspace),
         "wrong": int((~answers.is_right).sum()),
     }
-
-
-def format_share(is_right: BoolArray) -> Row:
-    """Return number of images, share of right answers and its 95 % interval, by Wilson."""
-    from pipeline.evaluation.significance import wilson_interval
-
-    if not len(is_right):
-        return {"images": "0", "right": EMPTY, "interval": EMPTY}
-    low, high = wilson_interval(int(is_right.sum()), len(is_right))
-    return {"images": f"{len(is_right):,}", "right": f"{is_right.mean():.2%}", "interval": f"{low:.2%} – {high:.2%}"}
 
 
 def find_mistakes(

@@ -107,12 +107,14 @@ def compare(store: Store, version: "ModelVersion", champion: Champion | None, po
         return Decision(
             not objections, objections or ["the champion's own network, with newer serving code or requirements"]
         )
-    events = read_events(store_label(), store.name)
-    on_these = {
-        event.get("content_key") for event in events if event.get("validation_sha256") == candidate.validation_sha256
-    }
-    others = on_these - {version.tags["content_key"]}
+    others = find_judged(store.name, candidate.validation_sha256) - {version.tags["content_key"]}
     return decide(candidate, load_candidate(store.version(champion.version), policy), policy, len(others))
+
+
+def find_judged(name: str, validation_sha256: str) -> set[str]:
+    """Return the content keys of the versions of a registered model that were tested on these validation images."""
+    events = read_events(store_label(), name)
+    return {str(event.get("content_key")) for event in events if event.get("validation_sha256") == validation_sha256}
 
 
 def carry_out(store: Store, state: State, version: "ModelVersion", record: Record) -> State:

@@ -22,7 +22,7 @@ DESCRIPTION = {
     "classes": 2,
     "class_names": CLASSES,
     "image_shape": [4, 3, 1],
-    "resize": "stretch",
+    "resize": "ink",
     "sources_sha256": {"images.gz": "ab" * 32},
     "splits": {
         "train": {"images": 1234, "per_class": [1000, 234]},
@@ -41,6 +41,8 @@ blank,stranger,1,,0.6,,0.9
 @pytest.fixture
 def workspace(tmp_path, monkeypatch) -> Workspace:
     """Two models: `sure`, right on three of four test images, and `other`, right on all."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # which other tests of the process may have set
     workspace = Workspace(tmp_path)
     given = next(line for line in PARAMS.splitlines() if line.startswith("presets:"))
     text = PARAMS.replace(given, "presets: [dense_10, cnn_2m]")
@@ -84,6 +86,13 @@ def write(workspace: Workspace) -> str:
     return (workspace.page / "index.html").read_text()
 
 
+def read_parts(page: str, model: str) -> dict[str, list[str]]:
+    """Return the cells of a model's table of classes and parts, by the name of the part."""
+    table = page[page.index(f'aria-label="Accuracy of {model} by class"') :].partition("</table>")[0]
+    rows = re.findall('<tr><th scope="row">(.*?)</th>(.*?)</tr>', table)
+    return {name: re.findall("<td>(.*?)</td>", cells) for name, cells in rows}
+
+
 def test_models_are_compared_the_best_on_validation_images_first(workspace, capsys):
     page = write(workspace)
     assert re.findall(r'<h2 id="(\w+)"', page) == ["cnn_2m", "dense_10"]
@@ -94,6 +103,27 @@ def test_models_are_compared_the_best_on_validation_images_first(workspace, caps
     assert cells[-3:-1] == ["6.25 points", "25.00%"]  # calibration error, and refused: the one wrong answer is the last
     assert cells[-1].startswith("-25.00 points")
     assert "report/index.html is written" in capsys.readouterr().out
+    assert "Comparisons on these test images: 1;" in page
+    assert "has judged no version against a champion yet" in page
+    assert read_parts(page, "dense_10")["all"] == ["4", "75.00%", "30.06% – 95.44%"]
+    assert "by group" not in page
+
+
+def test_where_images_come_in_groups_each_accuracy_has_an_interval_by_group(workspace):
+    tested = DESCRIPTION["splits"]["test"] | {"groups": 2}
+    workspace.dataset.write_text(json.dumps(DESCRIPTION | {"splits": DESCRIPTION["splits"] | {"test": tested}}))
+    np.save(workspace.prepared / "test/groups.npy", np.array([5, 5, 9, 9]))
+    page = write(workspace)
+    assert "of 2 groups, their writers" in page
+    assert {"all", "by students", "cat", "&lt;dog&gt;"} <= read_parts(page, "dense_10").keys()
+    # Either group may be drawn twice: half of the answers of the one are right, all of the other.
+    assert read_parts(page, "dense_10")["all"][3] == "50.00% – 100.00%"
+    assert read_parts(page, "cnn_2m")["all"][3] == "–"  # it is always right
+    (row,) = re.findall(r'<tr><th scope="row">dense_10</th>(.*?)</tr>', page)
+    assert "<td>50.00% – 100.00%</td>" in row
+    (workspace.prepared / "test/groups.npy").unlink()
+    with pytest.raises(UserError, match=r"test/groups.npy is missing: run `dvc repro`"):
+        report.main(workspace=workspace)
 
 
 def test_a_mistake_is_shown_with_its_image(workspace):
