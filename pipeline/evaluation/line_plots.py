@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.data.arrays import BoolArray, FloatArray
-from pipeline.evaluation.trust import TRUSTED_ACCURACY, cover, measure_reliability
+from pipeline.evaluation.metrics import measure_reliability
+from pipeline.evaluation.trust import TRUSTED_ACCURACY, cover
 
 INK, ACCENT = "#010203", "#2a7de1"  # the first is replaced by the colour of the page's text
 Answers = tuple[FloatArray, BoolArray]

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from pipeline.data.arrays import FloatArray, IntArray, UInt8Array
+from pipeline.data.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 from pipeline.evaluation.tables import PROBABILITY
 
 # Each is answered whenever a server is asked whether it is ready.
@@ -39,9 +40,20 @@ def measure_calibration_error(labels: IntArray, probabilities: FloatArray) -> fl
     Bayesian binning, AAAI 2015; as many bins as in C. Guo et al., On calibration of modern neural networks, ICML 2017.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    surplus = np.bincount(bins, confidence - (probabilities.argmax(axis=1) == labels))
-    return float(np.abs(surplus).sum() / len(labels))
+    bins = measure_reliability(confidence, probabilities.argmax(axis=1) == labels)
+    return sum(images * abs(sure - right) for sure, right, images in bins) / len(labels)
+
+
+def measure_reliability(
+    confidence: NDArray[np.floating], is_right: BoolArray, bins: int = CALIBRATION_BINS
+) -> list[tuple[float, float, int]]:
+    """Return mean confidence, accuracy and number of images for each bin of confidence that has any."""
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    return [
+        (float(confidence[place == number].mean()), float(is_right[place == number].mean()), int(count))
+        for number, count in enumerate(np.bincount(place, minlength=bins))
+        if count
+    ]
 
 
 def summarise_seeds(accuracies: list[float]) -> dict[str, float]:

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.arrays import BoolArray, IntArray
-from pipeline.evaluation.metrics import CALIBRATION_BINS
 
 TRUSTED_ACCURACY = 0.999
 
@@ -53,18 +52,6 @@ def find_refused_share(
     accepted, reached = cover(confidence, is_right)
     enough = np.flatnonzero(reached >= accuracy)
     return float(1 - accepted[enough[-1]]) if len(enough) else 1.0
-
-
-def measure_reliability(
-    confidence: NDArray[np.floating], is_right: BoolArray, bins: int = CALIBRATION_BINS
-) -> list[tuple[float, float, int]]:
-    """Return mean confidence, accuracy and number of images for each bin of confidence that has any."""
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    return [
-        (float(confidence[place == number].mean()), float(is_right[place == number].mean()), int(count))
-        for number, count in enumerate(np.bincount(place, minlength=bins))
-        if count
-    ]
 
 
 def slice_mnist(index: IntArray, labels: IntArray) -> list[Slice]:

@@ -82,3 +82,8 @@ def test_predictions_have_one_row_per_image():
     assert len(table) == 4
     assert table.loc[1, ["split", "image", "label", "answer"]].tolist() == ["test", 5, "cat", "dog"]
     assert table.loc[1, ["p_cat", "p_dog", "p_NA"]].tolist() == pytest.approx([0.1, 0.6, 0.3])
+
+
+def test_reliability_is_by_bins_that_have_images():
+    bins = metrics.measure_reliability(np.array([0.95, 0.85, 0.2, 1.0]), np.array([True, False, False, True]), bins=5)
+    assert bins == [(pytest.approx(0.2), 0, 1), (pytest.approx(2.8 / 3), pytest.approx(2 / 3), 3)]

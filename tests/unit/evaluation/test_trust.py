@@ -22,11 +22,6 @@ def test_all_are_refused_if_the_surest_answer_is_wrong():
     assert trust.find_refused_share(np.array([0.9, 0.8]), np.array([False, True]), 0.999) == 1
 
 
-def test_reliability_is_by_bins_that_have_images():
-    bins = trust.measure_reliability(np.array([0.95, 0.85, 0.2, 1.0]), np.array([True, False, False, True]), bins=5)
-    assert bins == [(pytest.approx(0.2), 0, 1), (pytest.approx(2.8 / 3), pytest.approx(2 / 3), 3)]
-
-
 def test_mnists_test_images_are_divided_by_writers_and_doubtful_labels_corrected():
     index = np.array([947, 2654, 4999, 5000, 9729])
     labels = np.array([8, 6, 1, 2, 5])
