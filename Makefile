@@ -6,8 +6,10 @@ VENV := .venv
 # that take minutes come before the short ones, and the first don't wait for the same training.
 JOBS ?= 3
 LONG_TESTS := $(addprefix tests/,pipeline/test_end_to_end.py pipeline/test_sweep.py unit/tracking/test_registry_machine.py \
-	pipeline/test_mnist.py pipeline/test_rebuild.py pipeline/test_stages.py pipeline/test_train.py pipeline/test_lineage.py)
-ALL_TESTS := --dist loadfile --no-loadscope-reorder $(LONG_TESTS) tests/pipeline tests/browser tests/serving tests/unit
+	pipeline/test_mnist.py pipeline/test_rebuild.py pipeline/test_stages.py pipeline/test_train.py notebooks/test_tour.py \
+	pipeline/test_lineage.py)
+ALL_TESTS := --dist loadfile --no-loadscope-reorder $(LONG_TESTS) tests/pipeline tests/browser tests/serving tests/notebooks \
+	tests/unit
 # MLflow and DVC look up their helpers (uvicorn, python) on PATH.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -21,8 +23,8 @@ IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run lint check test test-presets coverage docs compare report sweep ui serve app rollback rebuild-tracking lineage verify \
-	bench bench-quick lock promote repository usable
+.PHONY: help run lint check test test-presets coverage docs tour compare report sweep ui serve app rollback rebuild-tracking lineage \
+	verify bench bench-quick lock promote repository usable
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -55,6 +57,10 @@ coverage: $(READY) ## the whole test suite, and which lines and branches it ran
 
 docs: $(READY) ## write docs/parameters.md from the schema of params.yaml
 	python -m pipeline.commands.document_params
+
+tour: $(READY) ## run the learner's tour, notebooks/tour.ipynb, and write docs/tour.md and its pictures: a minute
+	@test -f data/prepared/dataset.json || dvc repro preprocess
+	python -m notebooks.render
 
 compare: $(READY) ## print the presets side by side, and which differ from the champion
 	@python -m pipeline.commands.compare
