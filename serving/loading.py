@@ -56,6 +56,11 @@ class LoadedModel:
         return usual and {key: np.asarray(value) for key, value in usual.items()}
 
     @property
+    def reference(self) -> dict[str, dict[str, list[float]]]:
+        """What `serving.drift` compares with, by statistic; empty if evaluation left nothing."""
+        return self.model.golden.get("reference") or {}
+
+    @property
     def label(self) -> dict[str, str | None]:
         """Name and version, as each answer carries them."""
         return {"name": self.facts["name"], "version": self.facts["version"]}

@@ -14,7 +14,7 @@ from pipeline.cli import UserError, silence_stderr
 from pipeline.data.arrays import FloatArray, IntArray
 from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import Split
-from pipeline.evaluation import doubt, layer_plots, metrics, plots
+from pipeline.evaluation import doubt, drift, layer_plots, metrics, plots
 from pipeline.files import read_json, write_json
 from serving.layers import NetworkLayers
 
@@ -106,8 +106,10 @@ def write_report(
     val, test = answers["val"], answers["test"]
     pixels = as_raw(val.split.pixels)
     golden = metrics.choose_golden_images(pixels, val.labels, val.published)
-    usual = doubt.fit(pixels, val.published, is_ink=dataset["resize"] == "ink")
-    golden |= {"class_names": names, "resize": dataset["resize"], "usual": usual}
+    is_ink = dataset["resize"] == "ink"
+    golden |= {"class_names": names, "resize": dataset["resize"]}
+    golden |= {"usual": doubt.fit(pixels, val.published, is_ink)}
+    golden |= {"reference": drift.fit(pixels, val.published, is_ink)}
     (folder / "golden.json").write_text(json.dumps(golden) + "\n")
     labels = test.labels
     metrics.score_classes(labels, test.published, names).to_csv(

@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from serving.app.answer_metrics import AnswerMetrics
+
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 
@@ -16,6 +18,8 @@ class Metrics:
             "digits_request_seconds", "Time to answer", ("route",), buckets=BUCKETS_S, registry=registry
         )
         self.images = Counter("digits_images", "Images scored", registry=registry)
+        self.answers = AnswerMetrics()
+        registry.register(self.answers)
         self.in_flight = Gauge("digits_requests_in_flight", "Requests being received or answered", registry=registry)
         self.model = Gauge(
             "digits_model_info", "The model that answers: always 1", ("name", "version"), registry=registry

@@ -94,13 +94,21 @@ class Routes:
     async def score(self, request: Request, loaded: LoadedModel, pixels: np.ndarray) -> Sequence[Answer]:
         """Return the model's answers to uint8 [n, *form.shape]."""
         if pixels.size <= MAX_INLINE_VALUES:
-            return score_pixels(loaded, pixels)
-        async with self.arrays.place(request.receive) as place:
-            return await place.run(score_pixels, loaded, pixels)
+            answers = score_pixels(loaded, pixels)
+        else:
+            async with self.arrays.place(request.receive) as place:
+                answers = await place.run(score_pixels, loaded, pixels)
+        self.observe(loaded, pixels, answers)
+        return answers
+
+    def observe(self, loaded: LoadedModel, pixels: np.ndarray, answers: Sequence[Answer]) -> None:
+        """Count answers and their images, unless another model has taken over: its counts have begun."""
+        self.metrics.images.inc(len(answers))
+        if loaded is self.source.loaded:
+            self.metrics.answers.observe(loaded, pixels, answers)
 
     def respond(self, loaded: LoadedModel, answers: Sequence[Answer]) -> Response:
-        """Return the answers with the model that gave them, and count them."""
-        self.metrics.images.inc(len(answers))
+        """Return the answers with the model that gave them."""
         body = json.dumps({"predictions": answers, "model": loaded.label})
         return Response(body, media_type="application/json")
 
@@ -111,8 +119,9 @@ class Routes:
         if media_type(request) != "application/json" or encoding not in ("", "charset=utf-8"):
             raise HTTPException(415, "expected application/json, in UTF-8")
         async with self.arrays.place(request.receive) as place:
-            answer, count = await place.run(score_json, self.source.loaded, await request.body())
-        self.metrics.images.inc(count)
+            loaded = self.source.loaded
+            answer, pixels, answers = await place.run(score_json, loaded, await request.body())
+        self.observe(loaded, pixels, answers)
         return Response(answer.response, answer.status, media_type=answer.mimetype)
 
     async def page(self, _: Request) -> Response:

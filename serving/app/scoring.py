@@ -4,10 +4,11 @@ import base64
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 from mlflow.exceptions import MlflowException
-from mlflow.pyfunc import scoring_server
+from mlflow.pyfunc import PyFuncModel, scoring_server
 from PIL.ImageFile import ImageFile
 from starlette.exceptions import HTTPException
 
@@ -80,14 +81,26 @@ def with_pixels(predictions: Sequence[Answer], pixels: Sequence[np.ndarray]) -> 
     return [{**prediction, "pixels": image} for prediction, image in zip(predictions, encoded, strict=True)]
 
 
-def score_json(loaded: LoadedModel, body: bytes) -> tuple[scoring_server.InvocationsResponse, int]:
-    """Return what `mlflow models serve` answers to a JSON body, and the number of images in it."""
+def score_json(
+    loaded: LoadedModel, body: bytes
+) -> tuple[scoring_server.InvocationsResponse, np.ndarray, Sequence[Answer]]:
+    """Return what `mlflow models serve` answers to a JSON body, the pixels in it, and the answers to them."""
     try:
-        content, count = mlflow_json.parse(body, loaded.model)
+        content, _ = mlflow_json.parse(body, loaded.model)
     except mlflow_json.FormError as error:
         raise HTTPException(400, str(error)) from None
-    schema = loaded.pyfunc.metadata.get_input_schema()  # type: ignore[no-untyped-call]  # MLflow leaves it untyped
-    answer = scoring_server.invocations(  # type: ignore[no-untyped-call]  # MLflow leaves it untyped
-        content, scoring_server.CONTENT_TYPE_JSON, loaded.pyfunc, schema
+    given: list[tuple[np.ndarray, Sequence[Answer]]] = []
+
+    def predict(pixels: np.ndarray) -> Sequence[Answer]:
+        given.append((pixels, loaded.model.predict(None, pixels)))
+        return given[0][1]
+
+    metadata = loaded.pyfunc.metadata
+    response = scoring_server.invocations(  # type: ignore[no-untyped-call]  # MLflow leaves it untyped
+        content,
+        scoring_server.CONTENT_TYPE_JSON,
+        PyFuncModel(metadata, SimpleNamespace(predict=predict)),
+        metadata.get_input_schema(),  # type: ignore[no-untyped-call]  # MLflow leaves it untyped
     )
-    return answer, count
+    ((pixels, answers),) = given
+    return response, pixels, answers

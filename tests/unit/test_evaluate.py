@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from pipeline import evaluate, inference
 from pipeline.cli import UserError
 from pipeline.data.pixels import as_raw
-from pipeline.evaluation.doubt import fit
+from pipeline.evaluation import doubt, drift
 from pipeline.files import sha256_of
 from pipeline.inference import predict_litert
 from pipeline.paths import Workspace
@@ -61,7 +61,8 @@ def test_one_seed_gives_the_metrics_of_the_published_model_alone(workspace):
     assert (found["parameters"], found["val_accuracy"], found["test_accuracy"]) == (7840, 1, 1)
 
 
-def test_the_golden_file_has_a_validation_image_of_each_digit_and_the_models_answer(workspace):
+def test_the_golden_file_has_a_validation_image_of_each_digit_and_the_models_answer(workspace, monkeypatch):
+    monkeypatch.setattr(drift, "MIN_IMAGES", VAL)
     write_onnx((workspace.model("dense_10") / "model.onnx"), wrong=3)
     images = np.load(workspace.prepared / "val" / "images.npy")
     images[:, 27, 27] = 51  # tells them from the test images; the network doesn't see it
@@ -76,7 +77,10 @@ def test_the_golden_file_has_a_validation_image_of_each_digit_and_the_models_ans
     assert np.argmax(golden["probabilities"], axis=1).tolist() == golden["answers"]
     assert (golden["class_names"], golden["resize"]) == (list("0123456789"), "ink")
     val, session = as_raw(images), inference.open_onnx(workspace.model("dense_10") / "model.onnx")
-    assert golden["usual"] == fit(val, inference.predict_onnx(session, val), is_ink=True)
+    answers = inference.predict_onnx(session, val)
+    assert golden["usual"] == doubt.fit(val, answers, is_ink=True)
+    assert golden["reference"] == drift.fit(val, answers, is_ink=True)
+    assert sum(golden["reference"]["class"]["counts"]) == VAL
 
 
 @pytest.mark.parametrize(
