@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import random
 import re
 import threading
 import time
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 MAX_RETRY_DELAY_S = 300.0
+JITTER = (0.8, 1.2)  # of the seconds between two looks: replicas that start together would all look at once
 MAX_LISTED = 10  # models, where the one that was asked for isn't there
 REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
@@ -86,7 +88,7 @@ class ModelSource:
 
     def _follow(self) -> None:
         while True:
-            time.sleep(self.poll_seconds)
+            time.sleep(self.poll_seconds * random.uniform(*JITTER))
             self.update()
 
     def _report(self, cause: str, error: Exception | None = None) -> None:

@@ -114,6 +114,21 @@ def test_a_registry_that_is_away_is_a_problem_until_it_is_back(registry, source)
     assert source.problem is None
 
 
+def test_replicas_that_start_together_look_at_different_moments(source, monkeypatch):
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) > 20:
+            raise InterruptedError
+
+    monkeypatch.setattr(model_source.time, "sleep", sleep)
+    with pytest.raises(InterruptedError):
+        source._follow()
+    assert 1.6 <= min(waits) < max(waits) <= 2.4
+    assert len(set(waits)) == len(waits)
+
+
 @pytest.mark.parametrize("uri", ["models:/digits@champion", "models:/digits/3"])
 def test_only_an_alias_is_followed(registry, uri):
     assert ModelSource(uri).alias == ("champion" if "@" in uri else None)
