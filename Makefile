@@ -23,8 +23,8 @@ IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run lint check test test-presets coverage docs tour compare report sweep ui serve app rollback rebuild-tracking lineage \
-	verify bench bench-quick lock promote repository usable
+.PHONY: help run lint check test test-presets test-engines coverage docs tour compare report sweep ui serve app rollback \
+	rebuild-tracking lineage verify bench bench-quick lock promote repository usable
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -48,6 +48,9 @@ test: lint ## everything: format, lint, types and the whole test suite
 
 test-presets: $(READY) ## train every preset on MNIST and compare it with the accuracy in params.yaml: 10 minutes
 	python -m pytest -m presets tests/pipeline/test_mnist.py
+
+test-engines: $(READY) $(VENV)-engines/ready ## check the files of deploy/ with the tools of Kubernetes, Triton and Prometheus
+	PYTHONPATH="$(CURDIR)/$(VENV)-engines" python -m pytest tests/engines
 
 coverage: $(READY) ## the whole test suite, and which lines and branches it ran
 	coverage erase
@@ -109,11 +112,13 @@ bench-quick: $(READY) ## train the fast presets and their rivals in turns: 5 min
 	@test -f data/prepared/dataset.json || dvc repro preprocess
 	python -m benchmarks.training --quick
 
-lock: $(READY) ## resolve pyproject.toml into requirements.lock, and what the app needs of it into requirements-serving.lock
+lock: $(READY) ## resolve pyproject.toml into requirements.lock, and what is needed beside or of it into requirements-….lock
 	uv pip compile --quiet --universal --generate-hashes --upgrade --python-version 3.11 --no-header \
 		--group dev pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
 		--group serving --constraints requirements.lock -o requirements-serving.lock
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
+		--group deploy --constraints requirements.lock -o requirements-deploy.lock
 
 repository:
 	@git rev-parse --git-dir >/dev/null || { echo "error: DVC works in a git repository, and this folder is none: run" \
@@ -137,4 +142,9 @@ $(READY): requirements.lock | usable
 	command -v uv >/dev/null || $(VENV)/bin/python -m pip install --quiet uv
 	uv venv --quiet --relocatable --allow-existing --python $(VENV)/bin/python $(VENV)
 	uv pip install --quiet --python $(VENV) --require-hashes --compile-bytecode -r requirements.lock
+	@touch $@
+
+# Beside the environment and not in it, which so stays as others have it.
+$(VENV)-engines/ready: requirements-deploy.lock | $(READY)
+	uv pip install --quiet --python $(VENV) --require-hashes --target $(VENV)-engines -r requirements-deploy.lock
 	@touch $@
