@@ -11,11 +11,14 @@ from prometheus_client.registry import Collector
 
 from serving import drift
 from serving.app.scoring import Answer
+from serving.doubt import CLOSE, NOTHING, SEVERAL, UNLIKE
 from serving.loading import LoadedModel
 
 WINDOW = 500  # answers that are compared; fewer show drift sooner, and also where there is none
 MAX_WAITING_VALUES = 25_088  # of images that wait: 32 of MNIST; to count them together takes a fraction of the time
 MAX_NAMED_CLASSES, OTHERS = 100, "(others)"  # each is a time series, which costs Prometheus memory
+SURE = "sure"
+JUDGEMENTS = (SURE, NOTHING, SEVERAL, CLOSE, UNLIKE)
 CONFIDENCES = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999])
 
 
@@ -67,7 +70,7 @@ class Counts:
             {name: np.asarray(bins[key]) for name, bins in reference.items()} for key in ("edges", "counts")
         )
         self.classes = np.zeros(len(self.names), np.int64)
-        self.judgements: Counter[str] = Counter()
+        self.judgements = Counter(dict.fromkeys(JUDGEMENTS, 0))
         self.confidences, self.confidence = np.zeros(len(CONFIDENCES) + 1, np.int64), 0.0
         self.statistics = {name: np.zeros(len(counts), np.int64) for name, counts in self.usual.items()}
         self.sums = dict.fromkeys(self.usual, 0.0)
@@ -80,7 +83,7 @@ class Counts:
         self.classes += np.bincount(classes, minlength=len(self.classes))
         self.confidences += drift.count(drift.place(confidences, CONFIDENCES), CONFIDENCES)
         self.confidence += float(confidences.sum())
-        self.judgements.update(str(answer.get("reason", "sure")) for answer in answers if "sure" in answer)
+        self.judgements.update(str(answer.get("reason", SURE)) for answer in answers if "sure" in answer)
         if not self.usual:
             return
         found = drift.describe(pixels, classes, confidences, self.is_ink)
@@ -111,7 +114,7 @@ class Counts:
         statistic = HistogramMetricFamily(
             "digits_image_statistic", "Images by what drift is measured of", labels=["statistic"]
         )
-        for name in self.usual.keys() - {"class", "confidence"}:
+        for name in (name for name in self.usual if name not in ("class", "confidence")):
             statistic.add_metric([name], accumulate_buckets(self.edges[name], self.statistics[name]), self.sums[name])
         yield statistic
         yield GaugeMetricFamily("digits_drift_window_images", f"Last answers, {WINDOW} at most", len(self.window))

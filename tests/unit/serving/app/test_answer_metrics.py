@@ -7,16 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks import drift as benchmark
 from pipeline.evaluation import doubt, drift
 from serving.app.answer_metrics import MAX_NAMED_CLASSES, OTHERS, WINDOW
 from serving.app.asgi import build_app
 from serving.app.limits import Limits
 from serving.app.metrics import Metrics
 from serving.app.routes import Routes
-from serving.doubt import NOTHING
+from serving.doubt import CLOSE, NOTHING, SEVERAL, UNLIKE
 from serving.images import Form
 from serving.model_source import ModelSource
 from tests.helpers.client import AsgiClient
+from tests.helpers.deployment import read_expressions
 from tests.helpers.models import save_model, write_artifacts
 
 LIMIT = 0.25  # of the alert
@@ -89,7 +91,8 @@ def test_unsure_answers_are_counted_by_their_reason(client, watched, monkeypatch
     monkeypatch.setitem(watched.loaded.model.golden, "usual", usual)
     watched.loaded.__dict__.pop("usual", None)
     ask(client, np.concatenate([images[:3], np.zeros((2, 28, 28), np.uint8)]))
-    assert read(client, "digits_judged_answers_total") == {"sure": 3, NOTHING: 2}
+    judged = read(client, "digits_judged_answers_total")
+    assert judged == {"sure": 3, NOTHING: 2, SEVERAL: 0, CLOSE: 0, UNLIKE: 0}
 
 
 def test_there_is_no_drift_before_the_window_is_full_and_then_only_if_images_change(client):
@@ -178,3 +181,19 @@ def test_colour_pictures_are_described_by_their_colour_too(pictures, picture_cli
     assert max(read(client, "digits_drift").values()) < LIMIT
     ask(client, np.ascontiguousarray(warm[:WINDOW, ..., ::-1]))  # blue, green, red
     assert read(client, "digits_drift")["warmth"] > LIMIT
+
+
+def test_alerts_and_dashboard_ask_for_metrics_and_labels_that_exist(client):
+    ask(client, draw(WINDOW, seed=1))
+    ask(client, np.zeros((1, 28, 28), np.uint8))
+    text = client.get("/metrics").body.decode()
+    for expression in read_expressions():
+        for name, labels in re.findall(r"((?:digits|process)_\w+)(?:{(.*?)})?", expression):
+            (sample, *_) = re.findall(rf"^{name}(?:{{(.*)}})? ", text, re.MULTILINE)
+            asked = set(re.findall(r"(\w+)[=!]~?\"", labels)) - {"job", "instance"}  # which Prometheus adds
+            assert asked <= set(re.findall(r'(\w+)="', sample)), expression
+
+
+def test_the_alert_has_the_limit_that_is_measured():
+    assert f"digits_drift) > {LIMIT}" in " ".join(read_expressions())
+    assert benchmark.LIMIT == LIMIT
