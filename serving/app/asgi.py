@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from serving.app.limits import Limits
+from serving.app.limits import Limits, Sampling
 from serving.app.metrics import Metrics
 from serving.app.middleware.bounded_body import BoundedBody
 from serving.app.middleware.refusals import Refusals
@@ -15,12 +15,15 @@ from serving.app.middleware.request_metrics import RequestMetrics
 from serving.app.middleware.security_headers import SecurityHeaders
 from serving.app.middleware.trusted_clients import TrustedClients
 from serving.app.routes import EXCEPTION_HANDLERS, Routes
+from serving.app.samples import Sampler
 from serving.model_source import ModelSource
 
 log = logging.getLogger("uvicorn.error")
 
 
-def build_app(source: ModelSource, limits: Limits, allowed_hosts: Set[str]) -> ASGIApp:
+def build_app(
+    source: ModelSource, limits: Limits, allowed_hosts: Set[str], sampling: Sampling | None = None
+) -> ASGIApp:
     """Return the application; `allowed_hosts` are the names by which it may be called ("*": any)."""
 
     @asynccontextmanager
@@ -30,7 +33,8 @@ def build_app(source: ModelSource, limits: Limits, allowed_hosts: Set[str]) -> A
         yield
 
     metrics = Metrics()
-    routes = Routes(source, metrics, limits).table()
+    sampler = Sampler(sampling, metrics.samples) if sampling else None
+    routes = Routes(source, metrics, limits, sampler).table()
     app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=EXCEPTION_HANDLERS)
     # Inside out: what is wrapped last sees a request first. Not by Starlette's own list of middleware, because that
     # stands within its answer to a fault, which needs the headers and has to be counted, too.

@@ -1,7 +1,8 @@
-"""How much one server takes on."""
+"""How much one server takes on, and how much of it is kept."""
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -20,3 +21,12 @@ class Limits:
     files: int = limit(24, "at most in one request")
     threads: int = limit(min(4, os.cpu_count() or 1), "that decode images, and as many that score arrays of pixels")
     queue: int = limit(32, "requests at most that wait for a thread of either kind")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which share of the answered images is kept, in which folder, and for how many days."""
+
+    folder: Path
+    share: float
+    days: float

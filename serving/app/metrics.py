@@ -18,6 +18,9 @@ class Metrics:
             "digits_request_seconds", "Time to answer", ("route",), buckets=BUCKETS_S, registry=registry
         )
         self.images = Counter("digits_images", "Images scored", registry=registry)
+        self.samples = Counter(
+            "digits_samples", "Answered images that were to be kept", ("outcome",), registry=registry
+        )
         self.answers = AnswerMetrics()
         registry.register(self.answers)
         self.in_flight = Gauge("digits_requests_in_flight", "Requests being received or answered", registry=registry)

@@ -4,12 +4,14 @@ import argparse
 import ipaddress
 import re
 from dataclasses import dataclass, fields
+from pathlib import Path
 
-from serving.app.limits import Limits
+from serving.app.limits import Limits, Sampling
 from serving.environment import default_model
 
 DESCRIPTION = "MODEL is models:/mnist@champion (followed when the alias moves), models:/mnist/3, or a model's folder."
 NAME = r"\*|\[[0-9a-f:.]+\]|[^:\[\]/@\s]+"
+MAX_SAMPLE_DAYS = 36_500
 MAY_BE_ZERO = ("queue", "port")
 
 
@@ -23,6 +25,8 @@ class Options:
     allow_host: list[str]
     poll_seconds: float
     limits: Limits
+    sampling: Sampling | None = None
+    """None: no image is kept."""
 
 
 def parse_options(arguments: list[str] | None = None) -> Options:
@@ -39,6 +43,16 @@ def parse_options(arguments: list[str] | None = None) -> Options:
     parser.add_argument(
         "--poll-seconds", type=float, default=2.0, help="between two looks at the registry's alias (%(default)s)"
     )
+    parser.add_argument(
+        "--sample-folder", type=Path, metavar="FOLDER",
+        help="keep some of the answered images here, by day and class, to be labelled by people (none)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sample-share", type=float, default=0.01, metavar="SHARE", help="of the answers (%(default)s)"
+    )
+    parser.add_argument(
+        "--sample-days", type=float, default=30.0, metavar="DAYS", help="that they are kept (%(default)s)"
+    )
     limits = {field.name: field for field in fields(Limits)}
     for name, field in limits.items():
         description = f"{field.metadata['help']} (%(default)s)"
@@ -47,11 +61,17 @@ def parse_options(arguments: list[str] | None = None) -> Options:
     for name, value in values.items():
         if isinstance(value, (int, float)) and not value > 0 and not (name in MAY_BE_ZERO and value == 0):
             parser.error(f"{flag(name)} {value}: a positive number is expected")
+    if values["sample_share"] > 1:
+        parser.error(f"--sample-share {values['sample_share']}: a share, up to 1, is expected")
+    if values["sample_days"] > MAX_SAMPLE_DAYS:
+        parser.error(f"--sample-days {values['sample_days']}: at most {MAX_SAMPLE_DAYS} days are expected")
     for name in values["allow_host"]:
         if not re.fullmatch(NAME, host_header(name)):
             parser.error(f"--allow-host {name}: a name or an address without scheme and port is expected, or '*'")
+    folder, share, days = (values.pop(f"sample_{name}") for name in ("folder", "share", "days"))
     return Options(
         limits=Limits(**{name: values.pop(name) for name in limits}),
+        sampling=Sampling(folder, share, days) if folder else None,
         **values,
     )
 

@@ -20,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 from serving.app import multipart
 from serving.app.limits import Limits
 from serving.app.metrics import Metrics
+from serving.app.samples import Sampler
 from serving.app.scoring import Answer, open_files, pixels_of, prepare, score_json, score_pixels, with_pixels
 from serving.app.workers import Workers
 from serving.images import WEB_FORMATS, Form, count_pixels
@@ -40,8 +41,8 @@ class Routes:
     decoded at a time: it takes the most memory.
     """
 
-    def __init__(self, source: ModelSource, metrics: Metrics, limits: Limits):
-        self.source, self.metrics, self.max_files = source, metrics, limits.files
+    def __init__(self, source: ModelSource, metrics: Metrics, limits: Limits, sampler: Sampler | None = None):
+        self.source, self.metrics, self.max_files, self.sampler = source, metrics, limits.files, sampler
         self.images, self.arrays = (Workers(limits.threads, limits.queue) for _ in range(2))
         self.large_image = asyncio.Semaphore(1)
         self.checked: tuple[Callable[[], LoadedModel | None], float, str | None] = (lambda: None, 0.0, None)
@@ -102,10 +103,12 @@ class Routes:
         return answers
 
     def observe(self, loaded: LoadedModel, pixels: np.ndarray, answers: Sequence[Answer]) -> None:
-        """Count answers and their images, unless another model has taken over: its counts have begun."""
+        """Count answers and their images, unless another model has taken over: its counts have begun. Keep some."""
         self.metrics.images.inc(len(answers))
         if loaded is self.source.loaded:
             self.metrics.answers.observe(loaded, pixels, answers)
+        if self.sampler is not None:
+            self.sampler.take(pixels, answers)
 
     def respond(self, loaded: LoadedModel, answers: Sequence[Answer]) -> Response:
         """Return the answers with the model that gave them."""

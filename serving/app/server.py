@@ -2,6 +2,8 @@
 
 import socket
 import sys
+from pathlib import Path
+from tempfile import TemporaryFile
 
 from serving.app.options import Options, host_header
 from serving.app.process import resume_garbage_collection
@@ -48,18 +50,30 @@ def serve(options: Options, listener: socket.socket) -> None:
     from serving.loading import ModelLoadError
     from serving.model_source import ModelSource
 
+    if options.sampling:
+        make_folder(options.sampling.folder)
     try:
         source = ModelSource(options.model, options.poll_seconds)
     except ModelLoadError as error:
         sys.exit(f"error: {error}")
     print(f"The page: http://{host_header(options.host)}:{listener.getsockname()[1]}", flush=True)
-    app = build_app(source, options.limits, allowed_hosts(options))
+    app = build_app(source, options.limits, allowed_hosts(options), options.sampling)
     resume_garbage_collection()
     config = uvicorn.Config(
         app, http=BoundedProtocol, ws="none", loop="asyncio", access_log=False, server_header=False, log_level="info",
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder; exit with a message unless files can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        sys.exit(f"error: no samples can be kept in {folder}: {error}; name another folder with --sample-folder")
 
 
 def allowed_hosts(options: Options) -> set[str]:

@@ -1,10 +1,11 @@
 """The app's command line."""
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
-from serving.app.limits import Limits
+from serving.app.limits import Limits, Sampling
 from serving.app.options import flag, parse_options
 
 
@@ -12,6 +13,26 @@ def test_without_options_it_serves_the_champion_on_the_loopback():
     options = parse_options([])
     assert (options.model, options.host, options.port) == ("models:/mnist@champion", "127.0.0.1", 8000)
     assert (options.allow_host, options.poll_seconds, options.limits) == ([], 2.0, Limits())
+    assert options.sampling is None
+
+
+def test_images_are_kept_where_a_folder_is_named():
+    assert parse_options(["--sample-folder", "a/b"]).sampling == Sampling(Path("a/b"), 0.01, 30)
+    options = parse_options(["--sample-folder=a", "--sample-share=1", "--sample-days=0.5"])
+    assert options.sampling == Sampling(Path("a"), 1, 0.5)
+
+
+def test_images_are_not_kept_for_ever(capsys):
+    with pytest.raises(SystemExit):
+        parse_options(["--sample-days=inf"])
+    assert "--sample-days inf: at most 36500 days are expected" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("share", ["0", "-1", "1.1", "nan"])
+def test_a_share_is_one(share, capsys):
+    with pytest.raises(SystemExit):
+        parse_options([f"--sample-share={share}"])
+    assert f"--sample-share {float(share)}: a " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("field", fields(Limits), ids=lambda field: field.name)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipeline.evaluation.doubt import fit
 from serving.app.asgi import build_app
-from serving.app.limits import Limits
+from serving.app.limits import Limits, Sampling
 from serving.app.routes import MAX_INLINE_VALUES
 from serving.doubt import NOTHING, SEVERAL
 from serving.loading import fetch_folder
@@ -23,6 +23,7 @@ from tests.helpers.client import JSON, PNG, RAW, AsgiClient, multipart
 from tests.helpers.models import bright_values
 from tests.helpers.parameters import format_parameter
 from tests.helpers.pictures import bar, encode, in_mnist_form
+from tests.helpers.waiting import eventually
 
 
 def dots(count: int) -> np.ndarray:
@@ -179,6 +180,17 @@ def test_the_pixels_of_all_files_of_a_request_share_one_limit(client):
     assert (answer.status, answer.json["error"]) == (
         400, "the images together are too large: at most 40 million pixels are allowed, 20 million of WebP",
     )  # fmt: skip
+
+
+def test_answered_images_are_kept_by_each_way_in_if_that_is_asked_for(source, tmp_path):
+    client = AsgiClient(build_app(source, Limits(threads=1), {"*"}, Sampling(tmp_path, 1.0, 30)))
+    client.predict(dots(2).tobytes())
+    client.predict(encode(bar()), PNG)
+    client.invoke({"inputs": dots(3).tolist()})
+    client.predict(bytes(783))
+    eventually(lambda: sample(client, 'digits_samples_total{outcome="written"}') == 2 + 1 + 3)
+    labels = sorted(path.parent.name for path in tmp_path.rglob("*.png"))
+    assert labels == ["0", "0", "0", "1", "1", "2"]
 
 
 def sample(client: AsgiClient, name: str) -> float:

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from serving.app.options import host_header, parse_options
-from serving.app.server import LOOPBACK, allowed_hosts, bind, warn_if_exposed
+from serving.app.server import LOOPBACK, allowed_hosts, bind, make_folder, warn_if_exposed
 
 
 def test_it_may_be_called_by_the_loopbacks_names_its_own_and_those_allowed():
@@ -53,3 +53,11 @@ def test_a_number_that_is_no_port_ends_with_what_to_do(port):
         SystemExit, match=rf"can't listen on 127\.0\.0\.1:{port}: a port is a number up to 65535.*--port"
     ):
         bind("127.0.0.1", port)
+
+
+def test_a_folder_for_samples_that_can_not_be_made_ends_with_what_to_do(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match=r"no samples can be kept in .*/file/a: .*--sample-folder"):
+        make_folder(tmp_path / "file" / "a")
+    make_folder(tmp_path / "new" / "a")
+    assert list((tmp_path / "new" / "a").iterdir()) == []
