@@ -1,0 +1,77 @@
+"""Add labelled pictures to the data set: `python -m pipeline.commands.add_pictures FOLDER`, with a folder per class.
+
+They may be the app's samples, once a person has looked at each. The next `dvc repro` prepares and trains with them.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+from pipeline.cli import UserError, run
+from pipeline.config.params import Params, load
+from pipeline.data.pictures import SPLITS, is_picture, list_subfolders, name_some, walk
+from pipeline.files import sha256_of
+from pipeline.paths import Workspace
+
+SHORT = 16  # digits of the sha256 that a picture is named after
+
+
+def main(folder: str, workspace: Workspace = Workspace()) -> None:
+    """Copy the pictures of a folder into those of the data set; say how many are new.
+
+    Raise UserError if the data set isn't a folder per class, or hasn't one of the classes; then nothing is copied.
+    """
+    params = load(workspace.params)
+    classes = find_classes(params, workspace)
+    pictures = list(list_pictures(Path(folder)))
+    if strange := sorted({label for _, label in pictures} - classes.keys()):
+        raise UserError(
+            f"{folder} has folders of no class of {params.dataset}: {name_some(strange)}; its classes are "
+            f"{name_some(sorted(classes))}. A new class needs a folder beside theirs first"
+        )
+    added = sum(add(path, classes[label]) for path, label in pictures)
+    print(
+        f"{added} pictures added to {params.dataset}, {len(pictures) - added} were there; `dvc repro` trains with them"
+    )
+
+
+def find_classes(params: Params, workspace: Workspace) -> dict[str, Path]:
+    """Return the folder of each class, of those that train; raise UserError if the data set has none."""
+    if params.data.folder is None or params.data.form != "folders":
+        raise UserError(
+            f"the data set {params.dataset} is no folder per class, to which pictures could be added; of a built-in "
+            "one, `python -m pipeline.commands.unpack NAME` makes one"
+        )
+    top = workspace.root / params.data.folder
+    if not top.is_dir():
+        raise UserError(f"{top} isn't there: it should have the pictures of {params.dataset}, in a folder per class")
+    split = next((name for name in list_subfolders(top) if name.lower() == SPLITS[0]), "")
+    return {name: top / split / name for name in list_subfolders(top / split)}
+
+
+def list_pictures(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield each picture of a folder per class with its class; raise UserError if there are none."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder; name one that has a folder per class, with pictures in it")
+    found = [(path, place.split("/")) for path, place in walk(folder) if is_picture(place)]
+    if not found or any(len(parts) == 1 for _, parts in found):
+        raise UserError(f"{folder} should have a folder per class, and pictures in these alone")
+    for path, parts in found:
+        yield path, unquote(parts[0])  # as the app writes names that no folder may have
+
+
+def add(picture: Path, folder: Path) -> bool:
+    """Copy a picture into a folder, under a name made of its content; return whether it wasn't there."""
+    target = folder / f"{sha256_of(picture)[:SHORT]}{picture.suffix.lower()}"
+    if target.exists():
+        return False
+    part = folder / f".{target.name}.part"
+    shutil.copyfile(picture, part)
+    os.replace(part, target)
+    return True
+
+
+if __name__ == "__main__":
+    run(main, "folder")
