@@ -59,7 +59,10 @@ class NetworkLayers:
 
     def compute(self, pixels: np.ndarray, tensors: Iterable[str]) -> list[np.ndarray]:
         """Return these tensors of the file for raw pixels [n, …]; the first axis of all but weights is the image's."""
-        found: list[np.ndarray] = self._session.run(list(tensors), {INPUT: pixels.astype(np.float32)})
+        names = list(tensors)
+        if not names:  # ONNX Runtime takes that for all of them
+            return []
+        found: list[np.ndarray] = self._session.run(names, {INPUT: pixels.astype(np.float32)})
         return found
 
     def activations(self, pixels: np.ndarray) -> list[np.ndarray]:

@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +17,8 @@ import numpy as np
 
 from serving import verification
 from serving.images import Form
+from serving.layers import NetworkLayers
+from serving.units import Units
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -43,6 +45,8 @@ class LoadedModel:
     model: "Classifier"
     facts: dict[str, Any]
     identity: Identity
+    network: bytes = field(default=b"", repr=False)
+    """The ONNX file that runs."""
 
     @cached_property
     def form(self) -> Form:
@@ -54,6 +58,11 @@ class LoadedModel:
         """Return what `serving.doubt` compares its answers with; None if too little is known for that."""
         usual = self.model.golden["usual"]
         return usual and {key: np.asarray(value) for key, value in usual.items()}
+
+    @cached_property
+    def units(self) -> Units:
+        """Return what its layers answer; the network is opened for that when it is first asked for."""
+        return Units(NetworkLayers(self.network), self.form.shape)
 
     @property
     def reference(self) -> dict[str, dict[str, list[float]]]:
@@ -157,7 +166,7 @@ def load(
     facts |= {"preset": metadata.get("model"), "dataset": metadata.get("dataset"), "sha256": model.sha256}
     facts |= {key: metadata.get(key) for key in ("val_accuracy", "test_accuracy")}
     facts |= {"class_names": model.class_names, "image": asdict(form_of(model))}
-    return LoadedModel(pyfunc, model, facts, identity)
+    return LoadedModel(pyfunc, model, facts, identity, (folder / verification.NETWORK).read_bytes())
 
 
 def form_of(model: "Classifier") -> Form:

@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
+from serving.app.inside import Inside
 from serving.app.limits import Limits, Sampling
 from serving.app.metrics import Metrics
 from serving.app.middleware.bounded_body import BoundedBody
@@ -33,8 +35,7 @@ def build_app(
         yield
 
     metrics = Metrics()
-    sampler = Sampler(sampling, metrics.samples) if sampling else None
-    routes = Routes(source, metrics, limits, sampler).table()
+    routes = build_routes(source, metrics, limits, sampling)
     app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=EXCEPTION_HANDLERS)
     # Inside out: what is wrapped last sees a request first. Not by Starlette's own list of middleware, because that
     # stands within its answer to a fault, which needs the headers and has to be counted, too.
@@ -43,3 +44,12 @@ def build_app(
     app = Refusals(app)
     app = SecurityHeaders(app)
     return RequestMetrics(app, metrics, routes)
+
+
+def build_routes(
+    source: ModelSource, metrics: Metrics, limits: Limits, sampling: Sampling | None = None
+) -> list[BaseRoute]:
+    """Return all routes on one model."""
+    sampler = Sampler(sampling, metrics.samples) if sampling else None
+    routes = Routes(source, metrics, limits, sampler)
+    return [*routes.table(), *Inside(routes, limits.queue).table()]

@@ -19,14 +19,20 @@ DIGITS = [str(digit) for digit in range(10)]
 
 def write_artifacts(folder: Path, form: Form = INK, class_names: Sequence[str] = DIGITS) -> dict[str, Path]:
     """Write a network that answers which of an image's first values is bright, and its golden images; return both."""
+    write_onnx(folder / "model.onnx", 0, form.shape, len(class_names))
+    return write_golden(folder, bright_values(form, len(class_names)), form, class_names)
+
+
+def write_golden(
+    folder: Path, images: np.ndarray, form: Form = INK, class_names: Sequence[str] = DIGITS
+) -> dict[str, Path]:
+    """Write golden images of the network in `folder`, as if it were right at each of `images`; return both files."""
     import onnxruntime
 
     files = {"onnx": folder / "model.onnx", "golden": folder / "golden.json"}
-    write_onnx(files["onnx"], 0, form.shape, len(class_names))
-    images = bright_values(form, len(class_names))
     session = onnxruntime.InferenceSession(files["onnx"])
     probabilities = session.run(None, {"pixels": images.astype(np.float32)})[0]
-    golden = choose_golden_images(images, np.arange(len(images)), probabilities)
+    golden = choose_golden_images(images, probabilities.argmax(axis=1), probabilities)
     golden |= {"class_names": list(class_names), "resize": form.resize, "usual": None}
     files["golden"].write_text(json.dumps(golden))
     return files

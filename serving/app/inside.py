@@ -1,0 +1,149 @@
+"""The routes of the page that shows what each layer of a model answers: /inside.
+
+Numbers are float32, little-endian, one after the other, in Keras' order of axes. The query `version` names another
+version of the registered model than the one that is served.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from serving.app.routes import IMAGE_TYPES, PAGE, Routes, media_type
+from serving.app.scoring import pixels_of
+from serving.app.versions import Versions
+from serving.app.workers import Workers
+from serving.loading import LoadedModel
+from serving.occlusion import measure_losses
+
+MAX_WEIGHTS = 200_000  # of a layer whose weights are sent together
+RAW = "application/octet-stream"
+Result = TypeVar("Result")
+
+
+class Inside:
+    """What each route does. One thread answers all, so that they close no other route, and no model is opened twice."""
+
+    def __init__(self, routes: Routes, queue: int):
+        self.source, self.prepare = routes.source, routes.prepare
+        self.workers, self.versions = Workers(1, queue), Versions(routes.source)
+
+    def table(self) -> list[BaseRoute]:
+        """Return the routes, for Starlette."""
+        return [
+            Route("/inside", self.page),
+            Route("/inside/layers", self.layers),
+            Route("/inside/weights", self.weights),
+            Route("/inside/activations", self.activations, methods=["POST"]),
+            Route("/inside/unit", self.unit, methods=["POST"]),
+            Route("/inside/losses", self.losses, methods=["POST"]),
+        ]
+
+    async def page(self, _: Request) -> Response:
+        """Return the page."""
+        return FileResponse(PAGE / "inside.html")
+
+    async def layers(self, request: Request) -> Response:
+        """Answer which layers there are, their shapes, and which versions can be looked into."""
+
+        def describe(loaded: LoadedModel) -> dict[str, object]:
+            return {"model": loaded.facts, "versions": self.versions.describe(), "layers": loaded.units.describe()}
+
+        return JSONResponse(await self.call(request, describe))
+
+    async def weights(self, request: Request) -> Response:
+        """Answer a layer's weights, and then its biases; 400 if they are too many."""
+
+        def read(loaded: LoadedModel) -> bytes:
+            weights, bias = loaded.units.weights(read_place(request, loaded))
+            if weights.size > MAX_WEIGHTS:
+                raise HTTPException(
+                    400, f"this layer has {weights.size:,} weights, and {MAX_WEIGHTS:,} at most are sent together: "
+                    "ask /inside/unit for those of one unit"
+                )  # fmt: skip
+            return as_bytes(weights, bias)
+
+        return Response(await self.call(request, read), media_type=RAW)
+
+    async def activations(self, request: Request) -> Response:
+        """Answer the pixels of an image, the output of each layer, and the probabilities that the model answers."""
+
+        def run(pixels: np.ndarray, loaded: LoadedModel) -> bytes:
+            images = pixels[np.newaxis]
+            return as_bytes(pixels, *loaded.units.network.activations(images), loaded.model.probabilities(images))
+
+        return Response(await self.look_at(request, run), media_type=RAW)
+
+    async def unit(self, request: Request) -> Response:
+        """Answer what the output of one unit comes from, as numbers that add up to it."""
+
+        def work_out(pixels: np.ndarray, loaded: LoadedModel) -> dict[str, object]:
+            place = read_place(request, loaded)
+            *shape, units = loaded.units.network.layers[place]["shape"]
+            names = ("row", "column")[: len(shape)]
+            at = [read_number(request, name, length) for name, length in zip(names, shape, strict=True)]
+            return loaded.units.work_out(place, pixels, read_number(request, "unit", units), *at)
+
+        return JSONResponse(await self.look_at(request, work_out))
+
+    async def losses(self, request: Request) -> Response:
+        """Answer what each probability loses where a part of the image is covered: [row, column, class]."""
+
+        def measure(pixels: np.ndarray, loaded: LoadedModel) -> bytes:
+            model = loaded.model
+            is_ink = loaded.form.resize == "ink"
+            return as_bytes(measure_losses(model.probabilities, pixels, is_ink, model.max_images))
+
+        return Response(await self.look_at(request, measure), media_type=RAW)
+
+    async def look_at(self, request: Request, function: Callable[[np.ndarray, LoadedModel], Result]) -> Result:
+        """Call a function with the image of a request and the model: raw bytes, or one PNG, JPEG or WebP."""
+        kind, body = media_type(request), await request.body()
+        loaded = await self.call(request, lambda loaded: loaded)
+        if kind == RAW:
+            images = pixels_of(body, loaded.form)
+        elif kind in IMAGE_TYPES:
+            _, prepared = await self.prepare(request, loaded.form, lambda: ([""], [body]))
+            images = np.stack(prepared)
+        else:
+            raise HTTPException(415, f"expected {', '.join(IMAGE_TYPES)} or {RAW}")
+        if len(images) != 1:
+            raise HTTPException(400, f"expected one image; got the bytes of {len(images):,}")
+        return await self.call(request, partial(function, images[0]), loaded)
+
+    async def call(
+        self, request: Request, function: Callable[[LoadedModel], Result], loaded: LoadedModel | None = None
+    ) -> Result:
+        """Call a function with the model, in the thread; with the version that a request asks for, if none is given."""
+        async with self.workers.place(request.receive) as place:
+            if loaded is None:
+                wanted, loaded = request.query_params.get("version"), self.source.loaded
+                if wanted not in (None, loaded.facts["version"]):
+                    loaded = await place.run(self.versions.load, wanted)
+            return await place.run(function, loaded)
+
+
+def read_place(request: Request, loaded: LoadedModel) -> int:
+    """Return the place of the layer that a request names."""
+    layers = len(loaded.units.network.layers)
+    if not layers:
+        raise HTTPException(404, "this version was registered before the layers' names were kept: register it again")
+    return read_number(request, "layer", layers)
+
+
+def read_number(request: Request, name: str, count: int) -> int:
+    """Return a whole number below `count` from a request's query; 400 (HTTPException) if it has none."""
+    text = request.query_params.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) < count):
+        raise HTTPException(400, f"expected {name}= with a whole number from 0 to {count - 1}")
+    return int(text)
+
+
+def as_bytes(*arrays: np.ndarray) -> bytes:
+    """Return the values of arrays, one after the other."""
+    return b"".join(np.ascontiguousarray(array, "<f4").tobytes() for array in arrays)

@@ -1,0 +1,52 @@
+"""The other versions of the registered model that the app serves, for those who look inside."""
+
+import gc
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
+from starlette.exceptions import HTTPException
+
+from serving.loading import LoadedModel, ModelLoadError, fetch_version, first_line, version_identity
+from serving.model_source import ModelSource
+from serving.verification import ALL_HASHES
+
+MAX_LISTED = 50
+
+
+class Versions:
+    """Loads versions of the served model's name, and of no other; one is kept beside the served one."""
+
+    def __init__(self, source: ModelSource):
+        self.source = source
+        self.kept: LoadedModel | None = None
+
+    def describe(self) -> list[dict[str, str | None]]:
+        """Return number and preset of the newest versions, the newest first; none of a model that isn't registered."""
+        return [
+            {"version": str(version.version), "preset": version.tags.get("model")} for version in self._find_versions()
+        ]
+
+    def load(self, number: str) -> LoadedModel:
+        """Return a version, verified as the served one is; 404 (HTTPException) if there is none, or it is refused."""
+        version = next((found for found in self._find_versions() if str(found.version) == number), None)
+        if version is None:
+            raise HTTPException(404, "the served model has no such version; /inside/layers lists those that it has")
+        if self.kept is not None and self.kept.identity == version_identity(version):
+            return self.kept
+        self.kept = None  # there are never two beside the served one
+        gc.collect()  # a model has cycles, and threads that end with it
+        try:
+            self.kept = fetch_version(version, None)
+        except ModelLoadError as error:
+            raise HTTPException(404, first_line(error)) from None
+        return self.kept
+
+    def _find_versions(self) -> list[ModelVersion]:
+        """Return the versions that can be verified."""
+        facts = self.source.loaded.facts
+        if facts["version"] is None:
+            return []
+        found = mlflow.MlflowClient().search_model_versions(
+            f"name = '{facts['name']}'", MAX_LISTED, ["version_number DESC"]
+        )
+        return [version for version in found if ALL_HASHES in version.tags]
