@@ -1,15 +1,11 @@
 // The answer: the class, the probabilities, what the network was given, and which model it is.
 
-export const part = (id) => document.getElementById(id);
+import { part, percent, tell } from "./parts.js";
+
 const MOST = 10; // classes that are shown with their probabilities
 const SHORT = 12; // letters of a name that has room before its bar
 const list = part("probabilities");
 let served; // the model that the page describes, as /readyz does
-
-export function tell(id, text) {
-  // What stays the same isn't set: a screen reader would read it again.
-  if (part(id).textContent !== text) part(id).textContent = text;
-}
 
 /** Whether an answer of /predict is one of the model that the page describes. */
 export function isServed({ model, predictions }) {
@@ -101,8 +97,4 @@ function layOut({ class_names: names, image }) {
   if (isFirst) return;
   tell("announcement", document.title);
   if (hadFocus) part(kind === "ink" ? "canvas" : "file").focus(); // what had it may be hidden now
-}
-
-function percent(share, decimals = 1) {
-  return `${(100 * share).toFixed(decimals)} %`;
 }

@@ -1,34 +1,33 @@
 // The sheet: strokes or a picture in, requests out. No library, nothing from another host, no inline style or script.
 
-import { describe, isServed, part, show, tell } from "./answer.js";
+import { describe, isServed, show } from "./answer.js";
+import { Pad } from "./pad.js";
+import { part, tell } from "./parts.js";
 
-const PEN = 0.07; // a line's width, of the canvas: a digit 0.65 high then gets 2.2 of its 20 pixels, MNIST's median
-const SIDE = 280; // of the PNG that is sent: ten pixels for each of the network's, so that there is something to average
-const STEP = 0.02; // of the canvas, for one press of an arrow
 const PAUSE = 60; // ms from an answer to the next request: as often as an eye can follow, and no flood
 const AGAIN = 2_000; // ms, where the server doesn't say when to ask again
 const PATIENCE = 40_000; // ms for one answer: the server gives a photograph on a slow line 30 s to come
 const KINDS = ["image/png", "image/jpeg", "image/webp"];
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-const canvas = part("canvas");
 const picture = part("picture");
-const held = new Set(); // arrow keys
-let sheet = { strokes: [] }; // points 0…1 of the canvas, for any size and colour; or a file, and no strokes
-let pointer = null; // the id of the mouse, pen or finger that is drawing
-let pen = null; // the keyboard's: {x, y, down}
+const pad = new Pad(part("canvas"), {
+  begin: () => sheet.file && renew(),
+  change: changed,
+  announce: (words) => tell("announcement", words),
+  paint: () => (part("hint").hidden = !isBlank() || pad.hasPen),
+});
+let sheet = {}; // what is on it: {file}, or the drawing; another one after each clearing
 let unread = false; // whether the sheet has changed since it was sent
 let asking = false;
-let frame = 0;
 let later; // the timer of the next look at what is served
 
 // What is on it, and how it looks.
 
-const isBlank = () => !sheet.file && !sheet.strokes.length;
+const isBlank = () => !sheet.file && !pad.strokes.length;
 
 function renew(content) {
-  sheet = { strokes: [], ...content }; // an answer to the one before it is dropped
-  pointer = pen = null;
+  sheet = { ...content }; // an answer to the one before it is dropped
+  pad.clear();
   URL.revokeObjectURL(picture.src);
   picture.hidden = true; // until it is there; one that the browser can't show is still sent: the server says why
   if (sheet.file) Object.assign(picture, { src: URL.createObjectURL(sheet.file), alt: `The picture: ${sheet.file.name}` });
@@ -39,25 +38,13 @@ function renew(content) {
 
 function changed() {
   unread = true;
-  repaint();
+  pad.repaint();
   ask();
 }
 
-function begin(point) {
-  if (sheet.file) renew();
-  sheet.strokes.push([point]);
-  changed();
-}
-
-function extend(points) {
-  sheet.strokes.at(-1).push(...points);
-  changed();
-}
-
 function undo() {
-  sheet.strokes.pop();
-  pointer = pen = null; // a line that is being drawn ends here
-  if (sheet.strokes.length) changed();
+  pad.undo();
+  if (pad.strokes.length) changed();
   else renew();
 }
 
@@ -65,39 +52,6 @@ function undo() {
 function choose(file) {
   if (KINDS.includes(file.type)) renew({ file });
   else tell("problem", "this file is no PNG, JPEG or WebP image: choose one that is, or save it as one");
-}
-
-function paint(context, side, ink) {
-  Object.assign(context, { strokeStyle: ink, lineWidth: PEN * side, lineCap: "round", lineJoin: "round" });
-  for (const points of sheet.strokes) {
-    const at = points.map(([x, y]) => [x * side, y * side]);
-    context.beginPath();
-    context.moveTo(...at[0]);
-    // Curves through the middles between the points, bent towards the points: a quick hand leaves only few of them.
-    for (let i = 1; i < at.length; i += 1) {
-      context.quadraticCurveTo(...at[i - 1], (at[i - 1][0] + at[i][0]) / 2, (at[i - 1][1] + at[i][1]) / 2);
-    }
-    const [x, y] = at.at(-1);
-    context.lineTo(x + 0.01, y); // a line of no length would not be painted, and a tap is a dot
-    context.stroke();
-  }
-}
-
-function repaint() {
-  frame ||= requestAnimationFrame(() => {
-    frame = 0;
-    const side = Math.round(canvas.clientWidth * devicePixelRatio);
-    const context = canvas.getContext("2d");
-    canvas.width = canvas.height = side; // clears it, too
-    paint(context, side, getComputedStyle(canvas).color);
-    if (pen) {
-      context.lineWidth = 2 * devicePixelRatio;
-      context.beginPath();
-      context.arc(pen.x * side, pen.y * side, (PEN * side) / 2 + context.lineWidth, 0, 7);
-      context.stroke();
-    }
-    part("hint").hidden = !isBlank() || pen !== null;
-  });
 }
 
 // The server: one request at a time, always with the newest state.
@@ -112,7 +66,7 @@ async function follow() {
     later = setTimeout(follow, AGAIN);
     return;
   }
-  if (sheet.strokes.length && document.body.dataset.kind !== "ink") renew();
+  if (pad.strokes.length && document.body.dataset.kind !== "ink") renew();
   else changed();
 }
 
@@ -134,7 +88,7 @@ async function ask() {
 async function predict(asked) {
   let response, answer;
   try {
-    const body = asked.file ?? (await drawing());
+    const body = asked.file ?? (await pad.picture());
     response = await fetch("predict", { method: "POST", body, signal: AbortSignal.timeout(PATIENCE) });
     answer = await response.json();
   } catch {
@@ -145,73 +99,14 @@ async function predict(asked) {
   if (response?.ok && !isServed(answer)) return AGAIN;
   if (asked === sheet) {
     // An answer that stayed beside an error would be another drawing's. It is read out when the line is finished.
-    show(response?.ok ? answer : null, pointer === null && !pen?.down);
+    show(response?.ok ? answer : null, !pad.isDrawing);
     tell("problem", answer.error ?? "");
   }
   if (response && response.status < 500 && ![408, 429].includes(response.status)) return 0; // it is as good as it gets
   return Math.min(1000 * response?.headers.get("Retry-After") || AGAIN, 5 * AGAIN);
 }
 
-function drawing() {
-  const paper = new OffscreenCanvas(SIDE, SIDE);
-  const context = paper.getContext("2d");
-  context.fillStyle = "white";
-  context.fillRect(0, 0, SIDE, SIDE);
-  paint(context, SIDE, "black");
-  return paper.convertToBlob({ type: "image/png" });
-}
-
 // What people do.
-
-function place({ clientX, clientY }) {
-  const { left, top, width, height } = canvas.getBoundingClientRect();
-  return [(clientX - left) / width, (clientY - top) / height];
-}
-
-canvas.addEventListener("pointerdown", (event) => {
-  if (pointer !== null || event.button !== 0) return; // one finger draws; the palm that comes after it doesn't
-  begin(place(event));
-  [pointer, pen] = [event.pointerId, null];
-  canvas.setPointerCapture(pointer);
-});
-
-canvas.addEventListener("pointermove", (event) => {
-  if (event.pointerId !== pointer) return;
-  // Browsers report once a frame; the points between are in here, where the page's origin is a secure one.
-  const events = event.getCoalescedEvents?.() ?? [];
-  extend((events.length ? events : [event]).map(place));
-});
-
-for (const end of ["pointerup", "pointercancel"]) {
-  canvas.addEventListener(end, (event) => {
-    if (event.pointerId !== pointer) return;
-    pointer = null;
-    changed(); // so that the finished line is read once more, and read out
-  });
-}
-
-canvas.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || !(event.key === " " || event.key in ARROWS)) return;
-  event.preventDefault(); // or the page would scroll
-  let { x, y, down } = pen ?? { x: 0.5, y: 0.5, down: false };
-  if (event.key === " ") {
-    if (event.repeat) return;
-    down = !down;
-    if (down) begin([x, y]);
-    else changed();
-  } else {
-    held.add(event.key); // two arrows held together move it askew
-    for (const key of held) [x, y] = [x + STEP * ARROWS[key][0], y + STEP * ARROWS[key][1]];
-    [x, y] = [x, y].map((value) => Math.min(Math.max(value, 0), 1));
-    if (down) extend([[x, y]]);
-    else repaint();
-  }
-  pen = { x, y, down };
-  if (down) tell("announcement", "Pen down");
-});
-
-canvas.addEventListener("keyup", ({ key }) => held.delete(key));
-canvas.addEventListener("blur", () => held.clear());
 
 document.addEventListener("keydown", ({ key, ctrlKey, metaKey }) => {
   if (key === "Escape" || key === "Delete") renew();
@@ -245,7 +140,5 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 
-new ResizeObserver(repaint).observe(canvas);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
 document.addEventListener("visibilitychange", () => document.hidden || follow()); // the page may have been left for days
 follow();
