@@ -1,4 +1,4 @@
-"""How much each probability rests on each part of an image: what it loses when the part is covered."""
+"""How much each output rests on each part of an image: what it loses when the part is covered."""
 
 from collections.abc import Callable
 
@@ -9,17 +9,17 @@ COVER = 5  # the image's side by that of the cover
 
 
 def measure_losses(
-    probabilities: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, is_ink: bool, max_images: int
+    answer: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, is_ink: bool, max_images: int
 ) -> np.ndarray:
-    """Return what each probability loses under the cover, float32 [POSITIONS, POSITIONS, classes].
+    """Return what each output loses under the cover, float32 [POSITIONS, POSITIONS, classes].
 
-    `probabilities` answers images [n, …] like `pixels`, of which at most `max_images` are given at once. The cover is a
-    square without ink, of other pictures one of their mean colour. The method is that of M. Zeiler and R. Fergus,
+    `answer` gives the outputs, [n, classes], of images like `pixels`, for at most `max_images` at once. The cover is
+    a square without ink, of other pictures one of their mean colour. The method is that of M. Zeiler and R. Fergus,
     Visualizing and Understanding Convolutional Networks (2014), section 4.2.
     """
     images = np.stack([pixels, *cover(pixels, is_ink)])
     answers = np.concatenate(
-        [probabilities(images[start : start + max_images]) for start in range(0, len(images), max_images)]
+        [answer(images[start : start + max_images]) for start in range(0, len(images), max_images)]
     )
     losses: np.ndarray = (answers[0] - answers[1:]).astype(np.float32)
     return losses.reshape(POSITIONS, POSITIONS, -1)

@@ -20,6 +20,7 @@ from serving.app.versions import Versions
 from serving.app.workers import Workers
 from serving.loading import LoadedModel
 from serving.occlusion import measure_losses
+from serving.units import Units
 
 MAX_WEIGHTS = 200_000  # of a layer whose weights are sent together
 RAW = "application/octet-stream"
@@ -92,12 +93,20 @@ class Inside:
         return JSONResponse(await self.look_at(request, work_out))
 
     async def losses(self, request: Request) -> Response:
-        """Answer what each probability loses where a part of the image is covered: [row, column, class]."""
+        """Answer what the weighted sum of each output loses where a part of the image is covered: [row, column, class].
+
+        Probabilities would say little: where an image is read with certainty, no part of it is missed.
+        """
 
         def measure(pixels: np.ndarray, loaded: LoadedModel) -> bytes:
-            model = loaded.model
+            network = require_layers(loaded).network
+            sums = network.layers[-1]["sum"]
             is_ink = loaded.form.resize == "ink"
-            return as_bytes(measure_losses(model.probabilities, pixels, is_ink, model.max_images))
+            return as_bytes(
+                measure_losses(
+                    lambda images: network.compute(images, [sums])[0], pixels, is_ink, loaded.model.max_images
+                )
+            )
 
         return Response(await self.look_at(request, measure), media_type=RAW)
 
@@ -130,10 +139,14 @@ class Inside:
 
 def read_place(request: Request, loaded: LoadedModel) -> int:
     """Return the place of the layer that a request names."""
-    layers = len(loaded.units.network.layers)
-    if not layers:
+    return read_number(request, "layer", len(require_layers(loaded).network.layers))
+
+
+def require_layers(loaded: LoadedModel) -> Units:
+    """Return what a model's layers answer; 404 (HTTPException) if its file doesn't name them."""
+    if not loaded.units.network.layers:
         raise HTTPException(404, "this version was registered before the layers' names were kept: register it again")
-    return read_number(request, "layer", layers)
+    return loaded.units
 
 
 def read_number(request: Request, name: str, count: int) -> int:

@@ -115,12 +115,14 @@ def test_too_many_weights_are_not_sent_together(inside, cnn, monkeypatch):
     assert (answer.status, list(answer.json)) == (400, ["error"])
 
 
-def test_the_losses_are_those_of_the_served_answer(inside, cnn):
-    losses, *_ = floats(inside.ask("POST", "/inside/losses", IMAGE.tobytes(), RAW), [POSITIONS, POSITIONS, 10])
+def test_the_losses_are_those_of_the_outputs_sums(inside, cnn):
+    answer = inside.ask("POST", "/inside/losses", IMAGE.tobytes(), RAW)
+    losses, *_ = floats(answer, [POSITIONS, POSITIONS, 10])
     covered = IMAGE.copy()
     covered[:6, :6] = 0
-    whole, changed = cnn.loaded.model.probabilities(np.stack([IMAGE, covered]))
-    np.testing.assert_allclose(losses[0, 0], whole - changed, atol=1e-6)
+    network = cnn.loaded.units.network
+    ((whole, changed),) = network.compute(np.stack([IMAGE, covered]), [network.layers[-1]["sum"]])
+    np.testing.assert_allclose(losses[0, 0], whole - changed, atol=1e-4)
 
 
 def test_colour_pictures_are_looked_into(picture_client):
@@ -132,8 +134,8 @@ def test_colour_pictures_are_looked_into(picture_client):
 
 def test_a_version_without_layers_says_so(client):
     assert client.get("/inside/layers").json["layers"] == []
-    for method, path in (("GET", "/inside/weights?layer=0"), ("POST", "/inside/unit?layer=0&unit=0")):
-        answer = client.ask(method, path, IMAGE.tobytes(), RAW)
+    for method, path in (("GET", "weights?layer=0"), ("POST", "unit?layer=0&unit=0"), ("POST", "losses")):
+        answer = client.ask(method, f"/inside/{path}", IMAGE.tobytes(), RAW)
         assert (answer.status, "register it again" in answer.json["error"]) == (404, True)
 
 
