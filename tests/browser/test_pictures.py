@@ -1,24 +1,19 @@
 """The page for pictures in a real browser: every way to give one, classes by name, and following another version."""
 
-import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
-import uvicorn
 from PIL import ExifTags, Image
 from playwright.sync_api import expect
 
 from serving import images
-from serving.app.asgi import build_app
-from serving.app.limits import Limits
 from serving.images import INK, Form
 from serving.model_source import ModelSource
-from tests.helpers.models import DIGITS, bright_values, save_model, write_artifacts
+from tests.helpers.in_process import load, serving
+from tests.helpers.models import DIGITS, bright_values
 from tests.helpers.page import CHROMIUM, CONTRAST, STROKES, draw, hand_over, problem, read, seen
 from tests.helpers.pictures import landscape
 
@@ -28,25 +23,6 @@ COLOUR = Form(12, 20, 3, "crop")
 GREY = Form(16, 16, 1, "pad")
 NAMES = ["<b>bold</b>", "שלום", "Straßenbahn, grün", "long " * 30 + "name", *(f"class {number}" for number in range(9))]
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-
-
-def load(folder: Path, form: Form, names: Sequence[str]) -> ModelSource:
-    return ModelSource(str(save_model(folder / "saved", write_artifacts(folder, form, names), form)))
-
-
-@contextmanager
-def serving(source: ModelSource) -> Iterator[str]:
-    """Serve a model from a thread of this process; the page's address."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        app = build_app(source, Limits(threads=1), {"127.0.0.1"})
-        server = uvicorn.Server(uvicorn.Config(app, ws="none", log_config=None))
-        thread = Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @pytest.fixture(scope="module")
