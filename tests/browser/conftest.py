@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from urllib.parse import urljoin
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -38,7 +39,9 @@ def visit(browser) -> Iterator[Callable[..., Page]]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "request",
-            lambda request: request.url.startswith((address, "data:", "blob:")) or complaints.append(request.url),
+            lambda request: (
+                request.url.startswith((urljoin(address, "/"), "data:", "blob:")) or complaints.append(request.url)
+            ),
         )
         page.goto(address)
         expect(page.locator("body")).to_have_attribute("data-kind", re.compile("."))
