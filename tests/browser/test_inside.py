@@ -103,15 +103,15 @@ def test_the_numbers_of_a_unit_add_up_to_what_it_answers(address, visit):
     heading = page.locator("#unit h3").inner_text()
     value = re.search(r"answers (\S+) and", page.locator("#unit > p").inner_text())[1]
     head, *rows = cells(page)
-    products = [row for row in rows if row[0].startswith("row ")]
-    assert head == ["input", "its value", "× weight", "= product", "sum so far"]
-    assert len(products) == 25  # of a filter of 5 × 5
+    products = [row for row in rows if len(row) == 5]
+    assert head == ["row, column", "input", "× weight", "= product", "sum so far"]
+    assert [row[0] for row in products] == [f"{row}, {column}" for row in range(5) for column in range(5)]
     for _, given, weight, product, _ in products:
         assert number(product) == pytest.approx(number(given) * number(weight), rel=0.02, abs=1e-4)
-    total = sum(number(row[3]) for row in rows if row[3])
+    total = sum(number(row[3]) for row in products) + sum(number(row[1]) for row in rows if row[0] == "bias")
     (weighted,) = (row for row in rows if row[0].startswith("weighted sum"))
-    assert number(weighted[4]) == pytest.approx(total, rel=0.02, abs=0.01)
-    assert rows[-1][4] == value
+    assert number(weighted[1]) == pytest.approx(total, rel=0.02, abs=0.01)
+    assert rows[-1][1] == value
     assert heading.startswith("Map 0, row")
 
 

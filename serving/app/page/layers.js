@@ -77,7 +77,7 @@ export class LayerView {
     const count = countUnits(this.layer);
     const { weights, tiles } = this.filters;
     const { across, columns } = this.tiles;
-    tiles.lay({ count, width, height, side: across - GAP, room: columns * across + GAP, pitch: across });
+    tiles.lay({ count, width, height, side: across - 2 * GAP, room: columns * across + GAP, pitch: across });
     const means = new Float32Array(count * height * width); // [row][column][filter], over the channels
     for (let i = 0; i < means.length * channels; i += 1) {
       const [place, filter] = [Math.floor(i / channels) % (height * width), Math.floor(i / (channels * height * width))];

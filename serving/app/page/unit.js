@@ -5,7 +5,7 @@ import { part } from "./parts.js";
 import { findLimit, Tiles } from "./tiles.js";
 import { nameOperator, short } from "./words.js";
 
-const SIDE = 132; // CSS pixels of a picture of one channel
+const SIDE = 112; // CSS pixels of a picture of one channel
 const SMALL = 22; // of each of many
 const ALL = 32; // products that are listed in their order; of more, the LARGEST
 const LARGEST = 24;
@@ -42,7 +42,7 @@ export function openSteps() {
 function makeTable(computed, { inputs, weights, products }, shape) {
   const table = document.createElement("table");
   const head = table.createTHead().insertRow();
-  for (const text of ["input", "its value", "× weight", "= product", "sum so far"]) {
+  for (const text of [nameInputs(shape), "input", "× weight", "= product", "sum so far"]) {
     head.append(Object.assign(document.createElement("th"), { scope: "col", textContent: text }));
   }
   const body = table.createTBody();
@@ -55,29 +55,33 @@ function makeTable(computed, { inputs, weights, products }, shape) {
   }
   if (order.length < products.length) {
     const all = products.reduce((total, product) => total + product, 0);
-    addRow(body, `the other ${(products.length - order.length).toLocaleString("en")}`, ["", "", all - sum, all]);
+    addRow(body, `the other ${(products.length - order.length).toLocaleString("en")}, together`, [all - sum, all]);
   }
-  if (computed.bias) addRow(body, "bias", ["", "", computed.bias, computed.sum]);
+  if (computed.bias) addRow(body, "bias", [computed.bias, computed.sum]);
   const where = computed.at.length ? ` in row ${computed.at[0]}, column ${computed.at[1]}` : "";
-  addRow(body, `weighted sum${where}`, ["", "", "", computed.sum]);
-  for (const { operator, value } of computed.steps) {
-    addRow(body, explain(operator, computed), ["", "", "", value]);
-  }
+  addRow(body, `weighted sum${where}`, [computed.sum]);
+  for (const { operator, value } of computed.steps) addRow(body, explain(operator, computed), [value]);
   return table;
 }
 
+/** Add a row whose name takes the room of the columns for which there is no value. */
 function addRow(body, name, values) {
   const row = body.insertRow();
-  row.append(Object.assign(document.createElement("th"), { scope: "row", textContent: name }));
-  for (const value of values) row.insertCell().textContent = value === "" ? "" : short(value);
+  row.append(Object.assign(document.createElement("th"), { scope: "row", colSpan: 5 - values.length, textContent: name }));
+  for (const value of values) row.insertCell().textContent = short(value);
+}
+
+function nameInputs({ width, height, count }) {
+  if (width * height === 1) return "unit";
+  return count === 1 ? "row, column" : "row, column, channel";
 }
 
 /** Name one of the inputs, whose order is [row][column][channel]. */
 function nameInput(i, { width, height, count }) {
-  if (width * height === 1) return `unit ${i}`;
+  if (width * height === 1) return i;
   const place = Math.floor(i / count);
-  const at = `row ${Math.floor(place / width)}, column ${place % width}`;
-  return count === 1 ? at : `${at}, channel ${i % count}`;
+  const at = `${Math.floor(place / width)}, ${place % width}`;
+  return count === 1 ? at : `${at}, ${i % count}`;
 }
 
 function explain(operator, { sum, sums }) {
