@@ -8,6 +8,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from serving.images import Form
+from tests.helpers.accessibility import find_barriers
 from tests.helpers.in_process import load, serving
 from tests.helpers.models import bright_values
 from tests.helpers.page import CHROMIUM, CONTRAST, STROKES, draw
@@ -199,3 +200,17 @@ def test_every_text_has_the_contrast_of_wcag_aa(address, visit, scheme):
     page.get_by_text("The input as numbers").first.click()
     contrast, text = page.evaluate(CONTRAST)
     assert contrast >= 4.5, text
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_has_no_serious_barrier(address, visit, scheme):
+    page = visit(address, color_scheme=scheme)
+    assert find_barriers(page) == []
+    draw(page, STROKES[3])
+    answered(page)
+    first_layer(page).click(position={"x": 20, "y": 20})
+    page.get_by_text("Step through the multiplication").click()
+    page.get_by_text("The input as numbers").first.click()
+    page.get_by_role("button", name="Show what each output rests on").click()
+    expect(page.locator("#reason")).not_to_be_empty()
+    assert find_barriers(page) == []

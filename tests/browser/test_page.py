@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from tests.helpers.accessibility import find_barriers
 from tests.helpers.page import CHROMIUM, CONTRAST, STROKES, draw, hand_over, points, problem, read, seen, sent
 from tests.helpers.project import SOURCE
 from tests.helpers.server import running
@@ -300,6 +301,14 @@ def test_every_text_has_the_contrast_of_wcag_aa(address, visit, scheme):
     problem(page).not_to_be_empty()
     contrast, text = min(blank, page.evaluate(CONTRAST))
     assert contrast >= 4.5, text
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_has_no_serious_barrier(address, visit, scheme):
+    page = visit(address, color_scheme=scheme)
+    draw(page, STROKES[1])
+    read(page)
+    assert find_barriers(page) == []
 
 
 def test_who_wants_no_motion_gets_none(address, visit):

@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
+from tests.helpers.accessibility import find_barriers
 from tests.helpers.project import fork
 
 WIDTHS = {"desktop": 1200, "phone": 390}
@@ -32,4 +33,5 @@ def test_the_page_shows_all_models_and_needs_no_network(report, browser, width):
     # What is too wide scrolls in its own box, not the page.
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     assert complaints == []
+    assert find_barriers(page) == []
     page.close()

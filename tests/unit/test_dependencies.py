@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 # Packages by the names of their modules, where those differ.
 PACKAGES = {"PIL": "pillow", "ai_edge_litert": "ai-edge-litert", "prometheus_client": "prometheus-client",
             "python_multipart": "python-multipart", "ruamel": "ruamel-yaml", "sklearn": "scikit-learn",
+            "axe_playwright_python": "axe-playwright-python",
             "h11": "uvicorn",  # uvicorn's protocol is made with h11, and brings it
             "IPython": "ipykernel"}  # fmt: skip  # a kernel is made with IPython, and brings it
 # Declared, but imported by others only, or run as a program.
