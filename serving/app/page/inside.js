@@ -18,16 +18,14 @@ const pad = new Pad(part("canvas"), {
   announce: (words) => tell("announcement", words),
   paint: () => (part("hint").hidden = pad.strokes.length > 0 || pad.hasPen),
 });
-const layers = part("layers");
-const panel = part("unit");
+const [layers, panel] = [part("layers"), part("unit")];
 let sheet = {}; // {file} or the drawing; another one after each clearing
 let network = null;
 let views = [];
 let outputs = null;
 let answer = null; // {pixels, outputs, probabilities} of the newest image
 let chosen = null; // {place, at}: a layer's, and a unit's in it
-let unread = false;
-let asking = false;
+let [unread, asking] = [false, false];
 
 // What is on the sheet.
 

@@ -6,6 +6,7 @@ import { short } from "./words.js";
 
 const SIDE = 56; // CSS pixels of a picture
 const MOST = 40; // classes that have a button; of more, the keys of the layer's own canvas reach all
+const SHORT = 3; // letters of a name that needs no more room
 const AGREE = 5e-4; // of two probabilities that are shown alike
 const MEAN =
   "These are the means over several views of the image, or networks; the layers, and the numbers of a unit, are those of the image itself in the first network.";
@@ -22,6 +23,7 @@ export class Outputs {
     Object.assign(this, { network, isAlone: network.layers.length === 1 });
     this.list = Object.assign(document.createElement("ol"), { id: "outputs", role: "list" });
     this.list.ariaLabel = "Classes and their probabilities";
+    this.list.classList.toggle("named", network.names.some((name) => [...name].length > SHORT));
     this.tiles = network.names.slice(0, MOST).map((name, unit) => this.#addClass(name, () => choose({ unit })));
     view.canvas.hidden = network.names.length <= MOST;
     view.summary.before(this.list);
