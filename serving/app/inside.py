@@ -4,6 +4,7 @@ Numbers are float32, little-endian, one after the other, in Keras' order of axes
 version of the registered model than the one that is served.
 """
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -14,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from serving.app.middleware.trusted_clients import check_origin
 from serving.app.routes import IMAGE_TYPES, PAGE, Routes, media_type
 from serving.app.scoring import pixels_of
 from serving.app.versions import Versions
@@ -83,14 +85,15 @@ class Inside:
     async def unit(self, request: Request) -> Response:
         """Answer what the output of one unit comes from, as numbers that add up to it."""
 
-        def work_out(pixels: np.ndarray, loaded: LoadedModel) -> dict[str, object]:
+        def work_out(pixels: np.ndarray, loaded: LoadedModel) -> str:
             place = read_place(request, loaded)
             *shape, units = loaded.units.network.layers[place]["shape"]
             names = ("row", "column")[: len(shape)]
             at = [read_number(request, name, length) for name, length in zip(names, shape, strict=True)]
-            return loaded.units.work_out(place, pixels, read_number(request, "unit", units), *at)
+            found = loaded.units.work_out(place, pixels, read_number(request, "unit", units), *at)
+            return json.dumps(found)  # here, because a unit may have very many inputs
 
-        return JSONResponse(await self.look_at(request, work_out))
+        return Response(await self.look_at(request, work_out), media_type="application/json")
 
     async def losses(self, request: Request) -> Response:
         """Answer what the weighted sum of each output loses where a part of the image is covered: [row, column, class].
@@ -133,6 +136,8 @@ class Inside:
             if loaded is None:
                 wanted, loaded = request.query_params.get("version"), self.source.loaded
                 if wanted not in (None, loaded.facts["version"]):
+                    # To load a model is work that no foreign page may cause, not even by a GET.
+                    check_origin(request.headers, request.headers.get("host", "").lower())
                     loaded = await place.run(self.versions.load, wanted)
             return await place.run(function, loaded)
 

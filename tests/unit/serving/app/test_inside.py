@@ -186,3 +186,5 @@ def test_another_version_answers_if_it_is_asked_for(cnn, monkeypatch):
     assert client.get("/inside/layers?version=2").json["model"]["version"] == "2"
     assert client.ask("POST", "/inside/activations?version=3", IMAGE.tobytes(), RAW).status == 200
     assert asked == ["2", "3"]
+    assert client.get("/inside/layers?version=4", Sec_Fetch_Site="cross-site").status == 403  # a foreign page's image
+    assert asked == ["2", "3"]
