@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from tests.helpers.accessibility import find_barriers
 from tests.helpers.page import CHROMIUM, CONTRAST
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium")
@@ -98,6 +99,7 @@ def test_it_fits_each_screen_and_can_be_read(page, width, scheme):
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     contrast, text = page.evaluate(CONTRAST)
     assert contrast >= 4.5, text
+    assert find_barriers(page) == []
 
 
 def test_the_page_to_draw_on_leads_there_and_back(app, browser):
