@@ -3,7 +3,6 @@
 Reads what the last `dvc repro` wrote and changes nothing else. The page needs no network: figures and images are in it.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -134,13 +133,13 @@ def describe(
         "extremes": show_extremes(
             answers.labels, answers.confidence, answers.is_right, answers.index, pixels, class_names
         ),
-        "mistakes": find_mistakes(name, answers, pixels, class_names, workspace),
+        "mistakes": find_mistakes(name, answers, pixels, dataset, workspace),
         "wrong": int((~answers.is_right).sum()),
     }
 
 
 def find_mistakes(
-    name: str, answers: Answers, pixels: UInt8Array, class_names: Sequence[str], workspace: Workspace
+    name: str, answers: Answers, pixels: UInt8Array, dataset: dict[str, Any], workspace: Workspace
 ) -> list[Row]:
     """Return the wrong answers that the model was surest of, the surest first, each with its image.
 
@@ -148,7 +147,9 @@ def find_mistakes(
     """
     wrong = np.flatnonzero(~answers.is_right)
     surest = wrong[np.argsort(-answers.confidence[wrong], kind="stable")][:MISTAKES]
-    support = show_support(name, pixels[surest], answers.given[surest].tolist(), workspace)
+    class_names: list[str] = dataset["class_names"]
+    given = answers.given[surest].tolist()
+    support = show_support(name, pixels[surest], given, dataset["resize"] == "ink", workspace)
     return [
         {
             "png": encode_png(pixels[place]),

@@ -10,11 +10,12 @@ import numpy as np
 from pipeline.data.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import load_split
-from pipeline.inference import open_onnx, predict_onnx
+from pipeline.inference import count_batch_images, open_onnx, predict_onnx
 from pipeline.paths import Workspace
 
 SUPPORTED = 12  # mistakes of each model that are shown with what speaks for the answer
 SAMPLES = 8  # training images of each class
+SMALLEST_PROBABILITY = 1e-7
 MOST_SHOWN = 30  # classes of which samples and extremes are shown
 Row = dict[str, str]
 
@@ -33,18 +34,21 @@ def read_picture(name: str, file: str, workspace: Workspace) -> str:
     return base64.b64encode((workspace.report(name) / file).read_bytes()).decode()
 
 
-def show_support(name: str, pixels: UInt8Array, given: Sequence[int], workspace: Workspace) -> list[str]:
+def show_support(name: str, pixels: UInt8Array, given: Sequence[int], is_ink: bool, workspace: Workspace) -> list[str]:
     """Return images [n, …] with what speaks for the model's answers to them, each a PNG file in base64."""
-    from pipeline.evaluation.occlusion import measure_support, overlay
+    from pipeline.evaluation.gallery import overlay
+    from serving.occlusion import measure_losses
 
     session = open_onnx(workspace.model(name) / "model.onnx")
 
-    def predict(images: UInt8Array) -> FloatArray:
-        return predict_onnx(session, images)
+    def answer(images: UInt8Array) -> FloatArray:
+        logarithms: FloatArray = np.log(np.maximum(predict_onnx(session, images), SMALLEST_PROBABILITY))
+        return logarithms
 
+    most = count_batch_images(pixels.shape[1:])
     return [
-        encode_png(overlay(image, measure_support(predict, image, answer)))
-        for image, answer in zip(pixels[:SUPPORTED], given, strict=False)
+        encode_png(overlay(image, measure_losses(answer, image, is_ink, most)[..., number]))
+        for image, number in zip(pixels[:SUPPORTED], given, strict=False)
     ]
 
 
@@ -67,7 +71,7 @@ def show_extremes(
     class_names: Sequence[str],
 ) -> list[dict[str, Any]]:
     """Return for each class the surest and the least sure right answer, with their images; none of many classes."""
-    from pipeline.evaluation.occlusion import find_extremes
+    from pipeline.evaluation.gallery import find_extremes
 
     if len(class_names) > MOST_SHOWN:
         return []
