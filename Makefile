@@ -119,6 +119,8 @@ lock: $(READY) ## resolve pyproject.toml into requirements.lock, and what is nee
 		--group serving --constraints requirements.lock -o requirements-serving.lock
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
 		--group deploy --constraints requirements.lock -o requirements-deploy.lock
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
+		--group postgresql --constraints requirements.lock -o requirements-postgresql.lock
 
 repository:
 	@git rev-parse --git-dir >/dev/null || { echo "error: DVC works in a git repository, and this folder is none: run" \
