@@ -78,7 +78,8 @@ def log_trial(store: Store, parent: str, child: "Run | None", trial: FrozenTrial
 
     if child is None:
         started = to_milliseconds(trial.datetime_start) if trial.datetime_start else None
-        tags = {"mlflow.parentRunId": parent, PROCESS_TAG: identify_process()}
+        process = trial.user_attrs.get(PROCESS_TAG, identify_process())  # of several, the one that trains it
+        tags = {"mlflow.parentRunId": parent, PROCESS_TAG: process}
         child = store.client.create_run(store.experiment_id, started, tags, f"trial {trial.number}")
     store.client.log_batch(
         child.info.run_id,

@@ -1,22 +1,24 @@
 """Search the space `sweep` of params.yaml for one model's best validation accuracy; a killed search goes on.
 
-Not a stage: it reads data/prepared/ and writes none of the pipeline's files. Optuna's storage, sweep.db, is the
-truth; MLflow's runs are a view of it. Only the training and validation images are read.
+Not a stage: it reads data/prepared/ and writes none of the pipeline's files. Optuna's storage is the truth: sweep.db
+for one process at a time, or a database that SWEEP_STORAGE names, for any number of them. MLflow's runs are a view of
+it. Only the training and validation images are read.
 """
 
 import logging
+import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from pathlib import Path
 from types import FrameType
 
-import numpy as np
 import optuna
 from filelock import FileLock, Timeout
-from optuna.trial import TrialState
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import Trial, TrialState
 
 from pipeline.cli import UserError
 from pipeline.code import format_description
@@ -28,9 +30,11 @@ from pipeline.paths import CODE, Workspace, project_root
 from pipeline.sweep import mlflow_view, space
 from pipeline.sweep.mlflow_view import Mirror, tolerant
 from pipeline.sweep.space import SearchDefinition
-from pipeline.sweep.study import N_STARTUP_TRIALS, close_dead_trials, finished_trials, open_study
+from pipeline.sweep.study import FINISHED, NoPointLeft, OwnStorage, SweepStorage, finished_trials
 from pipeline.sweep.trial import AfterEpoch, run_trial
 from pipeline.training.fit import use_threads
+
+WAIT_S = 10  # before it is seen again whether trials that other processes train are finished, or dead
 
 
 def main(workspace: Workspace = Workspace()) -> None:
@@ -41,11 +45,16 @@ def main(workspace: Workspace = Workspace()) -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of networks that are built in a loop
     # An interrupt in the middle of a query makes it log a stack trace while it closes the cursor; nothing is lost.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
-    root = project_root()
+    mirror, root = tolerant(mlflow_view.mirror), project_root()
+    if address := os.environ.get("SWEEP_STORAGE"):
+        from pipeline.sweep.postgresql import open_storage
+
+        with open_storage(address) as storage:
+            return sweep(definition, workspace, storage, mirror)
     try:
         # One sweep at a time, so any trial still marked RUNNING at start-up is left over from a killed sweep.
         with FileLock(root / "sweep.db.lock", blocking=False):
-            sweep(definition, workspace, root, tolerant(mlflow_view.mirror))
+            sweep(definition, workspace, OwnStorage(root), mirror)
     except Timeout:
         raise UserError("another sweep is running in this project: wait for it, or end it") from None
 
@@ -71,22 +80,22 @@ def hash_inputs(workspace: Workspace, threads: int) -> str:
     return sha256(f"{sha256_of(workspace.dataset)}{format_description('train', CODE)}{threads}".encode()).hexdigest()
 
 
-def sweep(definition: SearchDefinition, workspace: Workspace, root: Path, mirror: Mirror) -> None:
+def sweep(definition: SearchDefinition, workspace: Workspace, storage: SweepStorage, mirror: Mirror) -> None:
     """Search until `trials` are finished in all, and print the command that applies the best.
 
-    Optuna's storage is `root`/sweep.db; `mirror` shows it elsewhere after each epoch.
+    `mirror` shows Optuna's storage elsewhere after each epoch.
     """
-    interrupts = catch_interrupts()
+    interrupts, mirror = catch_interrupts(), storage.take_turns(mirror)
 
     def after_epoch(study: optuna.Study) -> None:
         with interrupts.hold():
             mirror(study, "RUNNING")
 
     use_threads(definition.params.threads)
-    study = open_study(definition, hash_inputs(workspace, definition.params.threads), root, mirror)
+    study = storage.open_study(definition, hash_inputs(workspace, definition.params.threads), mirror)
     status = "FAILED"
     try:
-        search(study, definition, load_training_data(workspace.prepared), after_epoch)
+        search(study, definition, storage, load_training_data(workspace.prepared), after_epoch)
         if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
             raise UserError("no trial was trained to its end: search other values, such as a smaller learning_rate")
         command = space.format_command(definition, study.best_params)
@@ -102,7 +111,7 @@ def sweep(definition: SearchDefinition, workspace: Workspace, root: Path, mirror
         sys.exit(130)
     finally:
         interrupts.held = True  # for good: what follows is short
-        close_dead_trials(study)
+        storage.close_trials(study)
         mirror(study, status)
     print(
         f"best of {len(finished_trials(study))} trials: trial {study.best_trial.number}, "
@@ -146,19 +155,49 @@ def catch_interrupts() -> Interrupts:
     return interrupts
 
 
-def search(study: optuna.Study, definition: SearchDefinition, data: TrainingData, after_epoch: AfterEpoch) -> None:
+def search(
+    study: optuna.Study,
+    definition: SearchDefinition,
+    storage: SweepStorage,
+    data: TrainingData,
+    after_epoch: AfterEpoch,
+) -> None:
     """Try points until `trials` are finished; `after_epoch` is called after each epoch and each trial."""
-    trials, seed = definition.sweep.trials, definition.params.seed
-    distributions: dict[str, optuna.distributions.BaseDistribution] = {
-        key: space.make_distribution(dimension) for key, dimension in sorted(definition.sweep.space.items())
-    }
+    trials, is_waiting = definition.sweep.trials, False
     while (count := len(finished_trials(study))) < trials:
-        # Drawn by the seed and the number of finished trials, a search that was killed proposes what it would have.
-        draw = int(np.random.SeedSequence((seed, count)).generate_state(1)[0])
-        study.sampler = optuna.samplers.TPESampler(seed=draw, n_startup_trials=N_STARTUP_TRIALS)
-        trial = study.ask(distributions)
-        print(f"trial {trial.number}, {count + 1} of {trials}: {space.format_point(trial.params)}", flush=True)
-        candidate = space.make_candidate(definition, trial.params)
-        value, state = run_trial(trial, candidate, data, seed, after_epoch)
-        study.tell(trial, value if state == TrialState.COMPLETE else None, state)
+        try:
+            trial = storage.begin_trial(study, definition)
+        except NoPointLeft:
+            print(f"no point of the space is left: {count} of {trials} trials are finished", flush=True)
+            return
+        if trial is None:
+            if not is_waiting:
+                print("the last trials run in other processes: this one waits, in case one of them dies", flush=True)
+            time.sleep(WAIT_S)
+        else:
+            with storage.keep_alive(trial):
+                try_point(study, trial, definition, data, after_epoch)
+        is_waiting = trial is None
         after_epoch(study)
+
+
+def try_point(
+    study: optuna.Study, trial: Trial, definition: SearchDefinition, data: TrainingData, after_epoch: AfterEpoch
+) -> None:
+    """Train the trial's point, and store what comes of it unless the trial was taken for dead meanwhile."""
+    number = len(study.get_trials(deepcopy=False, states=(*FINISHED, TrialState.RUNNING)))
+    print(
+        f"trial {trial.number}, {number} of {definition.sweep.trials}: {space.format_point(trial.params)}", flush=True
+    )
+    candidate = space.make_candidate(definition, trial.params)
+    try:
+        value, state = run_trial(trial, candidate, data, definition.params.seed, after_epoch)
+        told = study.tell(trial, value if state == TrialState.COMPLETE else None, state, skip_if_finished=True)
+        is_kept = told.state == state
+    except UpdateFinishedTrialError:
+        is_kept = False
+    if not is_kept:
+        print(
+            f"trial {trial.number} was taken for dead, and its point is tried again: this result is left out",
+            flush=True,
+        )

@@ -1,10 +1,14 @@
-"""The study of a search in Optuna's storage, sweep.db: opened, its dead trials closed, its finished trials listed."""
+"""The study of a search in Optuna's storage: made or found, the trials that count; and the storage of one process."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Protocol
 from uuid import uuid4
 
+import numpy as np
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pipeline.sweep import space
 from pipeline.sweep.mlflow_view import Mirror
@@ -16,16 +20,68 @@ FIRST_PRUNED_EPOCH = 2  # the first epoch says more about the learning rate's wa
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
-def open_study(definition: SearchDefinition, inputs_sha256: str, root: Path, mirror: Mirror) -> optuna.Study:
-    """Return this search's study in `root`/sweep.db, made if it is missing.
+class SweepStorage(Protocol):
+    """Where a search's study is, and how the processes that work on it share its trials."""
 
-    Trials that killed sweeps left running are closed first, and shown by `mirror`.
-    """
-    storage = optuna.storages.RDBStorage(f"sqlite:///{root / 'sweep.db'}")
-    for other in optuna.get_all_study_names(storage):
-        left = optuna.load_study(study_name=other, storage=storage)
-        if close_dead_trials(left):
-            mirror(left, "KILLED")
+    def open_study(self, definition: SearchDefinition, inputs_sha256: str, mirror: Mirror) -> optuna.Study:
+        """Return this search's study, made if it is missing."""
+
+    def begin_trial(self, study: optuna.Study, definition: SearchDefinition) -> Trial | None:
+        """Return a trial to train; None if the rest is being trained elsewhere; raise NoPointLeft if there is none."""
+
+    def keep_alive(self, trial: Trial) -> AbstractContextManager[None]:
+        """Show other processes that the trial is being trained, while the block runs."""
+
+    def close_trials(self, study: optuna.Study) -> bool:
+        """Mark the trials as failed that this process leaves unfinished; return whether there were any."""
+
+    def take_turns(self, mirror: Mirror) -> Mirror:
+        """Return a `mirror` that processes which share an MLflow don't call at the same time."""
+
+
+class NoPointLeft(Exception):
+    """Each point of the space was drawn."""
+
+
+class OwnStorage:
+    """`root`/sweep.db, for one process at a time: a search that was killed proposes what it would have."""
+
+    def __init__(self, root: Path):
+        self._url = f"sqlite:///{root / 'sweep.db'}"
+
+    def open_study(self, definition: SearchDefinition, inputs_sha256: str, mirror: Mirror) -> optuna.Study:
+        """Return this search's study; close what killed sweeps left running first, and show it by `mirror`."""
+        storage = optuna.storages.RDBStorage(self._url)
+        for other in optuna.get_all_study_names(storage):
+            left = optuna.load_study(study_name=other, storage=storage)
+            if self.close_trials(left):
+                mirror(left, "KILLED")
+        return make_study(storage, definition, inputs_sha256)
+
+    def begin_trial(self, study: optuna.Study, definition: SearchDefinition) -> Trial:
+        """Return the next trial, drawn by the seed and the number of finished trials."""
+        draw = derive_seed(definition.params.seed, len(finished_trials(study)))
+        study.sampler = optuna.samplers.TPESampler(seed=draw, n_startup_trials=N_STARTUP_TRIALS)
+        return study.ask(make_distributions(definition))
+
+    def keep_alive(self, trial: Trial) -> AbstractContextManager[None]:
+        """Do nothing: nobody looks."""
+        return nullcontext()
+
+    def close_trials(self, study: optuna.Study) -> bool:
+        """Mark all running trials as failed, so that they don't count; return whether there were any."""
+        dead = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        for trial in dead:
+            study.tell(trial.number, state=TrialState.FAIL)
+        return bool(dead)
+
+    def take_turns(self, mirror: Mirror) -> Mirror:
+        """Return `mirror` itself."""
+        return mirror
+
+
+def make_study(storage: optuna.storages.BaseStorage, definition: SearchDefinition, inputs_sha256: str) -> optuna.Study:
+    """Return this search's study in a storage, made if it is missing, with the attributes that its view needs."""
     study = optuna.create_study(
         storage=storage,
         study_name=space.name_study(definition, inputs_sha256),
@@ -39,12 +95,14 @@ def open_study(definition: SearchDefinition, inputs_sha256: str, root: Path, mir
     return study
 
 
-def close_dead_trials(study: optuna.Study) -> bool:
-    """Mark trials that no process runs any more as failed, so that they don't count; return whether there were any."""
-    dead = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    for trial in dead:
-        study.tell(trial.number, state=TrialState.FAIL)
-    return bool(dead)
+def derive_seed(seed: int, count: int) -> int:
+    """Return the seed of one draw, of the parameter `seed` and the number of trials before it."""
+    return int(np.random.SeedSequence((seed, count)).generate_state(1)[0])
+
+
+def make_distributions(definition: SearchDefinition) -> dict[str, BaseDistribution]:
+    """Return the space as Optuna's distributions, by key."""
+    return {key: space.make_distribution(dimension) for key, dimension in sorted(definition.sweep.space.items())}
 
 
 def finished_trials(study: optuna.Study) -> list[FrozenTrial]:

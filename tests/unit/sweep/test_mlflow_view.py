@@ -72,6 +72,13 @@ def test_a_trial_is_shown_while_it_runs_and_completed_when_it_ends(store, study)
     ]  # fmt: skip
 
 
+def test_a_trial_of_another_process_is_shown_as_its_own(store, study):
+    start_trial(study).set_user_attr("process", "other/machine 1@2")
+    mlflow_view.mirror(study, "RUNNING")
+    parent, children = split_runs(store)
+    assert children["trial 0"].data.tags["process"] == "other/machine 1@2" != parent.data.tags["process"]
+
+
 def test_a_sweep_that_goes_on_runs_again_and_leaves_ended_trials_alone(store, study):
     study.tell(start_trial(study), 0.5)
     mlflow_view.mirror(study, "KILLED")

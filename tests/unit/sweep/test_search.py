@@ -17,6 +17,7 @@ from pipeline.cli import UserError
 from pipeline.paths import Workspace
 from pipeline.sweep import search
 from pipeline.sweep import trial as trials
+from pipeline.sweep.study import OwnStorage
 from pipeline.training.fit import DivergedError
 from tests.helpers.datasets import write_numbered_data
 from tests.helpers.project import SOURCE
@@ -36,7 +37,7 @@ def test_a_point_that_diverges_is_given_up_and_counts(monkeypatch, capsys):
 
     monkeypatch.setattr(trials, "train_model", train_model)
     study, after = optuna.create_study(direction="maximize"), []
-    search.search(study, definition, None, after.append)
+    search.search(study, definition, OwnStorage(Path()), None, after.append)
     assert [trial.state for trial in study.trials] == [TrialState.PRUNED, TrialState.COMPLETE]
     assert len(after) == 3  # after each trial, and after the one epoch
     lines = capsys.readouterr().out.splitlines()
@@ -58,7 +59,7 @@ def test_a_point_that_comes_again_is_not_trained_again(monkeypatch):
 
     monkeypatch.setattr(trials, "train_model", train_model)
     study = optuna.create_study(direction="maximize")
-    search.search(study, definition, None, lambda study: None)
+    search.search(study, definition, OwnStorage(Path()), None, lambda study: None)
     assert sorted(trained) == [1, 2]
     assert {(trial.params["epochs"], trial.value) for trial in study.trials} == {(1, 0.1), (2, 0.2)}
     assert len(study.trials) == 6
@@ -71,7 +72,7 @@ def test_the_seed_and_the_number_of_finished_trials_decide_what_is_proposed(monk
 
     def propose(definition) -> list[dict]:
         study = optuna.create_study(direction="maximize")
-        search.search(study, definition, "data", lambda study: None)
+        search.search(study, definition, OwnStorage(Path()), "data", lambda study: None)
         return [trial.params for trial in study.trials]
 
     monkeypatch.setattr(trials, "train_model", train_model)
@@ -95,7 +96,7 @@ def run_sweep(tmp_path: Path) -> Iterator[Run]:
     shown: list[str] = []
 
     def run(change: Callable[[dict], object] = lambda content: None) -> list[str]:
-        search.sweep(define(change), workspace, tmp_path, lambda study, status: shown.append(status))
+        search.sweep(define(change), workspace, OwnStorage(tmp_path), lambda study, status: shown.append(status))
         return shown
 
     run.shown = shown
@@ -158,7 +159,7 @@ def test_an_interrupt_lets_a_write_to_mlflow_end(tmp_path, run_sweep, monkeypatc
 
     monkeypatch.setattr(trials, "train_model", lambda *arguments: (None, [make_epoch(1, 0.5)]))
     with pytest.raises(SystemExit):
-        search.sweep(define(), Workspace(tmp_path), tmp_path, mirror)
+        search.sweep(define(), Workspace(tmp_path), OwnStorage(tmp_path), mirror)
     assert begun == ended == ["RUNNING", "KILLED"]
 
 
@@ -197,6 +198,14 @@ def test_where_groups_stay_whole_it_counts_how_many_images_were_asked_for(tmp_pa
     workspace.dataset.write_text(json.dumps(described))
     with pytest.raises(UserError, match="writers") if is_refused else nullcontext():
         search.require_prepared_data(definition.params, workspace)
+
+
+def test_an_address_of_another_database_is_refused_before_a_trial(tmp_path, monkeypatch):
+    YAML().dump(define().content, tmp_path / "params.yaml")
+    monkeypatch.setattr(search, "require_prepared_data", lambda params, workspace: None)
+    monkeypatch.setenv("SWEEP_STORAGE", "sqlite:///shared.db")
+    with pytest.raises(UserError, match="SWEEP_STORAGE is no address of a PostgreSQL database"):
+        search.main(Workspace(tmp_path))
 
 
 def test_another_code_and_another_number_of_threads_are_another_search(tmp_path, monkeypatch):

@@ -1,0 +1,98 @@
+"""The storage of a shared search in PostgreSQL, at the address that the environment variable SWEEP_STORAGE has."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, text
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+
+from pipeline.cli import UserError, first_line
+from pipeline.sweep.shared import GRACE_S, HEARTBEAT_S, LONGEST_WAIT_S, SharedStorage, Turn, without_warnings
+
+DRIVER = "postgresql+psycopg"
+DRIVERS = ("postgres", "postgresql", DRIVER)  # the first two leave the driver to us
+# Optuna stores heartbeats without their zone, so all sessions need the same one, and one without summer time.
+CONNECTION = {"connect_timeout": 10, "options": "-c timezone=UTC"}
+LONGEST_TURN_S = 300  # after which PostgreSQL takes the turn from a machine that has vanished in it
+TAKE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+LOCK_NOT_AVAILABLE = "55P03"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
+
+
+@contextmanager
+def open_storage(address: str) -> Iterator[SharedStorage]:
+    """Give the storage at an address; raise UserError if it can't be used, now or later in the block."""
+    url = parse_address(address)
+    try:
+        engine = create_engine(url, poolclass=NullPool, connect_args=CONNECTION)
+    except ImportError as error:
+        raise UserError(
+            f"SWEEP_STORAGE needs the package psycopg ({first_line(error)}): run `uv pip install --python .venv "
+            "--require-hashes -r requirements-postgresql.lock`"
+        ) from None
+    try:
+        turn = make_turn(engine)
+        yield SharedStorage(open_tables(url, turn), turn)
+    except (SQLAlchemyError, StorageInternalError) as error:
+        shown = URL.create(url.drivername, host=url.host, port=url.port, database=url.database)
+        raise UserError(
+            f"the sweep's storage {shown} can't be used: {first_line(error.__cause__ or error)}. No finished trial is "
+            "lost: correct SWEEP_STORAGE or start the database, and run `make sweep` again"
+        ) from None
+
+
+def parse_address(address: str) -> URL:
+    """Return an address of PostgreSQL; raise UserError, which doesn't show it, if it is none."""
+    try:
+        url = make_url(address)
+    except (ArgumentError, ValueError):  # the latter where a port is no number
+        url = None
+    if url is None or url.drivername not in DRIVERS or "@" in (url.host or ""):
+        raise UserError(
+            "SWEEP_STORAGE is no address of a PostgreSQL database: write postgresql://USER:PASSWORD@HOST:PORT/DATABASE "
+            "with %40 for @, %3A for : and %2F for / in the password, or unset it to search on this machine alone"
+        )
+    return url.set(drivername=DRIVER)
+
+
+def make_turn(engine: Engine) -> Turn:
+    """Return turns by PostgreSQL's advisory locks, each on a connection of its own.
+
+    Such a lock ends with its transaction, however that ends: a killed process gives its turn back at once.
+    """
+
+    @contextmanager
+    def turn(name: str, wait: float) -> Iterator[bool]:
+        with engine.connect() as connection:
+            connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{LONGEST_TURN_S}s'"))
+            connection.execute(text(f"SET LOCAL lock_timeout = {max(1, round(wait * 1000))}"))  # 0 would be no limit
+            try:
+                connection.execute(TAKE, {"name": f"sweep {name}"})
+            except OperationalError as error:
+                if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                    raise
+                connection.rollback()
+                yield False
+            else:
+                yield True
+                connection.commit()  # fails if PostgreSQL has taken the turn away meanwhile
+
+    return turn
+
+
+def open_tables(url: URL, turn: Turn) -> optuna.storages.RDBStorage:
+    """Return Optuna's storage in the database; make its tables if they are missing. UserError if they are another's."""
+    with turn("tables", LONGEST_WAIT_S), without_warnings():
+        try:
+            return optuna.storages.RDBStorage(
+                url.render_as_string(hide_password=False),
+                # One connection that stays open for each process: a server allows a hundred or so.
+                {"connect_args": CONNECTION, "pool_size": 1, "pool_pre_ping": True},
+                heartbeat_interval=HEARTBEAT_S,
+                grace_period=GRACE_S,
+            )
+        except RuntimeError as error:
+            raise UserError(
+                f"the sweep's storage has tables of another version of Optuna: {first_line(error)}"
+            ) from None
