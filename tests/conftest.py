@@ -6,6 +6,7 @@ They import MLflow where they use it: the process that starts the workers reads 
 import gc
 import os
 import signal
+import sqlite3
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -70,7 +71,11 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     from pipeline.tracking.store import connect
 
     # No test loses its power supply, and a disk that is asked to wait for each write takes twice as long.
-    event.listen(Engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
+    def keep_from_waiting(connection: object, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous=OFF")
+
+    event.listen(Engine, "connect", keep_from_waiting)
     folder = tmp_path_factory.mktemp("empty")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(folder))
