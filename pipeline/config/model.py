@@ -49,6 +49,14 @@ class Augmentation(Section):
     """Largest change of an image's contrast, as a share of it."""
     saturation: Annotated[Fraction, LeftOutIfUnset] = 0.0
     """Largest change of an image's saturation, as a share of it; grey images have none."""
+    levels: Annotated[Fraction, LeftOutIfUnset] = 0.0
+    """Share of the images whose black and white become two other greys, also the other way round."""
+    noise: Annotated[Fraction, LeftOutIfUnset] = 0.0
+    """Share of the images that get Gaussian noise, of a standard deviation of up to 0.35 of white."""
+    inverted_patch: Annotated[Fraction, LeftOutIfUnset] = 0.0
+    """Share of the images of which a rectangle at a random place, a half of each side at most, is inverted."""
+    blur: Annotated[Fraction, LeftOutIfUnset] = 0.0
+    """Share of the images that are blurred, by a mean of up to 5×5 pixels."""
 
 
 class TestTimeAugmentation(Section):

@@ -1,4 +1,4 @@
-"""Random changes of a whole batch of images in a few operations: moves, flips and colours."""
+"""Random changes of a whole batch of images in a few operations: moves, flips, colours and corruptions."""
 
 import math
 
@@ -7,6 +7,8 @@ import tensorflow as tf
 from pipeline.config.model import Augmentation
 
 GREY = (0.299, 0.587, 0.114)  # what red, green and blue add to brightness: ITU-R BT.601
+SMALLEST_CONTRAST = 0.25  # between the greys that black and white become
+STRONGEST_NOISE = 0.35  # its standard deviation, of white
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> tf.Tensor:
@@ -16,7 +18,7 @@ def augment(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> tf.Tenso
     """
     if reach.translation or reach.rotation or reach.zoom or reach.horizontal_flip:
         images = move(images, seed, reach)
-    return change_colours(images, seed, reach)
+    return corrupt(change_colours(images, seed, reach), seed, reach)
 
 
 def move(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> tf.Tensor:
@@ -75,4 +77,40 @@ def change_colours(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> t
         images = blend(images, tf.reduce_mean(grey(images), (1, 2, 3), keepdims=True), draw(reach.contrast, 4))
     if reach.saturation and images.shape[-1] > 1:
         images = blend(images, grey(images), draw(reach.saturation, 5))
+    return images
+
+
+def corrupt(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> tf.Tensor:
+    """Return images [n, h, w, c] of which the shares in `reach` get other levels, noise, a patch inverted, or a blur.
+
+    Each image draws for each of the four whether it gets it, and how strongly. They train a network for images that are
+    worse than those of the data set: D. Hendrycks and T. Dietterich, Benchmarking neural network robustness to common
+    corruptions and perturbations, ICLR 2019, show that without such, accuracy falls.
+    """
+    height, width = images.shape[1], images.shape[2]
+
+    def draw(offset: int, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
+        return tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seed + offset, low, high)
+
+    def replace_some(share: float, changed: tf.Tensor, offset: int) -> tf.Tensor:
+        return tf.where(draw(offset) < share, changed, images)
+
+    def span(length: int, offset: int) -> tf.Tensor:
+        """Return which of the places along an axis, [n, 1, 1, length], lie in a stretch of half of it at most."""
+        half = draw(offset + 1, 0.05, 0.25) * length
+        return tf.abs(tf.range(float(length)) - draw(offset) * length) < half
+
+    if reach.levels:
+        black, white = draw(10), draw(11)
+        white = tf.where(tf.abs(white - black) < SMALLEST_CONTRAST, tf.math.floormod(black + 0.5, 1.0), white)
+        images = replace_some(reach.levels, black + (white - black) * images, 12)
+    if reach.noise:
+        noise = tf.random.stateless_normal(tf.shape(images), seed + 13) * draw(14, 0.0, STRONGEST_NOISE)
+        images = replace_some(reach.noise, tf.clip_by_value(images + noise, 0.0, 1.0), 15)
+    if reach.inverted_patch:
+        rows, columns = tf.transpose(span(height, 16), [0, 3, 1, 2]), tf.transpose(span(width, 18), [0, 1, 3, 2])
+        images = replace_some(reach.inverted_patch, tf.where(rows & columns, 1 - images, images), 20)
+    if reach.blur:
+        mean = tf.nn.avg_pool2d(tf.nn.avg_pool2d(images, 3, 1, "SAME"), 3, 1, "SAME")
+        images = replace_some(reach.blur, images + draw(21) * (mean - images), 22)
     return images

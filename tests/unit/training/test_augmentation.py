@@ -139,3 +139,57 @@ def test_an_option_changes_nothing_of_what_another_draws():
     flipped = move(images, translation=2, horizontal_flip=True)
     rows = np.nonzero(move(images, translation=2)[..., 0])[1]
     np.testing.assert_array_equal(np.nonzero(flipped[..., 0])[1], rows)
+
+
+def corrupt(images: np.ndarray, **shares) -> tuple[np.ndarray, np.ndarray]:
+    """The images after corruption, and which of them changed."""
+    changed = move(images, **shares)
+    return changed, (changed != images).any(axis=(1, 2, 3))
+
+
+def test_corruptions_change_their_share_of_the_images_and_stay_within_bounds():
+    images = np.random.default_rng(0).random((2000, 12, 10, 3), np.float32)
+    for option in ("levels", "noise", "inverted_patch", "blur"):
+        changed, which = corrupt(images, **{option: 0.25})
+        assert 0.2 < which.mean() < 0.3, option
+        assert changed.min() >= 0, option
+        assert changed.max() <= 1, option
+
+
+def test_levels_keep_a_contrast_and_may_swap_black_and_white():
+    images = np.zeros((500, 4, 4, 1), np.float32)
+    images[:, :2] = 1
+    changed, which = corrupt(images, levels=0.99)
+    spans = (changed[:, 0, 0, 0] - changed[:, 3, 0, 0])[which]
+    assert np.abs(spans).min() >= 0.2499
+    assert 0.3 < (spans < 0).mean() < 0.7
+    assert all(len(np.unique(image)) == 2 for image in changed[:50])
+
+
+def test_noise_has_no_direction_and_differs_between_images():
+    images = np.full((200, 28, 28, 1), 0.5, np.float32)
+    changed, which = corrupt(images, noise=0.99)
+    deviations = changed[which].std(axis=(1, 2, 3))
+    assert 0.3 < deviations.max() < 0.36
+    assert deviations.min() < 0.05
+    assert abs(changed.mean() - 0.5) < 0.01
+
+
+def test_an_inverted_patch_is_a_rectangle_of_half_of_each_side_at_most():
+    changed, which = corrupt(np.zeros((300, 20, 30, 1), np.float32), inverted_patch=0.99)
+    for image in changed[which][..., 0]:
+        rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
+        assert len(rows) <= 10
+        assert len(columns) <= 15
+        assert (image[np.ix_(rows, columns)] == 1).all()
+        assert image.sum() == len(rows) * len(columns)
+        assert (np.diff(rows) == 1).all()
+
+
+def test_a_blur_spreads_a_dot_within_two_pixels():
+    changed, which = corrupt(dots(200), blur=0.99)
+    sums = changed[which].sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(sums, 1, atol=1e-4)
+    assert changed[which, 10, 17, 0].min() < 0.3
+    assert not changed[:, :8].any()
+    assert not changed[:, :, 20:].any()
