@@ -18,11 +18,11 @@ from pipeline.guard import StageGuard
 from pipeline.paths import Workspace
 from pipeline.tracking import trained_model
 from pipeline.tracking.descriptions import describe
-from pipeline.tracking.location import lock_registry
+from pipeline.tracking.lock import lock_registry
 from pipeline.tracking.processes import close_dead_runs
 from pipeline.tracking.promotion import Record, promote
 from pipeline.tracking.registry import CHAMPION
-from pipeline.tracking.runs import register_version
+from pipeline.tracking.runs import register_version, remove_twins
 from pipeline.tracking.store import Store, connect, translate_errors
 from pipeline.tracking.trained_model import TrainedModel
 
@@ -37,8 +37,8 @@ def main(workspace: Workspace = Workspace()) -> None:
         require_asked_parameters(model, params)
     name = models[0].dataset["name"]
     # One at a time: two that look for a run before either makes it would both make it.
-    with translate_errors(), lock_registry():
-        store = connect(name)
+    with translate_errors(), lock_registry() as require_lock:
+        store = connect(name, require_lock)
         numbers, records = register(store, models, params.promotion)
         champion = store.aliases().get(CHAMPION)
     with publish(workspace.registry, guard.check) as folder:
@@ -93,6 +93,7 @@ def register(store: Store, models: list[TrainedModel], policy: Promotion) -> tup
     for model in models:
         version = versions[model.name]
         describe(store, model, version, records.get(str(version.version)))
+        remove_twins(store, model)
     return {name: str(version.version) for name, version in versions.items()}, records
 
 

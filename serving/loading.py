@@ -244,4 +244,4 @@ def first_line(error: Exception) -> str:
 
 def without_password(text: str) -> str:
     """Return the text without what stands before the @ of a URI, because /readyz shows it."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+    return re.sub(r"(?<=://)\S*@", "", text)

@@ -4,15 +4,15 @@ from pipeline.cli import UserError, run
 from pipeline.commands.champion import read_registered_name
 from pipeline.paths import Workspace
 from pipeline.tracking import registry
-from pipeline.tracking.location import lock_registry
+from pipeline.tracking.lock import lock_registry
 from pipeline.tracking.store import connect_existing, translate_errors
 
 
 def main(number: str, reason: str = "", workspace: Workspace = Workspace()) -> None:
     """Promote a version, and take back the rejection of its network; raise UserError if there is no such version."""
     name = read_registered_name(workspace)
-    with translate_errors(), lock_registry():
-        store = connect_existing(name)
+    with translate_errors(), lock_registry() as require_lock:
+        store = connect_existing(name, require_lock)
         versions = {str(version.version): version for version in store.search_versions()}
         if number not in versions or "content_key" not in versions[number].tags:
             available = ", ".join(sorted(versions, key=int)) or "none: run `make run`, which registers the models"

@@ -18,23 +18,23 @@ from ruamel.yaml import YAML
 
 from pipeline.cli import UserError, run
 from pipeline.config.params import load
-from pipeline.paths import Workspace, project_root
+from pipeline.paths import Workspace
 from pipeline.tracking import trained_model
 from pipeline.tracking.descriptions import describe
 from pipeline.tracking.journal import DECIDED, OWN_STORE, Event, append_event, read_events
-from pipeline.tracking.location import find_other_folder, lock_registry, store_file, store_label
+from pipeline.tracking.location import find_other_folder, store_file, store_label
+from pipeline.tracking.lock import lock_registry
+from pipeline.tracking.placeholders import delete_placeholders, use_up_numbers
 from pipeline.tracking.registry import CHAMPION, DECISION_TAG, begin_rebuild, settle, tag_decision
 from pipeline.tracking.runs import register_version
 from pipeline.tracking.store import Store, connect, translate_errors
 from pipeline.tracking.trained_model import MODEL_FILES, TrainedModel
 
-PLACEHOLDER = "placeholder"  # tag of a version that only uses up its number
-
 
 def main() -> None:
     """Rebuild each data set's part of the store; raise UserError if there is nothing to rebuild it from."""
     params = load()
-    with tempfile.TemporaryDirectory() as folder, lock_registry():
+    with tempfile.TemporaryDirectory() as folder, lock_registry() as require_lock:
         models = collect_models(params.presets, Path(folder))
         if not models:
             raise UserError("neither the workspace nor DVC's cache has a trained and evaluated model: run `dvc repro`")
@@ -42,7 +42,7 @@ def main() -> None:
         for name in sorted({model.dataset["name"] for model in models.values()}):
             own = {key: model for key, model in models.items() if model.dataset["name"] == name}
             with translate_errors():
-                rebuild(connect(name), own)
+                rebuild(connect(name, require_lock), own)
 
 
 def move_foreign_store() -> None:
@@ -118,22 +118,6 @@ def print_store(store: Store, lost: list[int]) -> None:
 def describe_aliases(aliases: dict[str, str]) -> str:
     """Return the aliases and their versions as a person reads them."""
     return ", ".join(f"{alias} is version {number}" for alias, number in sorted(aliases.items()))
-
-
-def use_up_numbers(store: Store, last: int) -> None:
-    """Use up the numbers of versions whose content is gone, up to `last`, so that the later ones keep theirs."""
-    highest = max((int(version.version) for version in store.search_versions()), default=0)
-    source = (project_root() / "mlruns").as_uri()
-    while highest < last:
-        empty = store.client.create_model_version(store.name, source, tags={PLACEHOLDER: "true"})
-        store.client.delete_model_version(store.name, str(empty.version))
-        highest = int(empty.version)
-
-
-def delete_placeholders(store: Store) -> None:
-    """Delete the empty version that a rebuild left which was killed while it used up a number."""
-    for version in store.search_versions(f"tags.{PLACEHOLDER} = 'true'"):
-        store.client.delete_model_version(store.name, str(version.version))
 
 
 def collect_models(names: tuple[str, ...], folder: Path) -> dict[str, TrainedModel]:

@@ -4,15 +4,15 @@ from pipeline.cli import UserError, run
 from pipeline.commands.champion import no_champion_error, read_registered_name
 from pipeline.paths import Workspace
 from pipeline.tracking import registry
-from pipeline.tracking.location import lock_registry
+from pipeline.tracking.lock import lock_registry
 from pipeline.tracking.store import connect_existing, translate_errors
 
 
 def main(reason: str = "", workspace: Workspace = Workspace()) -> None:
     """Reject the champion, with a reason if one is given; raise UserError if there was no champion before it."""
     name = read_registered_name(workspace)
-    with translate_errors(), lock_registry():
-        store = connect_existing(name)
+    with translate_errors(), lock_registry() as require_lock:
+        store = connect_existing(name, require_lock)
         before = registry.settle(store)
         if before.champion is None:
             raise no_champion_error(name)

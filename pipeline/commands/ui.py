@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from pipeline.cli import UserError, run
 from pipeline.commands.port import require_free_port
 from pipeline.config.params import load
-from pipeline.tracking.location import store_uri
+from pipeline.tracking.location import store_uri, without_password
 from pipeline.tracking.store import open_existing, translate_errors
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def main(port: str = "5000") -> None:
     is_server = store_uri().startswith(("http://", "https://"))
     if not is_server:
         require_free_port(port)
-    server = store_uri().rstrip("/") if is_server else f"http://127.0.0.1:{port}"
+    server = without_password(store_uri()).rstrip("/") if is_server else f"http://127.0.0.1:{port}"
     with translate_errors():
         client = open_existing()
         experiment = find_experiment(client, load().dataset)
@@ -55,7 +55,7 @@ def find_experiment(client: "MlflowClient", name: str) -> "Experiment":
     others = client.search_experiments(filter_string="name != 'Default'", order_by=["creation_time DESC"])
     found = client.get_experiment_by_name(name) or next(iter(others), None)
     if found is None:
-        raise UserError(f"{store_uri()} has no run yet: run `make run` first")
+        raise UserError(f"{without_password(store_uri())} has no run yet: run `make run` first")
     return found
 
 

@@ -14,6 +14,10 @@ from pipeline.cli import UserError
 from pipeline.paths import project_root
 
 SQLITE = "sqlite:///"
+START_SERVER = (
+    "start `mlflow server --backend-store-uri postgresql+psycopg://… --artifacts-destination s3://BUCKET/FOLDER`, or a "
+    "folder of the server's, and set MLFLOW_TRACKING_URI to http://HOST:PORT"
+)
 SQLITE_HEADER = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat.html#magic_header_string
 
 
@@ -28,6 +32,11 @@ def store_file() -> Path | None:
     return Path(uri.removeprefix(SQLITE)).resolve() if uri.startswith(SQLITE) else None
 
 
+def is_server(uri: str) -> bool:
+    """Return whether an address is that of a server, which knows where its artefacts belong."""
+    return uri.startswith(("http://", "https://", "databricks"))
+
+
 def store_label() -> str:
     """Return what the journal calls the store: a file of the project by its path in there, else its address.
 
@@ -40,9 +49,24 @@ def store_label() -> str:
     return file.relative_to(root).as_posix() if file.is_relative_to(root) else f"{SQLITE}{file}"
 
 
-def without_password(uri: str) -> str:
-    """Return an address without what stands before its @."""
-    return re.sub(r"(?<=://)[^/@]+@", "", uri)
+def without_password(text: str) -> str:
+    """Return a text whose addresses have nothing before their @, and no password among their options."""
+    return re.sub(r"(?i)(password=)[^&\s]+", r"\1…", re.sub(r"(?<=://)\S*@", "", text))
+
+
+def require_address(uri: str) -> None:
+    """Raise UserError if the password in an address isn't written as addresses have it.
+
+    It would be cut in two, and the part behind the cut shown as a host's name.
+    """
+    rest = uri.partition("://")[2]
+    before, at, after = re.split(r"[/?#]", rest)[0].rpartition("@")
+    is_cut = not at and "@" in rest and not re.fullmatch(r"[^:]*(:\d*)?", after)
+    if is_cut or "@" in before or re.search(r"%(?![0-9A-Fa-f]{2})", before):
+        raise UserError(
+            f"the address {without_password(uri)} has a password that isn't written as addresses have it: write "
+            "@ as %40, / as %2F, ? as %3F, # as %23 and % as %25"
+        )
 
 
 def lock_store(purpose: str) -> FileLock:
@@ -59,22 +83,32 @@ def lock_store(purpose: str) -> FileLock:
     return FileLock(file.with_name(f"{file.name}.{purpose}lock"))
 
 
-def lock_registry() -> FileLock:
-    """Return the lock to hold while registering, promoting or rolling back; read the state again inside it."""
-    return lock_store("register.")
-
-
 def artifact_folder(name: str) -> Path:
     """Return the folder of the artefacts that belong to one data set's part of the project's own store."""
     return project_root() / "mlruns" / name
 
 
+def require_no_database() -> None:
+    """Raise UserError if the store is a database without a server, or the address isn't written as addresses are.
+
+    Beside such a database MLflow would keep each artefact in a folder of the machine that makes it.
+    """
+    uri = store_uri()
+    require_address(uri)
+    if re.match(r"(postgres|mysql|mssql)\w*(\+\w+)?://", uri):
+        raise UserError(
+            f"{without_password(uri)} is a database, beside which each machine would keep its artefacts in a folder of "
+            f"its own: {START_SERVER}"
+        )
+
+
 def require_usable() -> None:
-    """Raise UserError if the store is a file that is no database, or is another folder's.
+    """Raise UserError if the store is a database without a server, a file that is no database, or another folder's.
 
     MLflow would try a file that is no database for half a minute. A copied folder's store would write into the
     original's artefacts, a moved one's has lost them: MLflow keeps absolute paths.
     """
+    require_no_database()
     file = store_file()
     if file is None or not file.exists() or not file.stat().st_size:
         return

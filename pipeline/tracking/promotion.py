@@ -1,6 +1,7 @@
 """Ask the promotion gate about versions, and carry out and keep what it decides."""
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,15 +11,20 @@ from pipeline.evaluation.gate import Candidate, Decision, check_limits, decide
 from pipeline.evaluation.latency import measure_latencies_ms
 from pipeline.tracking.champions import Champion, State
 from pipeline.tracking.journal import DECIDED, Event, append_event, now, read_events
-from pipeline.tracking.location import store_label
+from pipeline.tracking.location import store_file, store_label
 from pipeline.tracking.registry import (
+    CHAMPION,
     DECISION_TAG,
+    STATE_TAG,
     describe,
     number_of,
     promote_by_gate,
+    set_aliases,
     settle,
     tag_decision,
     to_champion,
+    to_tag,
+    write_state,
 )
 from pipeline.tracking.store import Store
 
@@ -28,6 +34,10 @@ if TYPE_CHECKING:
 Record = Event  # a decision with the version, the champion that it was judged against, and the policy
 REJECTED = "its network was rejected by a person: `make promote VERSION={}` takes that back"
 
+MOVED_BACK = (
+    "{0}: the alias champion was moved to version {1} meanwhile, and was moved back; `make promote VERSION={1}` makes "
+    "that version champion"
+)
 FORMER = "its network was champion before the present one: `make rollback` or `make promote VERSION={}` brings it back"
 
 
@@ -50,7 +60,26 @@ def promote(
             record |= judge(store, version, state, policy)
             state = carry_out(store, state, version, record)
         records[number] = record
+    if store_file() is None:
+        confirm(store, state)
     return records
+
+
+def confirm(store: Store, state: State) -> None:
+    """Bring a server back to the state in which this command left it, if another one has changed it meanwhile.
+
+    That was a command that was killed, and whose last request reached the server late; or a person, who is told.
+    """
+    model = store.registered_model()
+    if model is None:
+        return
+    aliases = {alias: str(number) for alias, number in model.aliases.items()}
+    moved = aliases.get(CHAMPION)
+    if moved and state.champion and moved != state.champion.version:
+        print(MOVED_BACK.format(store.name, moved), file=sys.stderr)
+    if json.loads(model.tags.get(STATE_TAG, "null")) != to_tag(state):
+        write_state(store, state)
+    set_aliases(store, state, aliases)
 
 
 def is_settled(record: Record, own: Champion, state: State, policy: Promotion) -> bool:

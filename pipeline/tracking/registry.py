@@ -6,7 +6,7 @@ known to the next one, also in another checkout, which finishes it before it doe
 """
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import UserError
 from pipeline.tracking.champions import Champion, State, network_of, replay
@@ -177,9 +177,13 @@ def set_aliases(store: Store, state: State, aliases: dict[str, str]) -> None:
 
 def write_state(store: Store, state: State, event: Event | None = None) -> None:
     """Record the state, and the event that is under way."""
+    store.tag_model(STATE_TAG, json.dumps(to_tag(state, event)))
+
+
+def to_tag(state: State, event: Event | None = None) -> dict[str, Any]:
+    """Return what the tag has of a state, and of the event that is under way."""
     numbers = [champion.version for champion in state.champions[-MOST_CHAMPIONS:]]
-    content = {"champions": numbers, "rejected": state.rejected[-MOST_REJECTED:], "event": event}
-    store.tag_model(STATE_TAG, json.dumps(content))
+    return {"champions": numbers, "rejected": list(state.rejected[-MOST_REJECTED:]), "event": event}
 
 
 def number_of(champion: Champion | None) -> str | None:

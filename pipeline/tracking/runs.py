@@ -31,15 +31,26 @@ def register_version(store: Store, model: TrainedModel) -> "ModelVersion":
     found = find_versions(store, model)
     if not found:
         uri = store.ready_models(run_id)[0].model_uri
+        store.require_lock()
         made = mlflow.register_model(uri, store.name, tags=model.tags | {ALL_HASHES: hash_logged(uri)})
         found = find_versions(store, model) or [made]
-    # Another machine on the same server may have registered the same content at the same moment.
-    for twin in found[1:]:
-        if str(twin.version) not in store.aliases().values():
-            store.client.delete_model_version(store.name, str(twin.version))
-            if twin.run_id != found[0].run_id:
-                store.client.delete_run(str(twin.run_id))
+    remove_twins(store, model)
     return found[0]
+
+
+def remove_twins(store: Store, model: TrainedModel) -> None:
+    """Delete a second run or version of this content, unless it has an alias.
+
+    A server makes one where a request reaches it after the command that sent it was killed, or for a second time.
+    """
+    found, aliased = find_versions(store, model), store.aliases().values()
+    kept = [version for version in found if version is found[0] or str(version.version) in aliased]
+    for twin in found:
+        if twin not in kept:
+            store.client.delete_model_version(store.name, str(twin.version))
+    for run in store.search_runs(f"tags.content_key = '{model.key}'"):
+        if kept and run.info.run_id not in {version.run_id for version in kept}:
+            store.client.delete_run(run.info.run_id)
 
 
 def find_versions(store: Store, model: TrainedModel) -> "list[ModelVersion]":
@@ -62,7 +73,9 @@ def record_run(store: Store, model: TrainedModel) -> str:
     All that is logged carries the receipt's own times, so a run that was cut short is completed, not doubled. So is one
     that has lost its artefacts.
     """
-    recorded = store.find_run(f"tags.content_key = '{model.key}'")
+    runs = store.search_runs(f"tags.content_key = '{model.key}'")
+    registered = {version.run_id for version in find_versions(store, model)[:1]}
+    recorded = next((run for run in runs if run.info.run_id in registered), runs[0] if runs else None)
     run = recorded or store.find_run(f"tags.training = '{model.receipt['training']}'")
     if run is None:
         start = to_milliseconds(model.receipt["started"])

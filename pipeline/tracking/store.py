@@ -2,12 +2,13 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.cli import UserError, first_line
+from pipeline.tracking.experiment import open_experiment
 from pipeline.tracking.location import (
     SQLITE,
     artifact_folder,
@@ -31,6 +32,8 @@ class Store:
     client: "MlflowClient"
     experiment_id: str
     name: str
+    # Asked before each write to the registry: raises UserError if the lock on it was lost.
+    require_lock: Callable[[], None] = lambda: None
 
     def search_runs(self, condition: str, limit: int = 1000) -> "list[Run]":
         """Return the experiment's runs that match a condition in MLflow's filter language, newest first."""
@@ -71,18 +74,22 @@ class Store:
 
     def set_alias(self, alias: str, number: str) -> None:
         """Give the alias to a version; it leaves the one that had it."""
+        self.require_lock()
         self.client.set_registered_model_alias(self.name, alias, number)
 
     def delete_alias(self, alias: str) -> None:
         """Take an alias away from the version that has it."""
+        self.require_lock()
         self.client.delete_registered_model_alias(self.name, alias)
 
     def tag_model(self, key: str, value: str) -> None:
         """Set one tag of the registered model."""
+        self.require_lock()
         self.client.set_registered_model_tag(self.name, key, value)
 
     def tag_version(self, number: str, key: str, value: str) -> None:
         """Set one tag of a version."""
+        self.require_lock()
         self.client.set_model_version_tag(self.name, number, key, value)
 
 
@@ -94,6 +101,8 @@ def translate_errors() -> Iterator[None]:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # It would show each run's address, with the password if it has one.
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -104,7 +113,7 @@ def translate_errors() -> Iterator[None]:
         raise store_error(error) from None
 
 
-def connect(name: str) -> Store:
+def connect(name: str, require_lock: Callable[[], None] = lambda: None) -> Store:
     """Return the store of one data set; make database and experiment if they are missing.
 
     Raise UserError if the store can't be used.
@@ -114,7 +123,7 @@ def connect(name: str) -> Store:
     with translate_errors(), lock_store(""):
         make_database()
         client = open_client()
-        return Store(client, open_experiment(client, name), name)
+        return Store(client, open_experiment(client, name), name, require_lock)
 
 
 def make_database() -> None:
@@ -135,7 +144,7 @@ def make_database() -> None:
     draft.replace(file)
 
 
-def connect_existing(name: str) -> Store:
+def connect_existing(name: str, require_lock: Callable[[], None] = lambda: None) -> Store:
     """Return the store of one data set; make nothing. Raise UserError if there is none or it has no such model."""
     client = open_existing()
     with translate_errors():
@@ -144,7 +153,7 @@ def connect_existing(name: str) -> Store:
         raise UserError(
             f"MLflow's store {without_password(store_uri())} has no model {name}: run `make run`, which registers it"
         )
-    return Store(client, str(found.experiment_id), name)
+    return Store(client, str(found.experiment_id), name, require_lock)
 
 
 def open_existing() -> "MlflowClient":
@@ -168,22 +177,6 @@ def open_client() -> "MlflowClient":
     if given is not None:
         os.environ["MLFLOW_TRACKING_URI"] = given
     return mlflow.MlflowClient()
-
-
-def open_experiment(client: "MlflowClient", name: str) -> str:
-    """Return the experiment's id; make the experiment if it is missing; raise UserError if it is deleted."""
-    if found := client.get_experiment_by_name(name):
-        if found.lifecycle_stage == "deleted":
-            raise UserError(
-                f"MLflow's experiment {name} is deleted: `mlflow experiments restore --experiment-id "
-                f"{found.experiment_id}` brings it back"
-            )
-        return str(found.experiment_id)
-    # A server knows where its artefacts belong; beside a database file we name the folder, or MLflow would take the
-    # current one.
-    is_remote = store_uri().startswith(("http://", "https://", "databricks"))
-    location = None if is_remote else artifact_folder(name).as_uri()
-    return str(client.create_experiment(name, artifact_location=location))
 
 
 def store_error(error: Exception) -> UserError:

@@ -11,7 +11,7 @@ import mlflow
 import numpy as np
 
 from pipeline.tracking import promotion, registry
-from pipeline.tracking.location import lock_registry
+from pipeline.tracking.lock import lock_registry
 from pipeline.tracking.store import Store, connect
 from tests.helpers.candidates import POLICY
 

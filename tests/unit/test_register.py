@@ -2,7 +2,7 @@ import json
 import re
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -98,6 +98,44 @@ def test_registering_again_changes_nothing(workspace):
     register.main(workspace)
     assert read_registry(workspace) == before
     assert len(register.connect("digits").search_runs("")) == 2
+
+
+def test_what_a_killed_commands_last_request_makes_late_is_deleted(workspace, monkeypatch):
+    """A server handles a request although the command that sent it is dead, and another one has the lock."""
+    model, original = trained_model.read(NAMES[0], workspace), register.promote
+
+    def promote(store, versions, policy, may_decide):
+        run = store.client.create_run(store.experiment_id, tags=model.tags)
+        store.client.create_model_version("digits", versions[0].source, run.info.run_id, tags=model.tags)
+        return original(store, versions, policy, may_decide)
+
+    monkeypatch.setattr(register, "promote", promote)
+    register.main(workspace)
+    store = register.connect("digits")
+    assert sorted(int(version.version) for version in store.search_versions()) == [1, 2]
+    assert len(store.search_runs("")) == 2
+
+
+def test_a_lock_that_is_lost_stops_the_command_before_its_next_write(workspace, monkeypatch):
+    @contextmanager
+    def lock_registry():
+        yield require_lock
+
+    def require_lock() -> None:
+        if lost:
+            raise UserError("the lock was lost")
+
+    def promote(*arguments):
+        lost.append(True)
+        return original(*arguments)
+
+    lost, original = [], register.promote
+    monkeypatch.setattr(register, "lock_registry", lock_registry)
+    monkeypatch.setattr(register, "promote", promote)
+    with pytest.raises(UserError, match="the lock was lost"):
+        register.main(workspace)
+    assert register.connect("digits").aliases() == {}
+    assert not workspace.registry.exists()
 
 
 def test_without_a_champion_that_and_the_reasons_are_said(workspace, capsys):

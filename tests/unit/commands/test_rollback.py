@@ -9,7 +9,7 @@ from pipeline.paths import Workspace
 def workspace(registry, tmp_path, monkeypatch) -> Workspace:
     """The registry's own folder, in which models were registered."""
     for command in (champion, promote, rollback):
-        monkeypatch.setattr(command, "connect_existing", lambda name: registry.store)
+        monkeypatch.setattr(command, "connect_existing", lambda name, *_: registry.store)
     workspace = Workspace(tmp_path)
     workspace.registry.mkdir()
     (workspace.registry / "registry.json").write_text('{"name": "digits"}')

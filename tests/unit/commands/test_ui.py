@@ -75,7 +75,7 @@ def test_a_store_without_a_run_is_an_error_that_says_how_to_make_one(root, repla
 
 
 def test_a_server_has_a_ui_of_its_own(store, replaced, monkeypatch, capsys):
-    monkeypatch.setattr(ui, "store_uri", lambda: "https://mlflow.example/")
+    monkeypatch.setattr(ui, "store_uri", lambda: "https://me:secret@mlflow.example/")
     ui.main("no port is needed")
     assert capsys.readouterr().out.startswith("The runs on digits: https://mlflow.example/#/experiments/")
     assert replaced == []

@@ -4,7 +4,15 @@ import sqlite3
 import pytest
 
 from pipeline.cli import UserError
-from pipeline.tracking.location import find_other_folder, lock_registry, require_usable, store_label, store_uri
+from pipeline.tracking.location import (
+    find_other_folder,
+    lock_store,
+    require_address,
+    require_usable,
+    store_label,
+    store_uri,
+    without_password,
+)
 from pipeline.tracking.store import connect
 
 
@@ -28,30 +36,58 @@ def test_the_journal_names_a_store_without_the_projects_folder_and_without_a_pas
     assert store_label() == label
 
 
-def test_the_registrys_lock_is_beside_the_store_for_all_checkouts(root, monkeypatch, tmp_path):
-    with lock_registry() as lock:
-        assert lock.lock_file == str(root / "mlflow.db.register.lock")
-    (tmp_path / "shared").mkdir()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/shared/mlflow.db")
-    paths = set()
-    for checkout in ("one", "two"):
-        monkeypatch.setenv("DVC_ROOT", str(tmp_path / checkout))
-        paths.add(lock_registry().lock_file)
-    assert paths == {str(tmp_path / "shared/mlflow.db.register.lock")}
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://me:secret@host:5000/x is down", "http://host:5000/x is down"),
+        ("no postgresql://me:se@cr/et@host/x", "no postgresql://host/x"),
+        ("postgresql://host/x?user=me&password=secret&sslmode=require", "postgresql://host/x?user=me&password=…&sslmode=require"),
+        ("http://host/x, and mail me@home", "http://host/x, and mail me@home"),
+    ],
+)  # fmt: skip
+def test_a_text_is_shown_without_the_passwords_of_its_addresses(text, shown):
+    assert without_password(text) == shown
+
+
+@pytest.mark.parametrize("password", ["se@cret", "se/cret", "se?cret", "se#cret", "se%cret"])
+def test_a_password_that_would_be_cut_in_two_is_refused_and_not_shown(root, monkeypatch, password):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql://me:{password}@host:5432/x")
+    with pytest.raises(UserError, match=r"postgresql://host:5432/x has a password .*: write @ as %40") as error:
+        require_usable()
+    assert "cret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://host:5000/prefix@here", "http://host", "https://me:s%40cret@host/", "sqlite:////with@sign/mlflow.db",
+     "postgresql+psycopg://me:secret@host/x?options=a@b", "databricks://profile"],
+)  # fmt: skip
+def test_other_addresses_pass(address):
+    require_address(address)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg", "mysql+pymysql", "mssql"])
+def test_a_database_without_a_server_is_refused_with_what_to_start(root, monkeypatch, scheme):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://me:secret@host/x")
+    with pytest.raises(
+        UserError, match=r"://host/x is a database, .*: start `mlflow server --backend-store-uri"
+    ) as error:
+        connect("digits")
+    assert "secret" not in str(error.value)
 
 
 def test_servers_have_locks_of_their_own(root, monkeypatch):
     paths = set()
     for uri in ("http://one.example", "http://two.example"):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        paths.add(lock_registry().lock_file)
+        paths.add(lock_store("").lock_file)
     assert len(paths) == 2
 
 
 def test_a_stores_folder_that_does_not_exist_is_reported_and_not_made(root, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mistyped/mlflow.db")
     with pytest.raises(UserError, match=r"the folder .*/mistyped doesn't exist"):
-        lock_registry()
+        lock_store("")
     assert not (root / "mistyped").exists()
 
 

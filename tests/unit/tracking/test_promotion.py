@@ -10,7 +10,7 @@ import pytest
 from pipeline.tracking import journal, promotion
 from pipeline.tracking import registry as state
 from pipeline.tracking.champions import Champion, State
-from pipeline.tracking.location import lock_registry
+from pipeline.tracking.lock import lock_registry
 from tests.helpers.candidates import POLICY
 
 
@@ -106,6 +106,35 @@ def test_two_promoters_at_once_take_turns(registry):
         thread.join(30)
     assert max(most) == 1
     assert registry.aliases == {"champion": "3", "previous": "1"}
+
+
+@pytest.mark.parametrize("late", ["alias", "state"])
+@pytest.mark.parametrize("uri", ["http://host:5000", ""])
+def test_what_reaches_a_server_after_the_command_was_killed_that_sent_it_changes_nothing(
+    registry, monkeypatch, capsys, late, uri
+):
+    """On a file nothing is late: there, a person has moved the alias."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    registry.promote("bad")
+    recorded = registry.tags["champions"]
+    registry.promote("good")
+    after, original = registry.tags["champions"], promotion.is_settled
+
+    def is_settled(*arguments) -> bool:
+        if late == "alias":
+            registry.aliases["champion"] = "1"
+        else:
+            registry.tags["champions"] = recorded
+        return original(*arguments)
+
+    monkeypatch.setattr(promotion, "is_settled", is_settled)
+    registry.promote("good")
+    is_kept = registry.aliases == {"champion": "3", "previous": "1"} and registry.tags["champions"] == after
+    assert is_kept is bool(uri)
+    said = capsys.readouterr().err
+    assert ("the alias champion was moved to version 1 meanwhile, and was moved back" in said) is (
+        bool(uri) and late == "alias"
+    )
 
 
 def test_of_equally_accurate_versions_the_older_is_promoted(registry):

@@ -25,7 +25,8 @@ from pipeline.files import sha256_of
 from pipeline.paths import Workspace
 from pipeline.tracking import journal, promotion, registry, runs, trained_model
 from pipeline.tracking.champions import State, replay
-from pipeline.tracking.location import lock_registry, store_label
+from pipeline.tracking.location import store_label
+from pipeline.tracking.lock import lock_registry
 from pipeline.tracking.store import Store, connect
 from tests.helpers.candidates import candidate
 from tests.helpers.trained import write_trained_model

@@ -138,15 +138,28 @@ def test_artefacts_that_were_lost_come_back_to_where_the_version_looks_for_them(
     assert len(store.client.get_metric_history(version.run_id, "epoch/loss")) == 2
 
 
-def test_of_twins_that_two_machines_registered_at_once_the_older_stays(store, root, logged):
+@pytest.mark.parametrize("has_run", [True, False])
+def test_of_twins_the_older_version_stays_with_its_run(store, root, logged, has_run):
     model = make_model(root)
     first = runs.register_version(store, model)
-    run = store.client.create_run(store.experiment_id, tags=model.tags)
-    store.client.create_model_version("digits", first.source, run.info.run_id, tags=model.tags)
+    run_id = store.client.create_run(store.experiment_id, tags=model.tags).info.run_id if has_run else first.run_id
+    store.client.create_model_version("digits", first.source, run_id, tags=model.tags)
     found = runs.register_version(store, model)
     assert int(found.version) == 1
     assert [int(version.version) for version in store.search_versions()] == [1]
     assert [run.info.run_id for run in all_runs(store)] == [first.run_id]
+    assert logged == [first.run_id]
+
+
+def test_a_twin_with_an_alias_stays_with_its_run(store, root, logged):
+    model = make_model(root)
+    first = runs.register_version(store, model)
+    run_id = store.client.create_run(store.experiment_id, tags=model.tags).info.run_id
+    store.client.create_model_version("digits", first.source, run_id, tags=model.tags)
+    store.set_alias("mine", "2")
+    runs.register_version(store, model)
+    assert sorted(int(version.version) for version in store.search_versions()) == [1, 2]
+    assert {run.info.run_id for run in all_runs(store)} == {first.run_id, run_id}
 
 
 def show_live(model: TrainedModel, status: str | None = "FINISHED") -> None:

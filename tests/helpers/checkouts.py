@@ -1,0 +1,43 @@
+"""Checkouts of the project whose models are trained and evaluated, without training: what `register` reads."""
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+from pipeline.config.params import load
+from pipeline.paths import LOCK, SERVING_CODE, Workspace
+from tests.helpers.params import PARAMS
+from tests.helpers.project import SOURCE
+from tests.helpers.trained import DATASET, PROBABILITIES, write_trained_model
+
+IMAGES = 1000  # of validation: enough for the gate to tell the models apart
+# The presets of tests/helpers/params.yaml, by how many of ten classes each gets wrong.
+PRESETS = {"perceptron": 7, "dense_10": 5, "dense_784_800": 4, "dense_512": 3, "cnn_2m": 1, "cnn_fast": 0}
+BEST = "cnn_fast"
+
+
+def write_checkout(folder: Path, dataset: str, presets: Mapping[str, int] = PRESETS) -> None:
+    """Write a checkout with these presets, each with the number of classes that it gets wrong."""
+    workspace = Workspace(folder)
+    for path in (LOCK, SERVING_CODE):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(SOURCE / path, folder / path)
+    workspace.params.write_text(re.sub("(?m)^presets: .*$", f"presets: [{', '.join(presets)}]", PARAMS))
+    params = load(workspace.params)
+    description = json.dumps(DATASET | {"name": dataset})
+    made_of = {"seed": 0, "dataset": dataset, "data_sha256": sha256(description.encode()).hexdigest()}
+    for name, wrong in presets.items():
+        parameters = params.model(name).model_dump(mode="json")
+        write_trained_model(workspace, name, wrong, **made_of, parameters=parameters)
+        (workspace.report(name) / "predictions.csv").write_text(predictions(wrong))
+    workspace.dataset.write_text(description)
+
+
+def predictions(wrong: int) -> str:
+    """Return predictions.csv of a model that takes each class below `wrong` for the last one."""
+    answers = [(image, image % 10, 9 if image % 10 < wrong else image % 10) for image in range(IMAGES)]
+    rows = [f"val,{image},{label},{answer}{',0.1' * 10}" for image, label, answer in answers]
+    return "\n".join([f"split,image,label,answer,{PROBABILITIES}", *rows, f"test,9,4,4{',0.1' * 10}", ""])
