@@ -24,7 +24,7 @@ IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run lint check test test-presets test-engines coverage docs tour compare report sweep ui serve app rollback \
-	rebuild-tracking lineage verify bench bench-quick lock promote repository usable
+	rebuild-tracking lineage verify bench bench-quick lock team promote repository usable
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -49,7 +49,7 @@ test: lint ## everything: format, lint, types and the whole test suite
 test-presets: $(READY) ## train every preset on MNIST and compare it with the accuracy in params.yaml: 10 minutes
 	python -m pytest -m presets tests/pipeline/test_mnist.py
 
-test-engines: $(READY) $(VENV)-engines/ready ## check the files of deploy/ with the tools of Kubernetes, Triton and Prometheus
+test-engines: $(READY) $(VENV)-engines/ready ## PostgreSQL, MLflow's server, S3, Slurm, and the checkers of deploy/, as far as installed: 5 minutes
 	PYTHONPATH="$(CURDIR)/$(VENV)-engines" python -m pytest tests/engines
 
 coverage: $(READY) ## the whole test suite, and which lines and branches it ran
@@ -112,15 +112,18 @@ bench-quick: $(READY) ## train the fast presets and their rivals in turns: 5 min
 	@test -f data/prepared/dataset.json || dvc repro preprocess
 	python -m benchmarks.training --quick
 
+team: $(READY) ## install what a team's tracking server and its lock need: docs/team.md
+	uv pip install --quiet --python $(VENV) --require-hashes --compile-bytecode -r requirements-team.lock
+
 lock: $(READY) ## resolve pyproject.toml into requirements.lock, and what is needed beside or of it into requirements-….lock
 	uv pip compile --quiet --universal --generate-hashes --upgrade --python-version 3.11 --no-header \
 		--group dev pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
 		--group serving --constraints requirements.lock -o requirements-serving.lock
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
-		--group deploy --constraints requirements.lock -o requirements-deploy.lock
+		--group team --constraints requirements.lock -o requirements-team.lock
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
-		--group postgresql --constraints requirements.lock -o requirements-postgresql.lock
+		--group team --group engines --constraints requirements.lock -o requirements-engines.lock
 
 repository:
 	@git rev-parse --git-dir >/dev/null || { echo "error: DVC works in a git repository, and this folder is none: run" \
@@ -147,6 +150,6 @@ $(READY): requirements.lock | usable
 	@touch $@
 
 # Beside the environment and not in it, which so stays as others have it.
-$(VENV)-engines/ready: requirements-deploy.lock | $(READY)
-	uv pip install --quiet --python $(VENV) --require-hashes --target $(VENV)-engines -r requirements-deploy.lock
+$(VENV)-engines/ready: requirements-engines.lock | $(READY)
+	uv pip install --quiet --python $(VENV) --require-hashes --target $(VENV)-engines -r requirements-engines.lock
 	@touch $@

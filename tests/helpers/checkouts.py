@@ -6,9 +6,16 @@ import shutil
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnxruntime import InferenceSession
 
 from pipeline.config.params import load
+from pipeline.evaluation.metrics import choose_golden_images
 from pipeline.paths import LOCK, SERVING_CODE, Workspace
+from serving.images import INK
+from tests.helpers.models import bright_values
 from tests.helpers.params import PARAMS
 from tests.helpers.project import SOURCE
 from tests.helpers.trained import DATASET, PROBABILITIES, write_trained_model
@@ -33,7 +40,16 @@ def write_checkout(folder: Path, dataset: str, presets: Mapping[str, int] = PRES
         parameters = params.model(name).model_dump(mode="json")
         write_trained_model(workspace, name, wrong, **made_of, parameters=parameters)
         (workspace.report(name) / "predictions.csv").write_text(predictions(wrong))
+        (workspace.report(name) / "golden.json").write_text(json.dumps(golden_images(workspace.model(name))))
     workspace.dataset.write_text(description)
+
+
+def golden_images(model: Path) -> dict[str, Any]:
+    """Return golden.json of a model: its answers to an image of each class."""
+    images = bright_values(INK, DATASET["classes"])
+    (answers,) = InferenceSession(model / "model.onnx").run(None, {"pixels": images.astype(np.float32)})
+    form = {"class_names": DATASET["class_names"], "resize": DATASET["resize"], "usual": None}
+    return choose_golden_images(images, np.arange(len(images)), answers) | form
 
 
 def predictions(wrong: int) -> str:
