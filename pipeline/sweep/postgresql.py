@@ -29,7 +29,7 @@ def open_storage(address: str) -> Iterator[SharedStorage]:
     except ImportError as error:
         raise UserError(
             f"SWEEP_STORAGE needs the package psycopg ({first_line(error)}): run `uv pip install --python .venv "
-            "--require-hashes -r requirements-postgresql.lock`"
+            "--require-hashes -r requirements-team.lock`"
         ) from None
     try:
         turn = make_turn(engine)

@@ -40,7 +40,7 @@ def test_a_missing_driver_is_named_with_what_installs_it(monkeypatch):
 
     monkeypatch.setattr(postgresql, "create_engine", fail)
     with (
-        pytest.raises(UserError, match=r"psycopg'\): run `uv .* -r requirements-postgresql.lock`"),
+        pytest.raises(UserError, match=r"psycopg'\): run `uv .* -r requirements-team.lock`"),
         postgresql.open_storage(ADDRESS),
     ):
         pass
