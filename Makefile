@@ -32,6 +32,7 @@ help: ## list the targets
 
 run: repository $(READY) ## the whole pipeline: download, preprocess, train, evaluate, register
 	@python -m pipeline.commands.offline
+	@python -m pipeline.commands.ensure_history
 	dvc repro
 	@python -m pipeline.commands.ensure_registered
 

@@ -20,6 +20,7 @@ from pipeline.cli import UserError, run
 from pipeline.config.params import load
 from pipeline.paths import Workspace
 from pipeline.tracking import trained_model
+from pipeline.tracking.champions import Champion, network_of, replay
 from pipeline.tracking.descriptions import describe
 from pipeline.tracking.journal import DECIDED, OWN_STORE, Event, append_event, read_events
 from pipeline.tracking.location import find_other_folder, store_file, store_label
@@ -29,6 +30,11 @@ from pipeline.tracking.registry import CHAMPION, DECISION_TAG, begin_rebuild, se
 from pipeline.tracking.runs import register_version
 from pipeline.tracking.store import Store, connect, translate_errors
 from pipeline.tracking.trained_model import MODEL_FILES, TrainedModel
+
+FETCH_CHAMPION = (
+    "  version {} is the journal's champion of {}. If it was pushed with an earlier commit: `dvc pull --run-cache "
+    "--all-commits`, `rm -r mlflow.db mlruns`, `make rebuild-tracking`; else promote or train another one"
+)
 
 
 def main() -> None:
@@ -86,7 +92,13 @@ def rebuild(store: Store, models: dict[str, TrainedModel]) -> None:
         if model.key not in matched:
             describe(store, model, register_version(store, model), None)
     settle(store, events)
-    print_store(store, sorted(decisions.keys() - found.keys()) if is_empty else [])
+    print_store(store, sorted(decisions.keys() - found.keys()) if is_empty else [], last_champion(events))
+
+
+def last_champion(events: list[Event]) -> int | None:
+    """Return the number, in the journal, of the version that was champion at its end."""
+    champion = replay(events, lambda event: Champion(str(event["version"]), network_of(event))).champion
+    return int(champion.version) if champion else None
 
 
 def match(decisions: dict[int, Event], models: dict[str, TrainedModel]) -> dict[int, TrainedModel]:
@@ -105,13 +117,15 @@ def match(decisions: dict[int, Event], models: dict[str, TrainedModel]) -> dict[
     return found
 
 
-def print_store(store: Store, lost: list[int]) -> None:
-    """Say what the store has now, and why there is no champion if there is none."""
+def print_store(store: Store, lost: list[int], champion: int | None) -> None:
+    """Say what the store has now, which versions are lost, and what brings a lost champion back."""
     aliases = store.aliases()
     print(f"{store.name}: {len(store.search_versions())} versions; " + (describe_aliases(aliases) or "no champion"))
     if lost:
         print(f"  not on this disk any more, or only with newer serving code: version {', '.join(map(str, lost))}")
-    if CHAMPION not in aliases:
+    if champion in lost:
+        print(FETCH_CHAMPION.format(champion, store.name))
+    elif CHAMPION not in aliases:
         print("  the journal promotions.jsonl names none of them as champion: `make run` lets the gate decide")
 
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 from mlflow.tracking import MlflowClient
 
 from serving.verification import ALL_HASHES
+from tests.helpers.project import Project
 
 
 def described(project) -> dict:
@@ -93,3 +94,26 @@ def test_a_version_whose_files_are_gone_keeps_its_number_free(project):
         shutil.rmtree(project.folder / "mlruns")
         project.run("python", "-m", "pipeline.commands.rebuild")
         assert described(project) == before
+
+
+def test_a_colleagues_clone_has_all_that_was_pushed_the_champion_included_without_training(project, tmp_path):
+    """A champion that the gate wouldn't choose, so that it can't come from another decision."""
+    number = str(project.registered()["dense_10"].version)
+    project.run("python", "-m", "pipeline.commands.promote", number, "a person wants it")
+    project.run("dvc", "remote", "add", "--default", "team", str(tmp_path / "remote"))
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", "Share")
+    project.run("dvc", "push", "--run-cache")
+    project.run("git", "clone", "--quiet", str(project.folder), str(tmp_path / "clone"))
+    home = tmp_path / "home"
+    home.mkdir()
+    colleague = Project(tmp_path / "clone", project.environment | {"HOME": str(home), "DATASET_MIRROR": ""})
+    colleague.run("dvc", "pull")
+    colleague.run("python", "-m", "pipeline.commands.ensure_history")
+    assert colleague.repro() == []
+    colleague.run("python", "-m", "pipeline.commands.ensure_registered")
+    before, after = described(project), described(colleague)
+    assert after["aliases"]["champion"] == number
+    assert after["versions"] == {number: before["versions"][number] for number in after["versions"]}
+    assert {version.version for version in project.registered().values()} <= set(after["versions"])
+    assert colleague.run("git", "status", "--short").stdout == ""

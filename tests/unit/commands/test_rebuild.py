@@ -241,6 +241,17 @@ def test_a_lost_version_keeps_its_number_and_gets_no_alias(store, tmp_path, regi
     assert capsys.readouterr().out.endswith("or only with newer serving code: version 1\n")
 
 
+def test_a_champion_that_is_lost_is_named_with_what_brings_it_back(store, tmp_path, registered, capsys):
+    gone, model = make_model(tmp_path / "gone", "gone", 1), make_model(tmp_path / "one")
+    decide(1, model, True)
+    decide(2, gone, True, against="1")
+    rebuild.rebuild(store, {model.key: model})
+    assert store.aliases() == {"champion": "1"}
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert "version 2 is the journal's champion of digits" in said
+    assert "`dvc pull --run-cache --all-commits`" in said
+
+
 def test_other_serving_code_than_when_it_was_registered_loses_no_version_and_no_champion(
     store, tmp_path, registered, monkeypatch
 ):
