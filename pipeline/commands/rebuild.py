@@ -20,9 +20,9 @@ from pipeline.cli import UserError, run
 from pipeline.config.params import load
 from pipeline.paths import Workspace
 from pipeline.tracking import trained_model
-from pipeline.tracking.champions import Champion, network_of, replay
+from pipeline.tracking.champions import last_champion, last_decisions
 from pipeline.tracking.descriptions import describe
-from pipeline.tracking.journal import DECIDED, OWN_STORE, Event, append_event, read_events
+from pipeline.tracking.journal import OWN_STORE, Event, append_event, read_events
 from pipeline.tracking.location import find_other_folder, store_file, store_label
 from pipeline.tracking.lock import lock_registry
 from pipeline.tracking.placeholders import delete_placeholders, use_up_numbers
@@ -74,7 +74,7 @@ def rebuild(store: Store, models: dict[str, TrainedModel]) -> None:
         # It begins as the project's own, and so does its history.
         events = [event | {"store": store_label()} for event in read_events(OWN_STORE, store.name)]
         append_event(*events)
-    decisions = {int(event["version"]): event for event in events if event["event"] == DECIDED}
+    decisions = last_decisions(events)
     found = match(decisions, models)
     for number, decision in sorted(decisions.items()):
         if number not in found:
@@ -93,12 +93,6 @@ def rebuild(store: Store, models: dict[str, TrainedModel]) -> None:
             describe(store, model, register_version(store, model), None)
     settle(store, events)
     print_store(store, sorted(decisions.keys() - found.keys()) if is_empty else [], last_champion(events))
-
-
-def last_champion(events: list[Event]) -> int | None:
-    """Return the number, in the journal, of the version that was champion at its end."""
-    champion = replay(events, lambda event: Champion(str(event["version"]), network_of(event))).champion
-    return int(champion.version) if champion else None
 
 
 def match(decisions: dict[int, Event], models: dict[str, TrainedModel]) -> dict[int, TrainedModel]:

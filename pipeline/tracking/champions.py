@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.tracking.journal import DECIDED, ROLLED_BACK, Event
+from pipeline.tracking.journal import DECIDED, PROMOTED, ROLLED_BACK, Event
 
 NETWORK_DIGITS = 16  # of a network's sha256: enough to distinguish networks, short enough to read
 
@@ -72,6 +72,30 @@ def replay(events: Iterable[Event], find: Callable[[Event], Champion | None]) ->
         state = state.promote(Champion(found.version if found else "", network))
     known = tuple(network for network in state.rejected if network)
     return State(tuple(champion for champion in state.champions if champion.version), known)
+
+
+def last_champion(events: Iterable[Event]) -> int | None:
+    """Return the number, in the journal, of the version that was champion at its end."""
+    champion = replay(events, lambda event: Champion(str(event["version"]), network_of(event))).champion
+    return int(champion.version) if champion else None
+
+
+def last_decisions(events: Iterable[Event]) -> dict[int, Event]:
+    """Return what the gate or a person decided last on each version, with its content, by its number in the journal."""
+    decisions = dict[int, Event]()
+    for event in events:
+        if event["event"] in (DECIDED, PROMOTED):
+            decisions[int(event["version"])] = event
+        elif event["event"] == ROLLED_BACK and "reasons" in event and int(event["against"]) in decisions:
+            rejected = int(event["against"])
+            decisions[rejected] = decisions[rejected] | describe_rejection(event)
+    return decisions
+
+
+def describe_rejection(event: Event) -> Event:
+    """Return the decision that a rollback leaves with the versions that it rejects."""
+    reason = f"rejected by a person on {event['time'][:10]}: {event['reasons'][0]}"
+    return {"against": event["version"], "policy": None, "promote": False, "reasons": [reason]}
 
 
 def network_of(content: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import UserError
-from pipeline.tracking.champions import Champion, State, network_of, replay
+from pipeline.tracking.champions import Champion, State, describe_rejection, network_of, replay
 from pipeline.tracking.journal import DECIDED, PROMOTED, ROLLED_BACK, Event, append_event, now, read_events
 from pipeline.tracking.location import store_label
 from pipeline.tracking.store import Store
@@ -136,11 +136,9 @@ def finish(store: Store, state: State, event: Event, versions: Versions) -> Stat
     if journalled not in read_events(store_label(), store.name):
         append_event(journalled)
     if event["event"] == ROLLED_BACK:
-        reason = f"rejected by a person on {event['time'][:10]}: {event['reasons'][0]}"
         for version in versions.values():
             if to_champion(version).network == event["rejected"]:
-                record = {"against": event["version"], "policy": None, "promote": False, "reasons": [reason]}
-                tag_decision(store, version, record)
+                tag_decision(store, version, describe_rejection(event))
     elif event["version"] in versions:
         tag_decision(store, versions[event["version"]], event)
     set_aliases(store, state, store.aliases())

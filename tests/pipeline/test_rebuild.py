@@ -98,8 +98,8 @@ def test_a_version_whose_files_are_gone_keeps_its_number_free(project):
 
 def test_a_colleagues_clone_has_all_that_was_pushed_the_champion_included_without_training(project, tmp_path):
     """A champion that the gate wouldn't choose, so that it can't come from another decision."""
-    number = str(project.registered()["dense_10"].version)
-    project.run("python", "-m", "pipeline.commands.promote", number, "a person wants it")
+    number = project.registered()["dense_10"].version
+    project.run("python", "-m", "pipeline.commands.promote", str(number), "a person wants it")
     project.run("dvc", "remote", "add", "--default", "team", str(tmp_path / "remote"))
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message", "Share")

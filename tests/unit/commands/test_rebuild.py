@@ -241,6 +241,22 @@ def test_a_lost_version_keeps_its_number_and_gets_no_alias(store, tmp_path, regi
     assert capsys.readouterr().out.endswith("or only with newer serving code: version 1\n")
 
 
+def test_what_a_person_decided_comes_back_with_the_versions(store, tmp_path, registered):
+    models = [make_model(tmp_path / name, name, wrong) for wrong, name in enumerate(("first", "second"))]
+    decide(1, models[0], True)
+    decide(2, models[1], False, against="1")
+    decide(2, models[1], True, against="1", event="promoted", policy=None, reasons=["wanted"])
+    time, network = "2026-02-03T04:05:06", models[0].tags["onnx_sha256"][:16]
+    decide(2, models[1], True, against="1", event="rolled back", time=time, rejected=network, reasons=["broken"])
+    rebuild.rebuild(store, {model.key: model for model in models})
+    first, second = (json.loads(store.version(number).tags["promotion"]) for number in ("1", "2"))
+    assert (first["promote"], first["policy"]) == (False, None)
+    assert first["reasons"] == ["rejected by a person on 2026-02-03: broken"]
+    assert (second["promote"], second["reasons"]) == (True, ["wanted"])
+    assert store.aliases() == {"champion": "2"}
+    assert "event" not in first
+
+
 def test_a_champion_that_is_lost_is_named_with_what_brings_it_back(store, tmp_path, registered, capsys):
     gone, model = make_model(tmp_path / "gone", "gone", 1), make_model(tmp_path / "one")
     decide(1, model, True)
