@@ -14,7 +14,12 @@ from tests.helpers.routes import list_paths
 
 PODS = {
     file: read_manifest(kind, file)["spec"]
-    for kind, file in (("Deployment", "deployment.yaml"), ("Deployment", "canary.yaml"), ("CronJob", "promoter.yaml"))
+    for kind, file in (
+        ("Deployment", "deployment.yaml"),
+        ("Deployment", "canary.yaml"),
+        ("CronJob", "promoter.yaml"),
+        ("Job", "train-job.yaml"),
+    )
 }
 POD_SPECS = {
     file: (spec if "template" in spec else spec["jobTemplate"]["spec"])["template"]["spec"]
@@ -94,5 +99,5 @@ def test_one_promoter_runs_at_a_time():
 
 def test_each_manifest_is_of_one_of_the_kinds_that_are_checked_here():
     assert {document["kind"] for path in MANIFESTS for document in read_documents(path)} == {
-        "Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "CronJob"
+        "Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "CronJob", "Job"
     }  # fmt: skip
