@@ -5,7 +5,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from pipeline import code, evaluate, guard, preprocess
@@ -126,13 +128,15 @@ def test_preprocess_publishes_nothing_where_its_parameters_change(tmp_path, monk
 
 
 def test_evaluate_publishes_nothing_where_the_model_changes(tmp_path, monkeypatch):
-    from pipeline.evaluation import report
+    from pipeline.evaluation import report, robustness
 
     workspace = Workspace(tmp_path)
     write_bright_pixels(workspace, 10, 10)
     onnx = workspace.model("dense_10") / "model.onnx"
-    monkeypatch.setattr(report, "answer", lambda *arguments: None)
-    monkeypatch.setattr(report, "compute_metrics", lambda *arguments: None)
+    monkeypatch.setattr(report, "answer", lambda *arguments: SimpleNamespace(split=None, published=None))
+    monkeypatch.setattr(report, "compute_metrics", lambda *arguments: {})
+    monkeypatch.setattr(robustness, "measure", lambda *arguments: pd.DataFrame())
+    monkeypatch.setattr(robustness, "summarise", lambda *arguments: {})
     monkeypatch.setattr(report, "write_report", lambda *arguments: onnx.write_bytes(onnx.read_bytes()))
     with pytest.raises(UserError, match=r"models/dense_10/model.onnx changed while evaluate ran"):
         evaluate.main("dense_10", workspace)
@@ -157,6 +161,7 @@ def test_what_a_person_starts_does_not_depend_on_its_parent(monkeypatch):
 WATCHED = """
 import os, time
 from pathlib import Path
+from types import SimpleNamespace
 from pipeline import guard
 guard.WATCH_INTERVAL_S = 0.01
 guard.StageGuard._require_recorded_code = lambda self: None

@@ -95,6 +95,7 @@ def test_no_other_temperature_gives_the_published_model_a_lower_loss():
     assert loss(found) < min(loss(0.9 * found), loss(1.1 * found))
 
 
+@pytest.mark.slow
 def test_members_are_trained_from_seeds_of_their_own_the_first_as_if_alone(data, capsys):
     config = CONFIG.model_copy(update={"members": 2})
     joint, epochs = train_model("some", config, data, 0)
@@ -148,6 +149,7 @@ def test_whitening_filters_come_from_the_training_images_and_are_not_trained(dat
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_a_training_begins_from_its_seed_alone(data, monkeypatch):
     monkeypatch.setattr(fit, "fit", lambda name, network, *_, **__: [layer.name for layer in network.layers])
     runs = [train_model("some", CONFIG, data, seed) for seed in (0, 1, 0)]

@@ -8,6 +8,7 @@ from serving.layers import NetworkLayers
 from tests.helpers.configs import CNN, PERCEPTRON
 from tests.helpers.exported import PADDED, PIXELS, TWO_LAYERS, export, run_keras
 
+pytestmark = pytest.mark.slow  # an export each
 VIEWED = CNN.model_copy(update={"test_time_augmentation": sections.TestTimeAugmentation(translation=1), "members": 2})
 
 

@@ -50,6 +50,7 @@ def test_a_temperature_divides_the_logits_of_the_published_model_alone():
         np.testing.assert_array_equal(now, then)
 
 
+@pytest.mark.slow
 def test_members_answer_together_and_take_one_temperature():
     config = CNN.model_copy(update={"members": 3})
     members = [networks.build_member(config, MNIST_SHAPE, 10) for _ in range(3)]
