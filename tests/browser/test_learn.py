@@ -99,7 +99,13 @@ def test_it_fits_each_screen_and_can_be_read(page, width, scheme):
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     contrast, text = page.evaluate(CONTRAST)
     assert contrast >= 4.5, text
+
+
+def test_it_has_no_barriers(app, browser):
+    page = browser.new_page(bypass_csp=True)  # for axe-core's own styles
+    page.goto(f"{app.address}/learn")
     assert find_barriers(page) == []
+    page.close()
 
 
 def test_the_page_to_draw_on_leads_there_and_back(app, browser):
