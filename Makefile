@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(IS_SUPPORTED)' 2>/dev/null && echo $$python && break; done)
 READY := $(VENV)/ready
-IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+IS_SUPPORTED := import sys; sys.exit(not (3, 11, 4) <= sys.version_info < (3, 14))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -135,15 +135,15 @@ repository:
 usable:
 	@case "$$PWD" in *[:%#?]*) echo "error: MLflow and PATH can't have : % # ? in a folder's name: rename $$PWD" >&2; exit 1;; esac
 	@test ! -e $(VENV) || $(VENV)/bin/python -c '$(IS_SUPPORTED)' 2>/dev/null || { echo "error: $(VENV) has no Python" \
-		"3.11, 3.12 or 3.13 that runs: remove it with rm -rf $(VENV), and make again" >&2; exit 1; }
+		"3.11.4 or later, 3.12 or 3.13 that runs: remove it with rm -rf $(VENV), and make again" >&2; exit 1; }
 	@test ! -e $(VENV) || grep -qx 'relocatable = true' $(VENV)/pyvenv.cfg || grep -qF "$$(cd $(VENV) && pwd -P)" \
 		$(VENV)/bin/activate || { echo "error: $(VENV) was made in another folder, and its commands" \
 		"run what lies there: remove it with rm -rf $(VENV), and make again" >&2; exit 1; }
 
 # Relocatable: its commands find their Python beside them, wherever the folder is moved or copied.
 $(READY): requirements.lock | usable
-	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 on PATH; install one, or name it: make PYTHON=…" >&2; exit 1; }
-	@"$(PYTHON)" -c '$(IS_SUPPORTED)' || { echo "error: PYTHON=$(PYTHON) is not Python 3.11, 3.12 or 3.13" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11.4 or later, 3.12 or 3.13 on PATH; install one, or name it: make PYTHON=…" >&2; exit 1; }
+	@"$(PYTHON)" -c '$(IS_SUPPORTED)' || { echo "error: PYTHON=$(PYTHON) is not Python 3.11.4 or later, 3.12 or 3.13" >&2; exit 1; }
 	test -e $(VENV) || "$(PYTHON)" -m venv $(VENV)
 	command -v uv >/dev/null || $(VENV)/bin/python -m pip install --quiet uv
 	uv venv --quiet --relocatable --allow-existing --python $(VENV)/bin/python $(VENV)

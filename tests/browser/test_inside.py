@@ -46,7 +46,8 @@ def first_layer(page: Page):
 
 
 def cells(page: Page) -> list[list[str]]:
-    """The rows of the multiplication."""
+    """The rows of the multiplication, once they are there."""
+    expect(page.locator("#steps tr")).not_to_have_count(0)
     rows = page.locator("#steps tr").all()
     return [row.locator("th, td").all_inner_texts() for row in rows]
 

@@ -96,7 +96,7 @@ def test_a_python_that_will_not_do_is_refused_before_anything_is_set_up(project,
     write_program(tmp_path / "another", OTHER_PYTHON)
     done = make(project, ".venv/ready", f"PYTHON={tmp_path / python}")
     assert done.returncode != 0
-    assert f"PYTHON={tmp_path / python} is not Python 3.11, 3.12 or 3.13" in done.stderr
+    assert f"PYTHON={tmp_path / python} is not Python 3.11.4 or later, 3.12 or 3.13" in done.stderr
     assert not (project / ".venv").exists()
 
 
@@ -109,7 +109,7 @@ def test_an_environment_whose_python_will_not_do_is_named_with_the_command_that_
         write_program(python, OTHER_PYTHON)
     done = make(project, "compare")
     assert done.returncode != 0
-    assert ".venv has no Python 3.11, 3.12 or 3.13 that runs: remove it with rm -rf .venv" in done.stderr
+    assert ".venv has no Python 3.11.4 or later, 3.12 or 3.13 that runs: remove it with rm -rf .venv" in done.stderr
 
 
 @pytest.mark.parametrize(("settings", "made_for", "runs"), [
