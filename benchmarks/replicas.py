@@ -1,8 +1,8 @@
 """Move the alias while four replicas of the app answer, on a team's tracking server.
 
-`make test-engines` sets it up; then `PYTHONPATH=.venv-engines python -m benchmarks.replicas [moves] [seed]`. The server
-is real: PostgreSQL, S3 by moto, `mlflow server`. Each replica is a process of its own, asked by a thread without a
-pause. Prints how many requests failed, and how long after each move the last replica answered by the new version.
+`make test-engines` sets it up; then `PYTHONPATH=$PWD/.venv-engines python -m benchmarks.replicas [moves] [seed]`. The
+server is real: PostgreSQL, S3 by moto, `mlflow server`. Each replica is a process of its own, asked by a thread without
+a pause. Prints how many requests failed, and how long after each move the last replica answered by the new version.
 """
 
 import json
