@@ -1,11 +1,11 @@
 """Let two checkouts register at once on a team's tracking server, slow and killed at random moments.
 
-`make test-engines` sets it up; then `PYTHONPATH=$PWD/.venv-engines python -m benchmarks.registry_race [rounds] [seed]`.
-A round is a new data set on one server (PostgreSQL, S3 by moto, `mlflow server`): four models here and four there, two
-of them the same. Each request is late by a random time, and arrives also when its sender is dead. In two of three rounds
-one is killed by SIGKILL at a random moment, and registers again, as a person would. Prints a line per round, the
-share that ended as it must (6 versions and 6 runs of 6 contents, the best is champion, exit code 0), and how soon the
-lock of a killed holder was free.
+`make test-engines` sets it up; then `PYTHONPATH=$PWD/.venv-engines python -m benchmarks.registry_race [rounds]
+[seed]`. A round is a new data set on one server (PostgreSQL, S3 by moto, `mlflow server`): four models here and four
+there, two of them the same. Each request is late by a random time, and arrives also when its sender is dead. In two of
+three rounds one is killed by SIGKILL at a random moment, and registers again, as a person would. Prints a line per
+round, the share that ended as it must (6 versions and 6 runs of 6 contents, the best is champion, exit code 0), and
+how soon the lock of a killed holder was free.
 """
 
 import random
