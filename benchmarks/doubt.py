@@ -178,6 +178,9 @@ def read(pictures: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 def main(things: str, model: str = "cnn_accurate", images: str = "1000", fonts: str = "") -> None:
     """Print a line for each kind of image."""
+    photographs = sorted(Path(things).rglob("*.jpg"))
+    if not photographs:
+        sys.exit(f"error: {things} has no .jpg file: name a folder of photographs of things")
     workspace, count = Workspace(), int(images)
     session = open_onnx(workspace.model(model) / "model.onnx")
     val, test = (load_split(workspace.prepared, split) for split in ("val", "test"))
@@ -197,7 +200,7 @@ def main(things: str, model: str = "cnn_accurate", images: str = "1000", fonts: 
         right = answers == labels[:number][found]
         print(f"{name:<38} n = {number}, right {right.sum() / number:.2%}, blank {(~found).sum()}, unsure "
               f"{unsure.mean():.2%}; right of the sure {right[~unsure].mean():.2%}", flush=True)  # fmt: skip
-    material = Material(FONTS, digits, sorted(Path(things).rglob("*.jpg")))
+    material = Material(FONTS, digits, photographs)
     kinds = [(name, make, material) for name, make in (OTHERS | LETTERS).items()]
     if fonts:
         more = [path for path in sorted(Path(fonts).rglob("*")) if path.suffix in (".ttf", ".woff")]
