@@ -13,6 +13,7 @@ from pipeline.commands.compare import ALPHA, TO_CHAMPION, Row, compare, order_co
 from pipeline.commands.report_answers import Answers, read_answers
 from pipeline.commands.report_parts import BY_GROUP, describe_decisions, list_slices, read_groups, tabulate_parts
 from pipeline.commands.report_pictures import (
+    MOST_SHOWN,
     encode_png,
     read_picture,
     show_examples,
@@ -27,7 +28,6 @@ from pipeline.files import publish, read_json
 from pipeline.paths import Workspace
 
 MISTAKES = 24  # of each model that are shown
-MOST_COUNTED = 30  # classes whose counts are shown as a table
 
 
 def main(revision: str = "HEAD", workspace: Workspace = Workspace()) -> None:
@@ -114,7 +114,7 @@ def describe(
     class_names: list[str] = dataset["class_names"]
     history = read_table(workspace.model(name) / "history.csv")
     receipt = read_json(workspace.model(name) / "receipt.json")
-    is_counted = len(class_names) <= MOST_COUNTED
+    is_counted = len(class_names) <= MOST_SHOWN
     return {
         "name": name,
         "metrics": metrics,
@@ -125,14 +125,10 @@ def describe(
         "val_accuracy": f"{history['val_accuracy'].iloc[-1]:.2%}",
         "reliability": draw_reliability((answers.confidence, answers.is_right)),
         "counts": count_answers(answers.labels, answers.given, len(class_names)).tolist() if is_counted else None,
-        "examples": show_examples(answers.labels, answers.given, answers.confidence, pixels, len(class_names))
-        if is_counted
-        else None,
+        "examples": show_examples(answers, pixels, len(class_names)) if is_counted else None,
         "layers": read_picture(name, "layers.png", workspace),
         "embedding": read_picture(name, "embedding.png", workspace),
-        "extremes": show_extremes(
-            answers.labels, answers.confidence, answers.is_right, answers.index, pixels, class_names
-        ),
+        "extremes": show_extremes(answers, pixels, class_names),
         "mistakes": find_mistakes(name, answers, pixels, dataset, workspace),
         "wrong": int((~answers.is_right).sum()),
     }

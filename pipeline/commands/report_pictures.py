@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.arrays import BoolArray, FloatArray, IntArray, UInt8Array
+from pipeline.commands.report_answers import Answers
+from pipeline.data.arrays import FloatArray, UInt8Array
 from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import load_split
 from pipeline.inference import count_batch_images, open_onnx, predict_onnx
@@ -15,9 +16,7 @@ from pipeline.paths import Workspace
 
 SUPPORTED = 12  # mistakes of each model that are shown with what speaks for the answer
 SAMPLES = 8  # training images of each class
-SMALLEST_PROBABILITY = 1e-7
-MOST_SHOWN = 30  # classes of which samples and extremes are shown
-Row = dict[str, str]
+MOST_SHOWN = 30  # classes of which counts, samples and extremes are shown
 
 
 def encode_png(pixels: UInt8Array) -> str:
@@ -37,6 +36,7 @@ def read_picture(name: str, file: str, workspace: Workspace) -> str:
 def show_support(name: str, pixels: UInt8Array, given: Sequence[int], is_ink: bool, workspace: Workspace) -> list[str]:
     """Return images [n, …] with what speaks for the model's answers to them, each a PNG file in base64."""
     from pipeline.evaluation.gallery import overlay
+    from pipeline.evaluation.metrics import SMALLEST_PROBABILITY
     from serving.occlusion import measure_losses
 
     session = open_onnx(workspace.model(name) / "model.onnx")
@@ -52,24 +52,18 @@ def show_support(name: str, pixels: UInt8Array, given: Sequence[int], is_ink: bo
     ]
 
 
-def show_examples(
-    labels: IntArray, given: IntArray, confidence: FloatArray, pixels: UInt8Array, classes: int
-) -> list[list[str]]:
+def show_examples(answers: Answers, pixels: UInt8Array, classes: int) -> list[list[str]]:
     """Return for each label and answer the image that the model was surest of, "" where there is none."""
-    table = [[""] * classes for _ in range(classes)]
-    for place in np.argsort(confidence, kind="stable"):  # the surest one stays
-        table[labels[place]][given[place]] = str(place)
-    return [[encode_png(pixels[int(place)]) if place else "" for place in row] for row in table]
+    surest = {}
+    for place in np.argsort(answers.confidence, kind="stable"):  # the surest one comes last and stays
+        surest[int(answers.labels[place]), int(answers.given[place])] = place
+    return [
+        [encode_png(pixels[surest[label, given]]) if (label, given) in surest else "" for given in range(classes)]
+        for label in range(classes)
+    ]
 
 
-def show_extremes(
-    labels: IntArray,
-    confidence: FloatArray,
-    is_right: BoolArray,
-    index: IntArray,
-    pixels: UInt8Array,
-    class_names: Sequence[str],
-) -> list[dict[str, Any]]:
+def show_extremes(answers: Answers, pixels: UInt8Array, class_names: Sequence[str]) -> list[dict[str, Any]]:
     """Return for each class the surest and the least sure right answer, with their images; none of many classes."""
     from pipeline.evaluation.gallery import find_extremes
 
@@ -81,13 +75,13 @@ def show_extremes(
             "places": [
                 {
                     "png": encode_png(pixels[place]),
-                    "confidence": f"{confidence[place]:.1%}",
-                    "place": str(index[place]),
+                    "confidence": f"{answers.confidence[place]:.1%}",
+                    "place": str(answers.index[place]),
                 }
                 for place in places
             ],
         }
-        for label, *places in find_extremes(labels, confidence, is_right)
+        for label, *places in find_extremes(answers.labels, answers.confidence, answers.is_right)
     ]
 
 

@@ -1,6 +1,6 @@
 """How thick and how slanted the strokes of an image are: grey ink on black in, pixels and degrees out."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from pipeline.data.arrays import BoolArray, IntArray, UInt8Array
 from pipeline.evaluation.trust import Slice
+from pipeline.inference import split_in_batches
 
-BATCH_IMAGES = 1000  # measured at once; bounds the memory
 THICKNESS_PX = (2.0, 3.0, 4.0)
 SLANT_DEGREES = (-5.0, 10.0, 25.0)
 TINY = 1e-9
@@ -53,14 +53,13 @@ def measure_slant(pixels: UInt8Array) -> Floats:
 
 def slice_strokes(pixels: UInt8Array, labels: IntArray) -> list[Slice]:
     """Return the parts of the images [n, height, width] by thickness and by slant, but for those without images."""
-    parts = [
-        Slice(name, is_in, labels)
-        for measure, bounds, title, unit in (
-            (measure_thickness, THICKNESS_PX, "strokes", "pixels"),
-            (measure_slant, SLANT_DEGREES, "slant", "degrees"),
-        )
-        for name, is_in in _divide(np.concatenate([*_measure(measure, pixels)]), bounds, f"{title} of {{}} {unit}")
-    ]
+    parts = []
+    for measure, bounds, form in (
+        (measure_thickness, THICKNESS_PX, "strokes of {} pixels"),
+        (measure_slant, SLANT_DEGREES, "slant of {} degrees"),
+    ):
+        measured = np.concatenate([measure(batch) for batch in split_in_batches(pixels)])
+        parts += [Slice(name, is_in, labels) for name, is_in in _divide(measured, bounds, form)]
     return [part for part in parts if part.is_in.any()]
 
 
@@ -70,8 +69,3 @@ def _divide(measured: Floats, bounds: Sequence[float], form: str) -> Iterator[tu
     place = np.digitize(measured, bounds)
     for number, name in enumerate([f"less than {bounds[0]:g}", *ranges, f"{bounds[-1]:g} or more"]):
         yield form.format(name), place == number
-
-
-def _measure(measure: Callable[[UInt8Array], Floats], pixels: UInt8Array) -> Iterator[Floats]:
-    for start in range(0, len(pixels), BATCH_IMAGES):
-        yield measure(pixels[start : start + BATCH_IMAGES])

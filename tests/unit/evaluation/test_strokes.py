@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from pipeline import inference
 from pipeline.evaluation import strokes
 
 SCALE = 16  # drawn as much larger, so that edges are as soft as those of scans
@@ -50,7 +51,7 @@ def test_images_without_ink_have_neither_and_raise_no_warning():
 
 
 def test_images_are_divided_by_thickness_and_slant(monkeypatch):
-    monkeypatch.setattr(strokes, "BATCH_IMAGES", 2)
+    monkeypatch.setattr(inference, "BATCH_IMAGES", 2)
     images = np.stack([lean(0, 1), lean(0, 5), lean(40, 1), lean(-30, 1)])
     labels = np.arange(4)
     parts = strokes.slice_strokes(images, labels)
