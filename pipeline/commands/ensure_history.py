@@ -19,7 +19,7 @@ def main(workspace: Workspace = Workspace()) -> None:
     file = store_file()
     if file is None or file.exists() or not read_events(store_label(), load(workspace.params).dataset):
         return
-    with suppress(UserError):  # nothing was pulled, so there is nothing to rebuild from: the gate decides anew
+    with suppress(UserError):  # nothing was pulled, so there is nothing to rebuild from: the gate decides again
         rebuild.main()
 
 

@@ -1,7 +1,7 @@
 """A search that many processes work on, on any number of machines: each of them could be killed at any moment.
 
-They take turns at beginning a trial: whoever has the turn sees all trials, so no point is drawn twice and no trial
-begun beyond the budget. A trial whose process sends no heartbeats any more fails, and its point is tried again.
+They take turns at beginning a trial: the process that has the turn sees all trials, so no point is drawn twice and no
+trial begun beyond the budget. A trial whose process sends no heartbeats any more fails, and its point is tried again.
 """
 
 import warnings

@@ -15,7 +15,7 @@ from pipeline.training.networks import list_members
 from serving.layers import CHANNELS_LAST, Layer, Step, Sums, add_outputs
 
 TOLERANCE = 1e-4  # of a value, or of a tensor's largest one if that is above 1
-IMAGES = 4  # by which tensors are told apart
+IMAGES = 4  # that tensors are compared on
 WEIGHTED = ("Conv", "MatMul", "Gemm")
 # What follows a layer's activation and isn't shown.
 AFTER = (

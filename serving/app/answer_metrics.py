@@ -32,7 +32,7 @@ class AnswerMetrics(Collector):
         self.counts: Counts | None = None
 
     def observe(self, loaded: LoadedModel, pixels: np.ndarray, answers: Sequence[Answer]) -> None:
-        """Take a model's answers to pixels [n, *form.shape]; another model than before begins anew."""
+        """Take a model's answers to pixels [n, *form.shape]; another model than before starts new counts."""
         if self.model() is not loaded:
             # A model that was replaced is not to be kept.
             self.model, self.counts = weakref.ref(loaded), Counts(loaded)

@@ -70,7 +70,7 @@ export class LayerView {
     this.#layFilters();
   }
 
-  /** Lay each filter out beneath its map. */
+  /** Lay each filter out below its map. */
   #layFilters() {
     if (!this.filters) return;
     const [height, width, channels] = this.layer.kernel;

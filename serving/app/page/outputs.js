@@ -18,7 +18,7 @@ export class Outputs {
   #wanted = false;
   #answer = null;
 
-  /** `view` is the last layer's, beneath which they stand; `choose` is called with {unit} of the class that is pressed. */
+  /** `view` is the last layer's, below which they stand; `choose` is called with {unit} of the class that is pressed. */
   constructor(network, view, choose) {
     Object.assign(this, { network, isAlone: network.layers.length === 1 });
     this.list = Object.assign(document.createElement("ol"), { id: "outputs", role: "list" });
