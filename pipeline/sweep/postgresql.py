@@ -1,18 +1,19 @@
-"""The storage of a shared search in PostgreSQL, at the address that the environment variable SWEEP_STORAGE has."""
+"""The storage of a shared search in PostgreSQL, at the address in the environment variable SWEEP_STORAGE."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, text
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy import URL, Engine, text
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from pipeline.cli import UserError, first_line
 from pipeline.sweep.shared import GRACE_S, HEARTBEAT_S, LONGEST_WAIT_S, SharedStorage, Turn, without_warnings
+from pipeline.tracking.location import without_password
+from pipeline.tracking.postgresql import make_engine, parse_address
 
-DRIVER = "postgresql+psycopg"
-DRIVERS = ("postgres", "postgresql", DRIVER)  # the first two leave the driver to us
+SETTING = "SWEEP_STORAGE"
 # Optuna stores heartbeats without their zone, so all sessions need the same one, and one without summer time.
 CONNECTION = {"connect_timeout": 10, "options": "-c timezone=UTC"}
 LONGEST_TURN_S = 300  # after which PostgreSQL takes the turn from a machine that has vanished in it
@@ -23,37 +24,17 @@ LOCK_NOT_AVAILABLE = "55P03"  # https://www.postgresql.org/docs/current/errcodes
 @contextmanager
 def open_storage(address: str) -> Iterator[SharedStorage]:
     """Give the storage at an address; raise UserError if it can't be used, now or later in the block."""
-    url = parse_address(address)
-    try:
-        engine = create_engine(url, poolclass=NullPool, connect_args=CONNECTION)
-    except ImportError as error:
-        raise UserError(
-            f"SWEEP_STORAGE needs the package psycopg ({first_line(error)}): run `uv pip install --python .venv "
-            "--require-hashes -r requirements-team.lock`"
-        ) from None
+    url = parse_address(SETTING, address)
+    engine = make_engine(SETTING, url, connect_args=CONNECTION)
     try:
         turn = make_turn(engine)
         yield SharedStorage(open_tables(url, turn), turn)
     except (SQLAlchemyError, StorageInternalError) as error:
-        shown = URL.create(url.drivername, host=url.host, port=url.port, database=url.database)
+        cause = first_line(error.__cause__ or error)
         raise UserError(
-            f"the sweep's storage {shown} can't be used: {first_line(error.__cause__ or error)}. No finished trial is "
-            "lost: correct SWEEP_STORAGE or start the database, and run `make sweep` again"
+            f"the sweep's storage {without_password(address)} can't be used: {cause}. No finished trial is lost: "
+            f"correct {SETTING} or start the database, and run `make sweep` again"
         ) from None
-
-
-def parse_address(address: str) -> URL:
-    """Return an address of PostgreSQL; raise UserError, which doesn't show it, if it is none."""
-    try:
-        url = make_url(address)
-    except (ArgumentError, ValueError):  # the latter where a port is no number
-        url = None
-    if url is None or url.drivername not in DRIVERS or "@" in (url.host or ""):
-        raise UserError(
-            "SWEEP_STORAGE is no address of a PostgreSQL database: write postgresql://USER:PASSWORD@HOST:PORT/DATABASE "
-            "with %40 for @, %3A for : and %2F for / in the password, or unset it to search on this machine alone"
-        )
-    return url.set(drivername=DRIVER)
 
 
 def make_turn(engine: Engine) -> Turn:

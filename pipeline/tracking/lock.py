@@ -5,7 +5,6 @@ lock of a PostgreSQL database, which is free as soon as the session that holds i
 """
 
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,20 +17,13 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from pipeline.cli import UserError, first_line
-from pipeline.tracking.location import (
-    lock_store,
-    require_address,
-    require_no_database,
-    store_file,
-    store_uri,
-    without_password,
-)
+from pipeline.tracking.location import lock_store, require_no_database, store_file, store_uri, without_password
+from pipeline.tracking.postgresql import is_address, make_engine, parse_address
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 SETTING = "REGISTRY_LOCK"
-POSTGRESQL = re.compile(r"postgres(ql)?(\+\w+)?://")
 KEY = 7_305_804_385_334_259  # of the advisory lock, one for each database; any number that nothing else there uses
 RETRY_S = 0.2
 # Either side gives up a connection that the network has lost after 5 + 5 · 2 seconds; a process that is killed takes no
@@ -59,7 +51,7 @@ def lock_registry() -> Iterator[Callable[[], None]]:
     if store_file():
         with lock_store("register."):
             yield lambda: None
-    elif POSTGRESQL.match(address):
+    elif is_address(address):
         with open_session(address) as session:
             wait_for_lock(session, address)
             require_lock = partial(require_held, session, address)
@@ -79,20 +71,16 @@ def lock_registry() -> Iterator[Callable[[], None]]:
 
 def open_session(address: str) -> "Connection":
     """Return a session of a PostgreSQL database; raise UserError if there is none."""
-    require_address(address)
-    from sqlalchemy import NullPool, create_engine
     from sqlalchemy.exc import SQLAlchemyError
 
     options = " ".join(f"-c {name}={value}" for name, value in SERVER.items())
     named = {"options": options, "application_name": f"registry of {gethostname()}, process {os.getpid()}"}
-    url = POSTGRESQL.sub("postgresql+psycopg://", address)
+    engine = make_engine(
+        SETTING, parse_address(SETTING, address), isolation_level="AUTOCOMMIT", connect_args=named | CLIENT
+    )
     try:
-        return create_engine(
-            url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=named | CLIENT
-        ).connect()
-    except ImportError:
-        raise UserError("the registry's lock is in PostgreSQL, for which psycopg is missing: run `make team`") from None
-    except (SQLAlchemyError, ValueError) as error:  # the latter where a port is no number
+        return engine.connect()
+    except SQLAlchemyError as error:
         raise lock_error(address, error) from None
 
 

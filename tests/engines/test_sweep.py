@@ -13,8 +13,9 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from pipeline.cli import UserError
-from pipeline.sweep.postgresql import make_turn, open_storage, parse_address
+from pipeline.sweep.postgresql import SETTING, make_turn, open_storage
 from pipeline.sweep.shared import Turn
+from pipeline.tracking.postgresql import parse_address
 from tests.helpers.project import Project, copy_project
 from tests.helpers.sweeps import small
 from tests.helpers.team import PASSWORD, find_postgresql, postgresql
@@ -80,7 +81,7 @@ def shared_search(tmp_path, address) -> Search:
 
 @pytest.fixture
 def turn(address) -> Turn:
-    return make_turn(create_engine(parse_address(address), poolclass=NullPool))
+    return make_turn(create_engine(parse_address(SETTING, address), poolclass=NullPool))
 
 
 def test_one_process_at_a_time_has_a_turn(turn):
@@ -91,7 +92,7 @@ def test_one_process_at_a_time_has_a_turn(turn):
 
 
 def test_a_turn_ends_with_its_holder_and_the_holder_notices(turn, address):
-    engine = create_engine(parse_address(address), poolclass=NullPool)
+    engine = create_engine(parse_address(SETTING, address), poolclass=NullPool)
     kill = text("SELECT pg_terminate_backend(pid, 60000) FROM pg_locks WHERE locktype = 'advisory'")
     got = []
 
