@@ -9,15 +9,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serving.loading import (
-    Identity,
-    ModelLoadError,
-    fetch_folder,
-    fetch_version,
-    first_line,
-    version_identity,
-    without_password,
-)
+from serving.loaded_model import Identity, version_identity
+from serving.loading import ModelLoadError, fetch_folder, fetch_version, first_line, without_password
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

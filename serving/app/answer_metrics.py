@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from serving import drift
 from serving.app.scoring import Answer
 from serving.doubt import CLOSE, NOTHING, SEVERAL, UNLIKE
-from serving.loading import LoadedModel
+from serving.loaded_model import LoadedModel
 
 WINDOW = 500  # answers that are compared; fewer show drift sooner, and also where there is none
 MAX_WAITING_VALUES = 25_088  # of images that wait: 32 of MNIST; to count them together takes a fraction of the time

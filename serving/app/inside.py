@@ -20,7 +20,7 @@ from serving.app.routes import IMAGE_TYPES, PAGE, Routes, media_type
 from serving.app.scoring import pixels_of
 from serving.app.versions import Versions
 from serving.app.workers import Workers
-from serving.loading import LoadedModel
+from serving.loaded_model import LoadedModel
 from serving.occlusion import measure_losses
 from serving.units import Units
 

@@ -24,7 +24,7 @@ from serving.app.samples import Sampler
 from serving.app.scoring import Answer, open_files, pixels_of, prepare, score_json, score_pixels, with_pixels
 from serving.app.workers import Workers
 from serving.images import WEB_FORMATS, Form, count_pixels
-from serving.loading import LoadedModel
+from serving.loaded_model import LoadedModel
 from serving.model_source import ModelSource
 
 PAGE = Path(__file__).parent / "page"

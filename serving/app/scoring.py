@@ -16,7 +16,7 @@ from serving import images
 from serving.app import mlflow_json
 from serving.doubt import find_doubts
 from serving.images import Form
-from serving.loading import LoadedModel
+from serving.loaded_model import LoadedModel
 
 Answer = Mapping[str, object]  # to one image
 

@@ -6,7 +6,8 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from starlette.exceptions import HTTPException
 
-from serving.loading import LoadedModel, ModelLoadError, fetch_version, first_line, version_identity
+from serving.loaded_model import LoadedModel, version_identity
+from serving.loading import ModelLoadError, fetch_version, first_line
 from serving.model_source import ModelSource
 from serving.verification import ALL_HASHES
 

@@ -28,7 +28,7 @@ from serving.batch.source import SourceError
 from serving.environment import default_model
 
 if TYPE_CHECKING:
-    from serving.loading import LoadedModel
+    from serving.loaded_model import LoadedModel
 
 SOME_UNREADABLE = 3
 INTERRUPTED = 130

@@ -11,7 +11,7 @@ from serving.batch.source import Source
 if TYPE_CHECKING:
     import pyarrow
 
-    from serving.loading import LoadedModel
+    from serving.loaded_model import LoadedModel
     from serving.model import Classifier
 
 

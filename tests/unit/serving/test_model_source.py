@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from serving import model_source
-from serving.loading import LoadedModel, ModelLoadError, version_identity
+from serving.loaded_model import LoadedModel, version_identity
+from serving.loading import ModelLoadError
 from serving.model_source import MAX_RETRY_DELAY_S, ModelSource
 
 

@@ -8,7 +8,8 @@ from starlette.exceptions import HTTPException
 
 from serving.app import versions as module
 from serving.app.versions import Versions
-from serving.loading import LoadedModel, ModelLoadError, version_identity
+from serving.loaded_model import LoadedModel, version_identity
+from serving.loading import ModelLoadError
 from serving.verification import ALL_HASHES
 
 
