@@ -35,7 +35,7 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
     metrics |= robustness.summarise(conditions)
     with publish(workspace.report(name), guard.check) as folder:
         report.write_report(folder, metrics, answers, history, dataset, inside)
-        conditions.to_csv(folder / "robustness.csv", index=False, float_format="%.6f")
+        conditions.to_csv(folder / "robustness.csv", index=False, float_format="%.10g")
         (folder / "model.sha256").write_text(sha256_of(model / "model.onnx") + "\n")
     print(f"{name}  val_accuracy {metrics['val_accuracy']:.4f}  test_accuracy {metrics['test_accuracy']:.4f}")
 

@@ -5,6 +5,7 @@ The file says in its metadata which of its tensors they are (pipeline/training/l
 
 import json
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, TypedDict
 
 import numpy as np
@@ -73,13 +74,13 @@ class NetworkLayers:
             for layer, values in zip(self.layers, outputs, strict=True)
         ]
 
-    def weights(self, place: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return kernel and bias of a layer by its place, as they are in the file."""
-        layer = self.layers[place]
-        names = [layer["kernel"], *([layer["bias"]] if layer["bias"] else [])]
+    @cached_property
+    def weights(self) -> list[tuple[np.ndarray, np.ndarray | None]]:
+        """Kernel and bias of each layer, as they are in the file."""
+        names = sorted({name for layer in self.layers for name in (layer["kernel"], layer["bias"]) if name})
         shape = self._session.get_inputs()[0].shape[1:]
-        kernel, *bias = self.compute(np.zeros((1, *shape)), names)
-        return kernel, bias[0] if bias else None
+        found = dict(zip(names, self.compute(np.zeros((1, *shape)), names), strict=True))
+        return [(found[layer["kernel"]], found[layer["bias"]] if layer["bias"] else None) for layer in self.layers]
 
 
 def add_outputs(network: bytes, tensors: Iterable[str]) -> bytes:

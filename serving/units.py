@@ -29,7 +29,7 @@ class Units:
 
     def __init__(self, network: NetworkLayers, shape: tuple[int, ...]):
         self.network, self.shape = network, shape
-        self.kernels = [network.weights(place)[0].shape for place in range(len(network.layers))]
+        self.kernels = [kernel.shape for kernel, _ in network.weights]
         self.pools = self._find_pools()
         self.fields = list(self._find_fields())
 
@@ -51,7 +51,7 @@ class Units:
 
     def weights(self, place: int) -> tuple[np.ndarray, np.ndarray]:
         """Return weights, [filters, height, width, channels] or [units, inputs], and biases (0 if none) of a layer."""
-        kernel, bias = self.network.weights(place)
+        kernel, bias = self.network.weights[place]
         kernel = kernel.transpose(KERNEL_LAST) if kernel.ndim == 4 else kernel.T
         return kernel, np.zeros(len(kernel), np.float32) if bias is None else bias
 

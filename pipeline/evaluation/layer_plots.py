@@ -53,7 +53,7 @@ def plot_layers(inside: NetworkLayers, image: UInt8Array, class_names: Sequence[
 
 def show_first_weights(inside: NetworkLayers, image_shape: Sequence[int]) -> tuple[str, NDArray[Any]]:
     """Return a title and the first layer's weights as tiles: of each unit all pixels, of each filter its own."""
-    layer, (kernel, _) = inside.layers[0], inside.weights(0)
+    layer, (kernel, _) = inside.layers[0], inside.weights[0]
     if layer["kind"] == "convolution":
         filters = kernel.mean(axis=1)
         return f"The {len(filters)} filters of the first layer: blue adds, red subtracts", tile(filters)

@@ -14,13 +14,14 @@ from pipeline.evaluation.tables import PROBABILITY
 # Each is answered whenever a server is asked whether it is ready.
 MAX_GOLDEN_IMAGES, MAX_GOLDEN_VALUES = 20, 1_000_000
 CALIBRATION_BINS = 15
+DIGITS = 10  # after the point, of what is published
 SMALLEST_PROBABILITY = 1e-7  # as in Keras' cross-entropy: a certain mistake costs 16 nats, not infinity
 
 
 def score(labels: IntArray, probabilities: FloatArray) -> dict[str, float]:
     """Return accuracy, mean cross-entropy in nats, Brier score and expected calibration error.
 
-    To six digits: the last bit of a float32 is not a result. The Brier score is the mean of the squared differences
+    To ten digits: further ones depend on the order of a sum. The Brier score is the mean of the squared differences
     between probabilities and labels, summed over the classes (G. Brier, 1950): from 0, best, to 2.
     """
     true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
@@ -30,7 +31,7 @@ def score(labels: IntArray, probabilities: FloatArray) -> dict[str, float]:
         "brier": ((probabilities.astype(np.float64) ** 2).sum(axis=1) - 2 * true + 1).mean(),
         "calibration_error": measure_calibration_error(labels, probabilities),
     }
-    return {name: round(float(value), 6) for name, value in found.items()}
+    return {name: round(float(value), DIGITS) for name, value in found.items()}
 
 
 def measure_calibration_error(labels: IntArray, probabilities: FloatArray) -> float:
@@ -57,9 +58,9 @@ def measure_reliability(
 
 
 def summarise_seeds(accuracies: list[float]) -> dict[str, float]:
-    """Return mean and sample deviation (n − 1), to six digits, of one model's accuracies with two seeds or more."""
+    """Return mean and sample deviation (n − 1), to as many digits, of one model's accuracies with two seeds or more."""
     mean, deviation = np.mean(accuracies), np.std(accuracies, ddof=1)
-    return {"accuracy_mean": round(float(mean), 6), "accuracy_deviation": round(float(deviation), 6)}
+    return {"accuracy_mean": round(float(mean), DIGITS), "accuracy_deviation": round(float(deviation), DIGITS)}
 
 
 def tabulate_predictions(

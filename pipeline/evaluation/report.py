@@ -102,7 +102,8 @@ def write_report(
         metrics.tabulate_predictions(name, given.split.index, given.labels, given.published, names)
         for name, given in answers.items()
     ]
-    pd.concat(tables).to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
+    # Nine digits give a float32 back: whoever computes a metric from these gets what metrics.json has.
+    pd.concat(tables).to_csv(folder / "predictions.csv", index=False, float_format="%.9g")
     val, test = answers["val"], answers["test"]
     pixels = as_raw(val.split.pixels)
     golden = metrics.choose_golden_images(pixels, val.labels, val.published)
@@ -113,7 +114,7 @@ def write_report(
     (folder / "golden.json").write_text(json.dumps(golden) + "\n")
     labels = test.labels
     metrics.score_classes(labels, test.published, names).to_csv(
-        folder / "classes.csv", index=False, float_format="%.6f"
+        folder / "classes.csv", index=False, float_format="%.10g"
     )
     plots.plot_confusion(labels, test.published.argmax(axis=1), names, folder / "confusion_matrix.png")
     plots.plot_mistakes(as_raw(test.split.pixels), labels, test.published, names, folder / "mistakes.png")

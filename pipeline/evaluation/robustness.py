@@ -19,6 +19,7 @@ from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import Split
 from pipeline.evaluation.corruptions import CORRUPTIONS, corrupt
 from pipeline.evaluation.drawings import SIDE
+from pipeline.evaluation.metrics import DIGITS
 from pipeline.evaluation.moves import resize, shift, turn
 from pipeline.evaluation.strangers import choose_places, draw_strangers, has_digits, has_other_hand, read_other_hand
 from serving.images import Form
@@ -168,9 +169,9 @@ def measure_auroc(known: FloatArray, strange: FloatArray) -> float:
 
 
 def summarise(table: pd.DataFrame) -> dict[str, float]:
-    """Return the means of SUMMARIES, to six digits, where the table has their groups."""
+    """Return the means of SUMMARIES where the table has their groups."""
     return {
-        key: round(float(table.loc[table["group"] == group, column].mean()), 6)
+        key: round(float(table.loc[table["group"] == group, column].mean()), DIGITS)
         for key, (group, column) in SUMMARIES.items()
         if (table["group"] == group).any()
     }

@@ -18,6 +18,7 @@ SERVING_PACKAGES = ("mlflow", "numpy", "onnxruntime")
 # The registered model's files, by the names under which MLflow keeps them: what train made, and what evaluate did.
 MODEL_FILES = {"onnx": "model.onnx", "tflite": "model.tflite", "tflite_int8": "model_int8.tflite"}
 REPORT_FILES = {"golden": "golden.json"}
+KEY_DIGITS = 6  # of metrics: processors differ in later ones, for the same files
 RENAMED_INPUTS = {"repeats": "seeds_per_model"}  # entries of receipts that older versions wrote
 
 
@@ -60,7 +61,8 @@ class TrainedModel:
     @cached_property
     def _trained(self) -> dict[str, Any]:
         made_of = {key: self.receipt[key] for key in ("model", "dataset", "data_sha256", "seed", "parameters")}
-        return made_of | {"files": self.artifacts_sha256, "metrics": self.metrics}
+        metrics = {name: round(value, KEY_DIGITS) for name, value in self.metrics.items()}
+        return made_of | {"files": self.artifacts_sha256, "metrics": metrics}
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -110,6 +110,12 @@ def test_the_key_depends_on_what_the_model_is_made_of_and_computes(workspace, fi
     assert read(workspace).key != before
 
 
+def test_the_key_does_not_depend_on_the_last_digits_of_a_metric(workspace):
+    before = read(workspace)
+    rewrite(workspace.report("tiny") / "metrics.json", test_accuracy=before.metrics["test_accuracy"] + 1e-9)
+    assert read(workspace).key == before.key
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -37,7 +37,7 @@ def test_sums_can_be_computed_by_hand_from_the_inputs_and_the_weights(tmp_path, 
     _, inside = export(config, tmp_path)
     for place, layer in enumerate(inside.layers):
         inputs, sums = inside.compute(PIXELS, [layer["input"], layer["sum"]])
-        kernel, bias = inside.weights(place)
+        kernel, bias = inside.weights[place]
         if layer["kind"] == "convolution":
             top, left, *_ = layer["pads"]
             padded = np.pad(inputs, ((0, 0), (0, 0), (top, 9), (left, 9)))

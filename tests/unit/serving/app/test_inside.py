@@ -103,7 +103,7 @@ def test_one_unit_is_worked_out(inside):
 
 def test_weights_are_sent_by_unit_with_the_biases_after_them(inside, cnn):
     kernel, bias = floats(inside.get("/inside/weights?layer=1"), [6, 3, 3, 4], [6])
-    expected, of_file = cnn.loaded.units.network.weights(1)
+    expected, of_file = cnn.loaded.units.network.weights[1]
     assert (kernel[5, 2, 1] == expected[5, :, 2, 1]).all()
     assert (bias == of_file).all()
 
