@@ -2,7 +2,8 @@
 
 `python -m benchmarks.faults [number] [seed]`: a fault is a changed comparison, a changed number or a removed statement
 in `pipeline/` or `serving/`. Its module's unit tests judge it first; where they pass, the slower tests that run the
-module do. Prints a line per fault, and the share that was caught.
+module do; those of PostgreSQL take part under `make test-engines`' PYTHONPATH alone. Prints a line per fault, and the
+share that was caught.
 """
 
 import ast
@@ -28,10 +29,13 @@ SLOW_TESTS = {
     "pipeline/training": ["tests/pipeline/test_train.py", "tests/pipeline/test_export.py"],
     "pipeline/evaluation": ["tests/pipeline/test_evaluate.py", "tests/pipeline/test_promotion.py"],
     "pipeline/inference": ["tests/pipeline/test_evaluate.py"],
+    "pipeline/sweep/postgresql": ["tests/engines/test_sweep.py"],
     "pipeline/sweep": ["tests/pipeline/test_sweep.py"],
     "pipeline/commands/lineage": ["tests/pipeline/test_lineage.py"],
     "pipeline/commands/rebuild": ["tests/pipeline/test_rebuild.py"],
     "pipeline/tracking/integrity": ["tests/pipeline/test_lineage.py"],
+    "pipeline/tracking/lock": ["tests/engines/test_lock.py"],
+    "pipeline/tracking/postgresql": ["tests/engines/test_lock.py"],
     "pipeline/tracking": [f"tests/pipeline/test_{name}.py" for name in ("live", "promotion", "end_to_end")],
     "pipeline": ["tests/pipeline/test_end_to_end.py"],
 }
