@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cli import UserError, run
+from pipeline.config.credits import NO_CREDIT, Credit, find_credit
 from pipeline.config.params import Params, load
 from pipeline.config.promotion import Promotion
 from pipeline.files import publish, write_json
@@ -39,7 +40,7 @@ def main(workspace: Workspace = Workspace()) -> None:
     # One at a time: two that look for a run before either makes it would both make it.
     with translate_errors(), lock_registry() as require_lock:
         store = connect(name, require_lock)
-        numbers, records = register(store, models, params.promotion)
+        numbers, records = register(store, models, params.promotion, find_credit(name, params.credits))
         champion = store.aliases().get(CHAMPION)
     with publish(workspace.registry, guard.check) as folder:
         # Neither numbers nor the champion: another store has others, and a person may move the alias.
@@ -84,7 +85,9 @@ def remove_former_reports(presets: Collection[str], workspace: Workspace) -> Non
             print(f"{workspace.report(name)}: removed, because presets has no {name}; DVC's cache keeps it")
 
 
-def register(store: Store, models: list[TrainedModel], policy: Promotion) -> tuple[dict[str, str], dict[str, Record]]:
+def register(
+    store: Store, models: list[TrainedModel], policy: Promotion, credit: Credit = NO_CREDIT
+) -> tuple[dict[str, str], dict[str, Record]]:
     """Record runs and versions, and decide on each; return versions by the models' names, decisions by version."""
     close_dead_runs(store)
     versions = {model.name: register_version(store, model) for model in models}
@@ -92,7 +95,7 @@ def register(store: Store, models: list[TrainedModel], policy: Promotion) -> tup
     records = promote(store, list(versions.values()), policy, may_decide)
     for model in models:
         version = versions[model.name]
-        describe(store, model, version, records.get(str(version.version)))
+        describe(store, model, version, credit, records.get(str(version.version)))
         remove_twins(store, model)
     return {name: str(version.version) for name, version in versions.items()}, records
 

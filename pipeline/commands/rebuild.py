@@ -17,6 +17,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.cli import UserError, run
+from pipeline.config.credits import NO_CREDIT, Credit, find_credit
 from pipeline.config.params import load
 from pipeline.paths import Workspace
 from pipeline.tracking import trained_model
@@ -48,7 +49,7 @@ def main() -> None:
         for name in sorted({model.dataset["name"] for model in models.values()}):
             own = {key: model for key, model in models.items() if model.dataset["name"] == name}
             with translate_errors():
-                rebuild(connect(name, require_lock), own)
+                rebuild(connect(name, require_lock), own, find_credit(name, params.credits))
 
 
 def move_foreign_store() -> None:
@@ -62,7 +63,7 @@ def move_foreign_store() -> None:
     print(f"{file.name} belonged to the folder {other}: it is {aside.name} now, and a new one is made for this folder")
 
 
-def rebuild(store: Store, models: dict[str, TrainedModel]) -> None:
+def rebuild(store: Store, models: dict[str, TrainedModel], credit: Credit = NO_CREDIT) -> None:
     """Register one data set's models, by key, and bring back decisions and aliases of a store that has lost them.
 
     In an empty store the versions get the journal's numbers.
@@ -84,13 +85,13 @@ def rebuild(store: Store, models: dict[str, TrainedModel]) -> None:
         version = register_version(store, found[number])
         if DECISION_TAG not in version.tags:
             tag_decision(store, version, decision)
-            describe(store, found[number], version, decision)
+            describe(store, found[number], version, credit, decision)
     if is_empty:
         use_up_numbers(store, max(decisions, default=0))
     matched = {model.key for model in found.values()}
     for model in sorted(models.values(), key=lambda model: model.receipt["started"]):
         if model.key not in matched:
-            describe(store, model, register_version(store, model), None)
+            describe(store, model, register_version(store, model), credit, None)
     settle(store, events)
     print_store(store, sorted(decisions.keys() - found.keys()) if is_empty else [], last_champion(events))
 

@@ -21,11 +21,14 @@ from pipeline.commands.report_pictures import (
     show_samples,
     show_support,
 )
+from pipeline.config.credits import Credit, find_credit
+from pipeline.config.params import load
 from pipeline.data.arrays import UInt8Array
 from pipeline.data.pixels import as_raw
 from pipeline.data.prepared import load_split
 from pipeline.files import publish, read_json
 from pipeline.paths import Workspace
+from pipeline.tracking.model_card import make_card
 
 MISTAKES = 24  # of each model that are shown
 
@@ -57,6 +60,7 @@ def collect(workspace: Workspace) -> dict[str, Any]:
 
     found = compare(workspace)
     dataset, test = read_json(workspace.dataset), load_split(workspace.prepared, "test")
+    credit = find_credit(dataset["name"], load(workspace.params).credits)
     answers = {name: read_answers(name, found, dataset["class_names"], test, workspace) for name in found.rows}
     slices, groups = list_slices(dataset, test), read_groups(dataset, workspace)
     parts = {
@@ -71,6 +75,7 @@ def collect(workspace: Workspace) -> dict[str, Any]:
         rows[name] |= {TO_CHAMPION: row[TO_CHAMPION]} if TO_CHAMPION in row else {}
     return {
         "dataset": dataset,
+        "credit": credit,
         "comparison": found,
         "alpha": ALPHA,
         "decisions": describe_decisions(found, workspace),
@@ -82,7 +87,8 @@ def collect(workspace: Workspace) -> dict[str, Any]:
         "samples": show_samples(dataset["class_names"], workspace),
         "robustness": report_robustness.collect(list(answers), dataset, test.pixels, workspace),
         "models": [
-            describe(name, given, found.metrics[name], dataset, as_raw(test.pixels), workspace) | {"parts": parts[name]}
+            describe(name, given, found.metrics[name], dataset, credit, as_raw(test.pixels), workspace)
+            | {"parts": parts[name]}
             for name, given in answers.items()
         ],
     }
@@ -103,6 +109,7 @@ def describe(
     answers: Answers,
     metrics: dict[str, Any],
     dataset: dict[str, Any],
+    credit: Credit,
     pixels: UInt8Array,
     workspace: Workspace,
 ) -> dict[str, Any]:
@@ -119,6 +126,7 @@ def describe(
         "name": name,
         "metrics": metrics,
         "receipt": receipt,
+        "card": make_card(receipt, metrics, dataset, credit),
         "epochs": f"{len(receipt['epochs'])} epoch{'s' * (len(receipt['epochs']) > 1)}",
         "seconds": sum(epoch["seconds"] for epoch in receipt["epochs"]),
         "curves": draw_learning_curves(history) if len(history) > 1 else None,

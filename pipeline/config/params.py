@@ -9,6 +9,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.cli import UserError
 from pipeline.config.catalogue import CATALOGUE, WRITERS, find_dataset
+from pipeline.config.credits import Credit
 from pipeline.config.dataset import Dataset, DatasetName
 from pipeline.config.errors import explain
 from pipeline.config.model import Model, ModelConfig
@@ -34,6 +35,8 @@ class Params(Section):
     """The data set's name: mnist, fashion-mnist, kmnist, digits, or one of `datasets`."""
     datasets: dict[DatasetName, Dataset] = Field(default={})
     """Data sets of your own: one section per data set, by name ([own-pictures.md](own-pictures.md))."""
+    credits: dict[DatasetName, Credit] = Field(default={})
+    """Whose data sets of your own are: one section per data set, by name. Of the built-in ones it is known."""
     seed: Annotated[NonNegativeInt, Field(lt=END_OF_SEEDS)]
     """The one seed for the split, the initial weights, the order of the images, augmentation and dropout."""
     seeds_per_model: PositiveInt
@@ -62,6 +65,11 @@ class Params(Section):
             require_known(self.dataset, [*CATALOGUE, *self.datasets], "data set")
         except ValueError as error:
             raise ValueError(f"dataset: {error}") from None
+        for name in self.credits:
+            try:
+                require_known(name, [*CATALOGUE, *self.datasets], "data set")
+            except ValueError as error:
+                raise ValueError(f"credits: {error}") from None
         return self
 
     @model_validator(mode="after")

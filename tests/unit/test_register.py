@@ -12,6 +12,7 @@ import pytest
 from pipeline import register
 from pipeline.cli import UserError
 from pipeline.commands import ensure_registered
+from pipeline.config.credits import Credit
 from pipeline.config.params import load
 from pipeline.config.promotion import Promotion
 from pipeline.paths import Workspace
@@ -243,7 +244,7 @@ def test_make_run_registers_what_the_store_lacks_and_nothing_else(workspace, mon
 def test_a_store_that_refuses_is_reported(workspace, monkeypatch):
     from mlflow.exceptions import MlflowException
 
-    def refuse(store, models, policy: Promotion) -> None:
+    def refuse(store, models, policy: Promotion, credit: Credit) -> None:
         raise MlflowException("no\nway")
 
     monkeypatch.setattr(register, "register", refuse)

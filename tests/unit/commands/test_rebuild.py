@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 
 from pipeline.cli import UserError
 from pipeline.commands import rebuild
+from pipeline.config.credits import CREDITS
 from pipeline.paths import Workspace
 from pipeline.tracking import registry, trained_model
 from pipeline.tracking.journal import append_event, read_events
@@ -354,9 +355,11 @@ def test_each_data_set_is_rebuilt_by_itself(root, tmp_path, monkeypatch):
     models["b"].dataset["name"] = "mnist"
     rebuilt = []
     monkeypatch.setattr(rebuild, "collect_models", lambda names, folder: models)
-    monkeypatch.setattr(rebuild, "rebuild", lambda store, models: rebuilt.append((store.name, list(models))))
+    monkeypatch.setattr(
+        rebuild, "rebuild", lambda store, models, credit: rebuilt.append((store.name, list(models), credit))
+    )
     rebuild.main()
-    assert rebuilt == [("digits", ["a", "c"]), ("mnist", ["b"])]
+    assert rebuilt == [("digits", ["a", "c"], CREDITS["digits"]), ("mnist", ["b"], CREDITS["mnist"])]
     models.clear()
     with pytest.raises(UserError, match=r"neither the workspace nor DVC's cache has .*run `dvc repro`"):
         rebuild.main()

@@ -173,6 +173,27 @@ def test_each_model_shows_what_is_inside_it_and_the_data_what_it_was_trained_on(
     assert find_image(row, "The first 2 training images of cat").shape == (4, 6)
 
 
+def test_each_model_has_its_card_with_the_source_and_the_licence_of_the_data(workspace):
+    page = write(workspace)
+    for name, wrong in (("cnn_2m", 0), ("dense_10", 1)):
+        card = page.partition(f'<dl aria-label="Model card of {name}">')[2].partition("</dl>")[0]
+        headings = re.findall("<dt>(.*?)</dt>", card)
+        assert headings == ["Intended use", "Data", "Training", "Figures", "Limits", "Licence"]
+        assert f"<dd>model.onnx, which is served, is right on {100 - 10 * wrong}.00% of 2 validation images" in card
+        assert "<dd>Source: Y. LeCun" in card
+    assert re.search("<dt>Licence</dt><dd>CC BY-SA 3.0", page)
+
+
+def test_whose_a_data_set_of_ones_own_is_comes_from_params(workspace):
+    workspace.dataset.write_text(json.dumps(DESCRIPTION | {"name": "leaves"}))
+    assert "<dt>Licence</dt><dd>not stated</dd>" in write(workspace)
+    own = "datasets: {leaves: {folder: pictures/leaves, height: 4, width: 3}}\ncredits: {leaves: {licence: '<mine>'}}\n"
+    workspace.params.write_text(workspace.params.read_text() + own)
+    page = write(workspace)
+    assert "<dt>Source</dt><dd>not stated</dd>" in page
+    assert "<dd>Of the data: &lt;mine&gt;.</dd>" in page
+
+
 def test_robustness_has_a_row_for_each_model_and_images_under_each_condition(workspace):
     section = write(workspace).partition('<section aria-label="Robustness">')[2].partition("</section>")[0]
     rows = re.findall(r'<tr><th scope="row">(\w+)</th><td>([^<]*)</td>', section)

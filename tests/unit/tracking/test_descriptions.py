@@ -2,20 +2,20 @@
 
 import pytest
 
+from pipeline.config.credits import Credit
 from pipeline.paths import Workspace
 from pipeline.tracking import runs, trained_model
 from pipeline.tracking.descriptions import (
     NOTE,
     SIGNATURE,
     describe,
-    describe_commit,
     describe_data_set,
     describe_model,
-    describe_network,
 )
 from pipeline.tracking.trained_model import TrainedModel
 from tests.helpers.trained import DATASET, write_trained_model
 
+CREDIT = Credit(source="A. Botanist", licence="CC BY 4.0")
 PROMOTED = {"promote": True, "reasons": ["validation accuracy 0.9958 against 0.9874"]}
 REFUSED = {"promote": False, "reasons": ["worse at digit 1", "too large"]}
 
@@ -28,18 +28,13 @@ def model(tmp_path) -> TrainedModel:
     return trained_model.read("tiny", workspace)
 
 
-def test_a_model_is_described_by_what_it_is_how_it_was_trained_and_how_good_it_is(model):
-    text = describe_model(model)
-    for part in (
-        "tiny: a network of the family dense, trained by Adam; 7,840 parameters",
-        "the 10 classes of digits",
-        "28×28 pixels, from 0 to 255",
-        "Trained 2 epochs on 3 images, with seed 7, in 3 s; from commit `333333333333`.",
-        "| validation | model.onnx, which is served | 2 | 100.00% |",
-        "| test | model.onnx, which is served | 1 | 75.00% |",
-    ):
+def test_a_model_is_described_by_its_card(model):
+    text = describe_model(model, CREDIT)
+    headings = ("Intended use", "Data", "Training", "Figures", "Limits", "Licence")
+    places = [text.index(f"**{heading}**\n\n- ") for heading in headings]
+    assert places == sorted(places)
+    for part in ("- tiny: a network of the family dense", "- Source: A. Botanist.", "- Of the data: CC BY 4.0."):
         assert part in text
-    assert "int8" not in text  # this model's metrics have no figures of that file
     assert "romoted" not in text
 
 
@@ -47,34 +42,14 @@ def test_a_model_is_described_by_what_it_is_how_it_was_trained_and_how_good_it_i
     ("decision", "verdict"), [(PROMOTED, "**Promoted to champion**"), (REFUSED, "**Not promoted**")]
 )
 def test_a_model_card_says_why_it_was_promoted_or_not(model, decision, verdict):
-    text = describe_model(model, decision)
-    assert verdict in text
+    text = describe_model(model, CREDIT, decision).partition(verdict)[2]
     assert [line[2:] for line in text.splitlines() if line.startswith("- ")] == decision["reasons"]
 
 
-@pytest.mark.parametrize(
-    ("parameters", "text"),
-    [
-        ({"family": "perceptron"}, "a network of the family perceptron"),
-        (
-            {"family": "cnn", "convolutions": [{}, {}], "dense": [{}], "optimizer": {"name": "SGD"}},
-            "a network of the family cnn with 2 convolutions and 1 dense layer, trained by SGD",
-        ),
-    ],
-)
-def test_a_network_is_named_by_its_layers(parameters, text):
-    assert describe_network(parameters) == text
-
-
-def test_uncommitted_changes_are_named_and_so_is_a_commit_that_nobody_knows():
-    assert describe_commit({"commit": "a" * 40, "dirty": False}) == f"from commit `{'a' * 12}`"
-    assert "uncommitted.diff" in describe_commit({"commit": "a" * 40, "dirty": True})
-    assert describe_commit({"commit": None, "dirty": None}) == "the commit is not known"
-
-
 def test_a_data_set_is_described_by_its_classes_and_images():
-    text = describe_data_set(DATASET)
+    text = describe_data_set(DATASET, CREDIT)
     assert "**digits**, 10 classes: 3 train, 2 val, 1 test images" in text
+    assert "Source of the data: A. Botanist. Its licence: CC BY 4.0." in text
 
 
 def test_all_that_a_store_has_of_a_model_is_described_once_and_a_text_of_a_person_is_kept(
@@ -89,17 +64,21 @@ def test_all_that_a_store_has_of_a_model_is_described_once_and_a_text_of_a_perso
         texts.append(client.get_registered_model(store.name).description)
         return [*texts, client.get_experiment(store.experiment_id).tags.get(NOTE)]
 
-    describe(store, model, version, REFUSED)
+    describe(store, model, version, CREDIT, REFUSED)
     assert all(text.endswith(SIGNATURE) for text in read())
-    assert read()[:3] == [describe_model(model), describe_model(model, REFUSED), describe_data_set(model.dataset)]
-    describe(store, model, version, PROMOTED)
+    assert read()[:3] == [
+        describe_model(model, CREDIT),
+        describe_model(model, CREDIT, REFUSED),
+        describe_data_set(model.dataset, CREDIT),
+    ]
+    describe(store, model, version, CREDIT, PROMOTED)
     assert "**Promoted to champion**" in read()[1]
 
     client.set_tag(version.run_id, NOTE, "My notes")
     client.update_model_version(store.name, number, "My card")
     client.update_registered_model(store.name, "My model")
     client.set_experiment_tag(store.experiment_id, NOTE, "My experiment")
-    describe(store, model, version, REFUSED)
+    describe(store, model, version, CREDIT, REFUSED)
     assert read() == ["My notes", "My card", "My model", "My experiment"]
 
 
