@@ -1,15 +1,17 @@
 """Write report/index.html, one page on the models of `presets` and how far they can be trusted: `make report`.
 
-Reads what the last `dvc repro` wrote and changes nothing else. The page needs no network: figures and images are in it.
+Reads what the last `dvc repro` wrote, and logs the page in MLflow with the champion's run; it changes nothing else. The
+page needs no network: figures and images are in it.
 """
 
 from typing import Any
 
 import numpy as np
 
-from pipeline.cli import run
+from pipeline.cli import UserError, first_line, run
 from pipeline.commands import report_robustness
-from pipeline.commands.compare import ALPHA, TO_CHAMPION, Row, compare, order_columns
+from pipeline.commands.champion import read_registered_name
+from pipeline.commands.compare import ALPHA, TO_CHAMPION, Comparison, Row, compare, order_columns
 from pipeline.commands.report_answers import Answers, read_answers
 from pipeline.commands.report_parts import BY_GROUP, describe_decisions, list_slices, read_groups, tabulate_parts
 from pipeline.commands.report_pictures import (
@@ -29,6 +31,7 @@ from pipeline.data.prepared import load_split
 from pipeline.files import publish, read_json
 from pipeline.paths import Workspace
 from pipeline.tracking.model_card import make_card
+from pipeline.tracking.page import log_page
 
 MISTAKES = 24  # of each model that are shown
 
@@ -52,6 +55,17 @@ def main(revision: str = "HEAD", workspace: Workspace = Workspace()) -> None:
         (folder / "report.md").write_text(summary)
     print(f"{workspace.page}/index.html is written ({len(page.encode()) / 1e6:.1f} MB): open it in a browser")
     print(f"{workspace.page}/report.md is its summary, against {revision or 'HEAD'}, for a pull request")
+    print(f"in MLflow: {log(found['comparison'], workspace)}")
+
+
+def log(found: Comparison, workspace: Workspace) -> str:
+    """Log the page in MLflow where the champion is on it; return where it is there, or why it isn't."""
+    if found.champion is None:
+        return f"not logged: {found.tested}"
+    try:
+        return log_page(workspace.page / "index.html", read_registered_name(workspace))
+    except (UserError, OSError) as error:
+        return f"not logged: {first_line(error)}"
 
 
 def collect(workspace: Workspace) -> dict[str, Any]:

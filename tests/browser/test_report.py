@@ -27,6 +27,7 @@ def test_the_page_shows_all_models_and_needs_no_network(report, browser, width):
     expect(page.get_by_role("heading", level=2)).to_have_count(5)  # comparison, robustness, two models, data and limits
     expect(page.get_by_role("heading", name="tiny_cnn, the champion")).to_be_visible()
     assert page.get_by_role("region", name="Comparison of the models").get_by_role("row").count() == 3
+    expect(page.get_by_text("Licence", exact=True)).to_have_count(3)  # of each model's card, and of the data
     images = page.locator("img")
     assert images.count() > 0
     assert images.evaluate_all("images => images.every(image => image.naturalWidth && image.alt)")

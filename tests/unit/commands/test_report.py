@@ -221,6 +221,23 @@ def test_the_page_is_whole_and_asks_no_other_host(workspace):
     assert {link.partition(":")[0] for link in links if not link.startswith("#")} == {"data"}
 
 
+def test_the_page_is_logged_in_mlflow_with_the_champion(workspace, monkeypatch, capsys):
+    logged = []
+    monkeypatch.setattr(report, "log_page", lambda page, name: logged.append((page.read_text(), name)) or "there")
+    page = write(workspace)
+    assert logged == [(page, "mnist")]
+    assert capsys.readouterr().out.endswith("in MLflow: there\n")
+
+
+def test_a_page_that_cannot_be_logged_is_written_all_the_same_and_it_says_why(workspace, monkeypatch, capsys):
+    page = write(workspace)  # where there is no store
+    assert "in MLflow: not logged: there is no MLflow store at" in capsys.readouterr().out
+    monkeypatch.setattr(compare, "find_champion", lambda name, workspace: (None, "the champion is of an earlier run"))
+    monkeypatch.setattr(report, "log_page", lambda page, name: pytest.fail("logged with another page's champion"))
+    assert len(write(workspace)) < len(page)
+    assert capsys.readouterr().out.endswith("in MLflow: not logged: the champion is of an earlier run\n")
+
+
 def test_the_summary_has_the_same_table(workspace, capsys):
     report.main("main", workspace)
     lines = (workspace.page / "report.md").read_text().splitlines()
