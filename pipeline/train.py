@@ -4,6 +4,8 @@ import csv
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pipeline.cli import run, silence_stderr
 from pipeline.config.params import load
 from pipeline.data.pixels import as_raw
@@ -46,7 +48,7 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
         network, epochs = train_model(name, config, data, params.seed, on_epoch)
 
         with silence_stderr():
-            from pipeline.training import export, published
+            from pipeline.training import examples, export, published
 
         pixels = as_raw(data.val.pixels)
 
@@ -60,6 +62,8 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
             model, metadata = calibrate(network)
             calibration = draw_calibration_pixels(data.train.pixels, params.seed)
             export.export_model(model, folder, metadata, pixels, calibration)
+        if (augmented := examples.draw_examples(data.train, config, params.seed)) is not None:
+            np.save(folder / "augmented.npy", augmented)
         with (folder / "history.csv").open("w", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(["epoch", *METRICS])

@@ -85,6 +85,16 @@ def show_extremes(answers: Answers, pixels: UInt8Array, class_names: Sequence[st
     ]
 
 
+def show_augmented(name: str, workspace: Workspace) -> list[str]:
+    """Return training images beside what training makes of them, a picture each; none where it changes nothing.
+
+    None either of a model that an older version trained.
+    """
+    path = workspace.model(name) / "augmented.npy"
+    rows = np.load(path) if path.exists() else []
+    return [encode_png(np.concatenate([*as_raw(row)], axis=1)) for row in rows]
+
+
 def show_samples(class_names: Sequence[str], workspace: Workspace) -> list[dict[str, Any]]:
     """Return for each class its first training images, side by side in one picture; none of many classes."""
     if len(class_names) > MOST_SHOWN:

@@ -4,11 +4,16 @@ import math
 
 import tensorflow as tf
 
-from pipeline.config.model import Augmentation
+from pipeline.config.model import Augmentation, ModelConfig, PerceptronModel
 
 GREY = (0.299, 0.587, 0.114)  # what red, green and blue add to brightness: ITU-R BT.601
 SMALLEST_CONTRAST = 0.25  # between the greys that black and white become
 STRONGEST_NOISE = 0.35  # its standard deviation, of white
+
+
+def find_reach(config: ModelConfig) -> Augmentation:
+    """Return how far a model's training changes its images; the perceptron's doesn't."""
+    return Augmentation() if isinstance(config, PerceptronModel) else config.augmentation
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> tf.Tensor:

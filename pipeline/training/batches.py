@@ -9,7 +9,7 @@ from pipeline.config.model import Augmentation, ModelConfig, PerceptronModel
 from pipeline.data.pixels import encode_one_hot, normalise
 from pipeline.data.prepared import Split
 from pipeline.inference import count_batch_images
-from pipeline.training.augmentation import augment
+from pipeline.training.augmentation import augment, find_reach
 
 MAX_BUFFERED_IMAGES = 1_000_000  # tf.data's shuffle holds an order in memory, at 200 bytes an image
 # The default of 4 mixes badly: of 200,000 places, the means of batches spread 0.75 times as far as by chance, and the
@@ -35,7 +35,7 @@ def make_batches(split: Split, classes: int, config: ModelConfig, seed: int) -> 
         batches, several = batches.flat_map(cut), size
     # Keras must know the number of batches: it runs many of them between two returns to Python.
     batches = batches.apply(tf.data.experimental.assert_cardinality(math.ceil(count / several)))
-    reach = Augmentation() if isinstance(config, PerceptronModel) else config.augmentation
+    reach = find_reach(config)
     if reach != Augmentation():
         seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
         batches = tf.data.Dataset.zip(batches, seeds).map(

@@ -53,7 +53,11 @@ def test_further_seeds_add_files_and_change_nothing_else(tmp_path, monkeypatch, 
     next_seed, repeated = train_tiny(workspace, 1, 1), train_tiny(workspace, 0, 3)
     once = read_files(verify.train_again("tiny", workspace, elsewhere))  # in a process to which TensorFlow is new
     differing = {"receipt.json", "further_seeds/seeds.json"}  # the receipt also has times
-    assert set(once) == {"model.keras", "model.onnx", "model.tflite", "model_int8.tflite", "history.csv"} | differing
+    assert (
+        set(once)
+        == {"model.keras", "model.onnx", "model.tflite", "model_int8.tflite", "history.csv", "augmented.npy"}
+        | differing
+    )
     assert {name: repeated[name] for name in once if name not in differing} == {
         name: content for name, content in once.items() if name not in differing
     }

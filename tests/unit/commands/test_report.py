@@ -194,6 +194,19 @@ def test_whose_a_data_set_of_ones_own_is_comes_from_params(workspace):
     assert "<dd>Of the data: &lt;mine&gt;.</dd>" in page
 
 
+def test_a_model_that_augments_shows_what_becomes_of_training_images(workspace):
+    assert "Augmentation</h3>" not in write(workspace)
+    drawn = np.arange(2 * 3 * 12, dtype=np.uint8).reshape(2, 3, 4, 3, 1)
+    np.save(workspace.model("cnn_2m") / "augmented.npy", drawn)
+    page = write(workspace)
+    found = re.findall(
+        'src="data:image/png;base64,([^"]+)" alt="A training image, and what the training of (.*?) ', page
+    )
+    assert [name for _, name in found] == ["cnn_2m", "cnn_2m"]
+    strip = np.asarray(Image.open(io.BytesIO(base64.b64decode(found[1][0]))))
+    np.testing.assert_array_equal(strip, np.concatenate([*drawn[1, ..., 0]], axis=1))
+
+
 def test_robustness_has_a_row_for_each_model_and_images_under_each_condition(workspace):
     section = write(workspace).partition('<section aria-label="Robustness">')[2].partition("</section>")[0]
     rows = re.findall(r'<tr><th scope="row">(\w+)</th><td>([^<]*)</td>', section)
