@@ -13,6 +13,7 @@ ALL_TESTS := --dist loadfile --no-loadscope-reorder $(LONG_TESTS) tests/pipeline
 # MLflow and DVC look up their helpers (uvicorn, python) on PATH.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
+export ORT_DISABLE_TELEMETRY := 1
 # Without compiled bytecode TensorFlow takes ten seconds to import instead of five.
 unexport PYTHONDONTWRITEBYTECODE
 

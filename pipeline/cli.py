@@ -32,6 +32,8 @@ def run(main: Callable[..., None], *arguments: str) -> None:
     # TensorFlow and MLflow are made of a million objects that last: to look for garbage among them takes a tenth of
     # their import and, at the exit, up to a second.
     gc.set_threshold(50_000)
+    # ONNX Runtime would report its use, with the model's names, to its makers. It looks when it is imported.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         main(*given)
     except UserError as error:

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
-import onnxruntime
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import ArrayLike
+
+# It looks when it is imported, and would report its use to its makers.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 MAX_IMAGES, MAX_VALUES = 1000, 1_000_000  # per call, but always one image
 # Of the images that are run at once, height × width each: MNIST's 25, for which a network's layers take 0.4 MB each.

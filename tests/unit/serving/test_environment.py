@@ -1,4 +1,4 @@
-"""MLflow's settings, where the caller leaves them open."""
+"""The settings of MLflow and ONNX Runtime, where the caller leaves them open."""
 
 import os
 
