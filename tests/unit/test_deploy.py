@@ -5,6 +5,7 @@ from copy import deepcopy
 
 import pytest
 
+from pipeline.tracking.lock import SETTING
 from serving.app.options import parse_options
 from serving.app.server import SHUTDOWN_TIMEOUT_S, allowed_hosts
 from serving.model_source import REGISTERED
@@ -95,6 +96,16 @@ def test_the_service_the_autoscaler_and_the_budget_mean_the_deployment():
 
 def test_one_promoter_runs_at_a_time():
     assert read_manifest("CronJob", "promoter.yaml")["spec"]["concurrencyPolicy"] == "Forbid"
+
+
+def test_the_promoter_has_the_lock_without_which_it_may_not_change_a_servers_registry():
+    (container,) = POD_SPECS["promoter.yaml"]["containers"]
+    assert "MLFLOW_TRACKING_URI" in {entry["name"] for entry in container["env"]}
+    assert container["envFrom"] == [{"secretRef": {"name": "digits-promoter"}}]
+    guide = (SOURCE / "docs/cluster.md").read_text()
+    (secret,) = re.findall(r"kubectl create secret generic digits-promoter (.*?)```", guide, re.DOTALL)
+    assert f"--from-literal={SETTING}=postgresql://" in secret
+    assert "psycopg" in (SOURCE / "deploy/pipeline.Dockerfile").read_text()
 
 
 def test_each_manifest_is_of_one_of_the_kinds_that_are_checked_here():
