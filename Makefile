@@ -51,7 +51,7 @@ test: lint ## everything: format, lint, types and the whole test suite
 test-presets: $(READY) ## train every preset on MNIST and compare it with the accuracy in params.yaml: 10 minutes
 	python -m pytest -m presets tests/pipeline/test_mnist.py
 
-test-engines: $(READY) $(VENV)-engines/ready ## PostgreSQL, MLflow's server, S3, Slurm, and the checkers of deploy/, as far as installed: 5 minutes
+test-engines: $(READY) $(VENV)-engines/ready ## PostgreSQL, MLflow's server, S3, Slurm, Ray, and the checkers of deploy/, as far as installed: 5 minutes
 	PYTHONPATH="$(CURDIR)/$(VENV)-engines" python -m pytest tests/engines
 
 coverage: $(READY) ## the whole test suite, and which lines and branches it ran
@@ -125,7 +125,11 @@ lock: $(READY) ## resolve pyproject.toml into requirements.lock, and what is nee
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
 		--group team --constraints requirements.lock -o requirements-team.lock
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
-		--group team --group engines --constraints requirements.lock -o requirements-engines.lock
+		--group ray --constraints requirements.lock -o requirements-ray.lock
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
+		--group spark --constraints requirements.lock -o requirements-spark.lock
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
+		--group team --group engines --group ray --constraints requirements.lock -o requirements-engines.lock
 
 repository:
 	@git rev-parse --git-dir >/dev/null || { echo "error: DVC works in a git repository, and this folder is none: run" \

@@ -13,6 +13,10 @@ OUTPUT.parquet gets a row for each image: path or row, label, confidence. An ima
 the run: its label and confidence are null, and a fourth column, error, says why. The file appears when it is complete.
 Until then OUTPUT.parquet.part keeps what is finished: after a kill, the same command goes on from there.
 
+An OUTPUT that doesn't end in .parquet is a folder, and INPUT a folder of Parquet files, those in folders below it too.
+Each is scored into a file of the same name, which appears when it is complete; those that are there are skipped. With
+--engine ray many machines do that: those of RAY_ADDRESS, or processes on this one.
+
 Exit code: 0 all images are scored; 3 all that could be read; 1 an error, with a message; 130 interrupted.
 """
 
@@ -41,7 +45,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     go_on = "what is scored so far is kept, and the same command goes on from there"
     try:
-        unreadable = run(options.input, options.output, options.model)
+        unreadable = run(options.input, options.output, options.model, options.engine)
     except (BatchError, SourceError) as error:
         sys.exit(f"error: {error}")
     except OSError as error:  # a full disk, a missing permission
@@ -59,17 +63,24 @@ def parse_options() -> argparse.Namespace:
         "python -m serving.batch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("input", type=Path, metavar="INPUT")
-    parser.add_argument("output", type=Path, metavar="OUTPUT.parquet")
+    parser.add_argument("output", type=Path, metavar="OUTPUT")
     parser.add_argument(
         "--model",
         default=default_model(),
         help="models:/name@alias, models:/name/3 or a folder (the champion of the last registration here: %(default)s)",
     )
+    parser.add_argument(
+        "--engine", choices=("here", "ray"), default="here", help="who scores a folder of Parquet files (%(default)s)"
+    )
     return parser.parse_args()
 
 
-def run(input_path: Path, output: Path, uri: str) -> int:
+def run(input_path: Path, output: Path, uri: str, engine: str = "here") -> int:
     """Score the input into the output with the model that `uri` names; return how many images couldn't be read."""
+    if input_path.is_dir() and output.suffix.lower() != ".parquet":
+        return run_folder(input_path, output, uri, engine)
+    if engine != "here":
+        raise BatchError(f"--engine {engine} scores a folder of Parquet files into a folder: name two folders")
     check_output(input_path, output)
     kind = find_kind(input_path)  # before the model, which takes seconds
     loaded = load_model(uri)
@@ -77,7 +88,22 @@ def run(input_path: Path, output: Path, uri: str) -> int:
     if source.note:
         print(source.note, file=sys.stderr)
     unreadable = score(source, loaded.model, output)
-    images = "1 image" if source.count == 1 else f"{source.count:,} images"
+    return report(output, loaded, source.count, unreadable)
+
+
+def run_folder(input_path: Path, output: Path, uri: str, engine: str) -> int:
+    """Score a folder of Parquet files into a folder; return how many images couldn't be read."""
+    from serving.batch import on_ray
+    from serving.batch.shard_folder import score_folder
+
+    if engine == "ray":
+        on_ray.require_ray()
+    return report(output, *score_folder(input_path, output, uri, on_ray.score_on_ray if engine == "ray" else None))
+
+
+def report(output: Path, loaded: "LoadedModel", count: int, unreadable: int) -> int:
+    """Say how many images were answered, by which model; return how many couldn't be read."""
+    images = "1 image" if count == 1 else f"{count:,} images"
     print(f"{output}: {images}, answered by {describe(loaded)}")
     if unreadable:
         print(f"{unreadable:,} of {images} couldn't be read: the column error says why", file=sys.stderr)

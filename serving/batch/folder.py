@@ -28,7 +28,10 @@ class Folder(Source):
         self.files, others = list_images(folder)
         self.count = len(self.files)
         if not self.count:
-            raise SourceError(f"{folder} holds no image: no file in it or below it ends in {', '.join(SUFFIXES)}")
+            shards = "; Parquet files are scored into a folder: name one as OUTPUT" if others[".parquet"] else ""
+            raise SourceError(
+                f"{folder} holds no image: no file in it or below it ends in {', '.join(SUFFIXES)}{shards}"
+            )
         self.note = describe_endings(others)
         self.identity = self._identity_of(self.files)
 

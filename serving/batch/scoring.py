@@ -40,8 +40,7 @@ def score(source: Source, model: "Classifier", output: Path, shard_images: int |
     """
     from serving.batch.shards import OutputLockedError, Shards
 
-    about = max(1, source.shard_images // source.chunk_images) * source.chunk_images
-    shards = Shards(output, source, model, shard_images or about)
+    shards = Shards(output, source, model, shard_images or whole_chunks(source))
     try:
         with shards.locked():
             finished = shards.resume()
@@ -53,13 +52,22 @@ def score(source: Source, model: "Classifier", output: Path, shard_images: int |
         raise BatchError(error) from None
 
 
-def score_shards(source: Source, model: "Classifier", shard_images: int, finished: int) -> "Iterator[pyarrow.Table]":
-    """Yield the answers to each shard after the finished ones; shows progress."""
+def whole_chunks(source: Source) -> int:
+    """Return how many images make a shard, about the source's own number."""
+    return max(1, source.shard_images // source.chunk_images) * source.chunk_images
+
+
+def score_shards(
+    source: Source, model: "Classifier", shard_images: int, finished: int, show: bool = True
+) -> "Iterator[pyarrow.Table]":
+    """Yield the answers to each shard after the finished ones; `show` progress on a terminal."""
     from tqdm import tqdm
 
     start = finished * shard_images
     chunks = source.chunks(start)
-    with tqdm(total=source.count, initial=start, unit=" images", unit_scale=True, disable=None) as bar:
+    with tqdm(
+        total=source.count, initial=start, unit=" images", unit_scale=True, disable=None if show else True
+    ) as bar:
         while start < source.count:
             stop = min(start + shard_images, source.count)
             classes: list[np.ndarray] = []

@@ -10,13 +10,14 @@ from dataclasses import asdict
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow
 from filelock import FileLock, Timeout
 from pyarrow import parquet
 
 from serving.batch.source import Source
+from serving.images import Form
 
 if TYPE_CHECKING:
     from serving.model import Classifier
@@ -40,15 +41,7 @@ class Shards:
         self.output, self.source, self.shard_images = output, source, shard_images
         self.folder = output.with_name(f"{output.name}.part")
         self.manifest = json.dumps(
-            {
-                "input": source.identity,
-                "form": asdict(source.form),
-                "model": model.sha256,
-                "class_names": model.class_names,
-                "code": code_sha256(),
-                "packages": {name: version(name) for name in PACKAGES},
-                "part": shard_images,
-            }
+            {"input": source.identity, **describe_answers(source.form, model), "part": shard_images}
         )
         self.total = -(-source.count // shard_images)
 
@@ -115,6 +108,17 @@ class Shards:
         return rows == min(self.shard_images, self.source.count - number * self.shard_images)
 
 
+def describe_answers(form: Form, model: "Classifier") -> dict[str, Any]:
+    """Return what the answers to any input depend on: equal where these are equal."""
+    return {
+        "form": asdict(form),
+        "model": model.sha256,
+        "class_names": model.class_names,
+        "code": code_sha256(),
+        "packages": {name: version(name) for name in PACKAGES},
+    }
+
+
 def code_sha256() -> str:
     """Return the hash of the code that the answers may depend on: all of serving but the app."""
     files = [*SERVING.glob("*.py"), *SERVING.glob("batch/**/*.py")]
@@ -122,9 +126,12 @@ def code_sha256() -> str:
 
 
 @contextmanager
-def published(file: Path) -> Iterator[Path]:
-    """Give a scratch file beside `file` that takes its name if the block ends without an error."""
-    scratch = file.with_name(f".{file.name}.new")
+def published(file: Path, mark: str = "") -> Iterator[Path]:
+    """Give a scratch file beside `file` that takes its name if the block ends without an error.
+
+    `mark` tells it from that of another process, which may write the same file.
+    """
+    scratch = file.with_name(f".{file.name}{mark}.new")
     try:
         yield scratch
         os.replace(scratch, file)
