@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from serving import environment
 from serving.app.limits import Limits, Sampling
 from serving.app.options import flag, parse_options
 
 
-def test_without_options_it_serves_the_champion_on_the_loopback():
+def test_without_options_it_serves_the_champion_on_the_loopback(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "REGISTRATION", tmp_path / "registry.json")
     options = parse_options([])
     assert (options.model, options.host, options.port) == ("models:/mnist@champion", "127.0.0.1", 8000)
     assert (options.allow_host, options.poll_seconds, options.limits) == ([], 2.0, Limits())
