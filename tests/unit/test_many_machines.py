@@ -12,9 +12,13 @@ def test_there_is_a_worker_for_each_preset():
     presets = load(SOURCE / "params.yaml").presets
     job = YAML(typ="safe").load(SOURCE / "deploy/kubernetes/train-job.yaml")["spec"]
     assert job["completionMode"] == "Indexed"
-    assert job["completions"] == job["parallelism"] == len(presets)
+    number = len(presets)
+    numbers = (job["completions"], job["parallelism"])
+    advice = f"deploy/kubernetes/train-job.yaml: completions and parallelism are {number}, as many as presets"
+    assert numbers == (number, number), advice
     batch = (SOURCE / "deploy/slurm/train.sbatch").read_text()
-    assert re.findall(r"^#SBATCH --array=(.*)$", batch, re.MULTILINE) == [f"0-{len(presets) - 1}"]
+    found = re.findall(r"^#SBATCH --array=(.*)$", batch, re.MULTILINE)
+    assert found == [f"0-{number - 1}"], f"deploy/slurm/train.sbatch: --array is 0-{number - 1}, the numbers of presets"
 
 
 def test_a_worker_has_the_processors_that_a_training_uses():
