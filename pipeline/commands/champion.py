@@ -18,7 +18,10 @@ def main(workspace: Workspace = Workspace()) -> None:
 
 def read_registered_name(workspace: Workspace) -> str:
     """Return the name of the model that `register` registered last; raise UserError if it has not run."""
-    return str(read_json(workspace.registry / "registry.json")["name"])
+    path = workspace.registry / "registry.json"
+    if not path.exists():  # of a fresh clone, whose environment with dvc isn't activated
+        raise UserError(f"{path} is missing: run `make run`, which trains and registers the models")
+    return str(read_json(path)["name"])
 
 
 def no_champion_error(name: str) -> UserError:

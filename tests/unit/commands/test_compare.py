@@ -217,7 +217,6 @@ def test_nothing_is_tested_against_a_champion_of_another_run(reports, capsys, mo
 @pytest.mark.parametrize(
     "path",
     [
-        "registry/registry.json",
         "reports/cnn_2m/metrics.json",
         "reports/cnn_2m/predictions.csv",
         "models/cnn_2m/receipt.json",

@@ -1,8 +1,12 @@
+from functools import partial
+
 import pytest
 
 from pipeline.cli import UserError
 from pipeline.commands import champion, promote, rollback
 from pipeline.paths import Workspace
+
+NAMES = ("champion", "rollback", "promote")
 
 
 @pytest.fixture
@@ -55,6 +59,13 @@ def test_the_champion_is_not_promoted_again(registry, workspace):
     registry.promote("good")
     with pytest.raises(UserError, match="version 3 is the champion of digits already"):
         promote.main("3", workspace=workspace)
+
+
+@pytest.mark.parametrize("command", [champion.main, rollback.main, partial(promote.main, "1")], ids=NAMES)
+def test_before_the_first_run_make_run_is_named(command, workspace):
+    (workspace.registry / "registry.json").unlink()
+    with pytest.raises(UserError, match=r"registry.json is missing: run `make run`"):
+        command(workspace=workspace)
 
 
 def test_servers_get_the_champions_address_or_the_command_that_helps(registry, workspace, capsys):
