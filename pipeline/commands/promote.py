@@ -16,6 +16,8 @@ def main(number: str, reason: str = "", workspace: Workspace = Workspace()) -> N
         versions = {str(version.version): version for version in store.search_versions()}
         if number not in versions or "content_key" not in versions[number].tags:
             available = ", ".join(sorted(versions, key=int)) or "none: run `make run`, which registers the models"
+            if not number:
+                raise UserError(f"name a version, as in `make promote VERSION=3`; versions of {name}: {available}")
             raise UserError(f"{name} has no version {number!r} of this pipeline; versions: {available}")
         before = registry.settle(store)
         if before.champion == registry.to_champion(versions[number]):

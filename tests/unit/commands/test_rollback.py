@@ -49,10 +49,15 @@ def test_a_person_promotes_any_version(registry, workspace, capsys):
     assert capsys.readouterr().out == "models:/digits@champion is version 1 (bad); before it, version 3 was\n"
 
 
-@pytest.mark.parametrize("number", ["", "9", "two"])
+@pytest.mark.parametrize("number", ["9", "two"])
 def test_a_version_that_there_is_not_is_reported_with_those_that_there_are(registry, workspace, number):
     with pytest.raises(UserError, match=rf"digits has no version '{number}' of this pipeline; versions: 1, 2, 3"):
         promote.main(number, workspace=workspace)
+
+
+def test_without_a_version_those_that_there_are_are_named(registry, workspace):
+    with pytest.raises(UserError, match=r"^name a version, .*`make promote VERSION=3`; versions of digits: 1, 2, 3$"):
+        promote.main("", workspace=workspace)
 
 
 def test_the_champion_is_not_promoted_again(registry, workspace):
