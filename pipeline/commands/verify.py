@@ -31,7 +31,11 @@ def main(model: str = "", workspace: Workspace = Workspace()) -> None:
     stages = read_record(workspace)
     for name in names:
         if not {f"train@{name}", f"evaluate@{name}"} <= stages.keys():
-            raise UserError(f"{RECORD} has no trained and evaluated {name}: have it in presets, and run `dvc repro`")
+            trained = [stage.removeprefix("evaluate@") for stage in stages if stage.startswith("evaluate@")]
+            raise UserError(
+                f"{RECORD} has no trained and evaluated {name}: have it in presets, and run `dvc repro`; "
+                f"it has {', '.join(trained) or 'none'}"
+            )
     differing = [name for name in names if not verify(name, stages, workspace)]
     if differing:
         raise UserError(f"not as {RECORD} records: {', '.join(differing)}")
