@@ -86,6 +86,7 @@ serve: $(READY) ## serve the champion with MLflow's server, on port 5001
 		exec mlflow models serve -m "$$champion" --env-manager local --port $(or $(PORT),5001)
 
 app: $(READY) ## the project's own server on the champion: a page to draw on, images, metrics; on port 8000
+	@python -m pipeline.commands.port $(or $(PORT),8000)
 	@champion=$$(python -m pipeline.commands.champion) && exec python -m serving.app --port $(or $(PORT),8000) "$$champion"
 
 rollback: $(READY) ## reject the champion and return to the previous one; REASON='…' is kept

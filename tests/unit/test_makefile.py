@@ -68,6 +68,14 @@ def test_make_runs_the_programs_of_its_own_environment_in_a_folder_of_any_name(f
     assert all(call.split(" of ")[1].startswith((f"{binaries}:", ".venv/bin:")) for call in calls)
 
 
+@pytest.mark.parametrize(("target", "port"), [("app", "8000"), ("serve", "5001")])
+def test_a_server_has_its_port_checked_first(project, target, port):
+    make_environment(project, "mlflow")
+    for arguments, checked in (((target,), port), ((target, "PORT=7000"), "7000")):
+        calls = [line for line in make(project, *arguments).stdout.splitlines() if " -m pipeline." in line]
+        assert calls[0].endswith(f"pipeline.commands.port {checked}")
+
+
 def test_an_environment_is_set_up_in_a_folder_of_any_name_so_that_it_can_be_moved(folder, tmp_path):
     tools = tmp_path / "tools"
     write_program(tools / "uv", PROGRAM.format(name="uv"))
