@@ -14,6 +14,7 @@ ALL_TESTS := --dist loadfile --no-loadscope-reorder $(LONG_TESTS) tests/pipeline
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export ORT_DISABLE_TELEMETRY := 1
+export MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR := false
 # Without compiled bytecode TensorFlow takes ten seconds to import instead of five.
 unexport PYTHONDONTWRITEBYTECODE
 
