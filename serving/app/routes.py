@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from serving.images import WEB_FORMATS, Form, count_pixels
 from serving.loaded_model import LoadedModel
 from serving.model_source import ModelSource
 
+UNKNOWN_PATH = "no such route: the page is at /, images go to POST /predict, and docs/serving.md lists all routes"
 PAGE = Path(__file__).parent / "page"
 IMAGE_TYPES = tuple(f"image/{name.lower()}" for name in WEB_FORMATS)
 LARGE_PIXELS = 10_000_000
@@ -191,8 +193,13 @@ def media_type(request: Request) -> str:
 
 
 def error_response(_: Request, error: HTTPException) -> Response:
-    """Return an error as JSON, instead of Starlette's plain text."""
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    """Return an error as JSON, instead of Starlette's plain text; say what is expected where Starlette doesn't."""
+    sentence, allowed = error.detail, (error.headers or {}).get("Allow")
+    if sentence == HTTPStatus.NOT_FOUND.phrase:
+        sentence = UNKNOWN_PATH
+    elif sentence == HTTPStatus.METHOD_NOT_ALLOWED.phrase and allowed:
+        sentence = f"this route takes {allowed}"
+    return JSONResponse({"error": sentence}, error.status_code, error.headers)
 
 
 def fault_response(_: Request, error: Exception) -> Response:

@@ -293,11 +293,13 @@ def test_a_wrong_image_gets_one_clear_sentence(client, body, kind, status):
 
 
 def test_wrong_methods_and_paths_are_errors_of_the_same_form(client):
-    for method, path, status in (
-        ("GET", "/predict", 405),
-        ("POST", "/", 405),
-        ("PUT", "/page/x", 405),
-        ("GET", "/x", 404),
+    for method, path, status, expected in (
+        ("GET", "/predict", 405, "POST"),
+        ("POST", "/", 405, "GET"),
+        ("PUT", "/page/x", 405, ""),
+        ("GET", "/x", 404, "POST /predict"),
+        ("GET", "/page/x", 404, "POST /predict"),
     ):
         answer = client.ask(method, path)
         assert (answer.status, list(answer.json)) == (status, ["error"]), (method, path)
+        assert expected in answer.json["error"], (method, path)
