@@ -20,7 +20,7 @@ from serving.batch.shards import published
 from serving.batch.source import SourceError
 
 if TYPE_CHECKING:
-    from serving.loading import LoadedModel
+    from serving.loaded_model import LoadedModel
 
 # Of a shard in one run, whose process was killed each time: it may need more memory than there is.
 MAX_TRIES = 4

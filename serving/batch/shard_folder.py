@@ -18,7 +18,7 @@ from serving.batch.source import SourceError
 from serving.image_files import SUFFIXES
 
 if TYPE_CHECKING:
-    from serving.loading import LoadedModel
+    from serving.loaded_model import LoadedModel
 
 MANIFEST = "_answers.json"  # all readers of Parquet folders pass over names that begin with _
 MAX_FAULTS = 100  # shards without answers, after which the shards are hardly to blame
