@@ -2,11 +2,15 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from pipeline.cli import UserError
+from pipeline.commands import triton
 from pipeline.commands.triton import write_version
 from serving.images import Form
+from serving.verification import ALL_HASHES, hash_files
 from tests.helpers.models import save_model, write_artifacts
 
 MODEL = "models:/dots@champion"
@@ -57,3 +61,16 @@ def test_a_name_with_quotes_stays_one_name(copy, tmp_path):
     write_version(copy, tmp_path / "models", 'a"b', 1, MODEL)
     (line,) = (line for line in (tmp_path / 'models/a"b/config.pbtxt').read_text().splitlines() if "name:" in line[:5])
     assert json.loads(line.partition(" ")[2]) == 'a"b'
+
+
+@pytest.mark.parametrize("file", ["artifacts/model.onnx", "artifacts/golden.json"])
+def test_a_version_that_was_altered_in_the_store_is_refused(copy, tmp_path, monkeypatch, file):
+    version = SimpleNamespace(name="dots", version="3", tags={ALL_HASHES: json.dumps(hash_files(copy))})
+    monkeypatch.setattr(triton, "open_existing", lambda: None)
+    monkeypatch.setattr(triton, "find_version", lambda client, model: version)
+    monkeypatch.setattr(triton, "copy_version", lambda version, scratch: copy)
+    triton.main(str(tmp_path / "models"), MODEL)
+    (copy / file).write_bytes((copy / file).read_bytes() + b" ")
+    with pytest.raises(UserError, match=f"not as it was registered: .*{file}.*`make lineage` names what differs"):
+        triton.main(str(tmp_path / "others"), MODEL)
+    assert not (tmp_path / "others").exists()
