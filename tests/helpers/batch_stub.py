@@ -66,7 +66,7 @@ class Failing(Stub):
 
 def stopped(name: str, source: str, output: str) -> None:
     """The batch tool's command line, stopped by a signal in its third shard of 1,000 images."""
-    command_line.run = lambda source, output, uri: score(open_source(source), Stopped(name), output, 1000)
+    command_line.run = lambda source, output, uri, engine: score(open_source(source), Stopped(name), output, 1000)
     sys.argv = ["batch", source, output]
     command_line.main()
 
