@@ -186,5 +186,8 @@ def first_line(error: Exception) -> str:
 
 
 def without_password(text: str) -> str:
-    """Return the text without what stands before the @ of a URI, because /readyz shows it."""
-    return re.sub(r"(?<=://)\S*@", "", text)
+    """Return a text whose addresses have nothing before their @, and no password among their options.
+
+    /readyz shows it.
+    """
+    return re.sub(r"(?i)(password=)[^&\s]+", r"\1…", re.sub(r"(?<=://)\S*@", "", text))

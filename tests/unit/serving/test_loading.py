@@ -149,6 +149,9 @@ def test_golden_images_of_another_network_are_an_error_even_without_a_registry(c
 def test_a_password_in_the_registrys_address_is_not_shown():
     assert first_line(ValueError("http://me:secret@host/x is down\nmore")) == "http://host/x is down"
     assert first_line(ValueError("http://me:se@cr/et@host/x is down")) == "http://host/x is down"
+    assert first_line(ValueError("no postgresql://host/x?password=secret&user=me")) == (
+        "no postgresql://host/x?password=…&user=me"
+    )
 
 
 def test_an_error_without_text_is_named_by_its_kind():
