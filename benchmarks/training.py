@@ -6,21 +6,23 @@
 
 Names are the models of params.yaml and those of benchmarks/rivals.py. Each training is a process of its own, with the
 threads of params.yaml, one seed of every name after the other. It is written as soon as it ends, over an earlier one of
-the same name and seed. data/prepared must hold MNIST (`dvc repro preprocess`). Schedules are fixed, the last epoch
-counts, and the test images choose nothing. Time is that of `fit`: without imports, with the building of the graph, and
-for models of params.yaml with the validation images after each epoch. Rivals answer the test images after each epoch,
-outside of the clock. The limit is the time that the matrix products alone would take at the rate of a large one.
-examples/mnist needs PyTorch, which is not in the lock:
+the same name, seed and processor; a table compares those of one processor. data/prepared must hold MNIST (`dvc repro
+preprocess`). Schedules are fixed, the last epoch counts, and the test images choose nothing. Time is that of `fit`:
+without imports, with the building of the graph, and for models of params.yaml with the validation images after each
+epoch. Rivals answer the test images after each epoch, outside of the clock. The limit is the time that the matrix
+products alone would take at the rate of a large one. examples/mnist needs PyTorch, which is not in the lock:
 uv pip install --group rivals --torch-backend cpu.
 """
 
+import itertools
 import json
 import os
 import platform
 import subprocess
 import sys
 import time
-from datetime import UTC, date, datetime
+from contextlib import suppress
+from datetime import date
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -48,6 +50,7 @@ ALL = {
 }
 QUICK = {"cnn_fast": 3, "cnn_2m as published": 1, "dense_512": 1, "dense_512 as published": 1, "cnn_accurate": 1}
 Run = dict[str, Any]
+KEY = ("name", "seed", "processor")  # of a run: a later one takes its place
 
 
 def main(*words: str) -> None:
@@ -63,7 +66,7 @@ def main(*words: str) -> None:
         )
     file = RESULTS / ("training-quick.json" if "--quick" in options else "training.json")
     failed = [] if "--tables" in options else train(wanted or (QUICK if "--quick" in options else ALL), file)
-    print(format_table(read_json(file)["runs"]))
+    print(format_tables(read_json(file)["runs"]))
     if failed:
         sys.exit(f"error: {len(failed)} trainings failed: {', '.join(failed)}")
     if file.name == "training.json":
@@ -87,9 +90,9 @@ def train(wanted: dict[str, int], file: Path) -> list[str]:
         run = json.loads(done.stdout.splitlines()[-1])
         print(f"{run['seconds']:.1f} s  {run['test_accuracy']:.2%}", flush=True)
         results = read_json(file) if file.exists() else {"runs": []}
-        others = [other for other in results["runs"] if (other["name"], other["seed"]) != (name, seed)]
+        others = [other for other in results["runs"] if any(other[key] != run[key] for key in KEY)]
         file.parent.mkdir(exist_ok=True)
-        write_json(file, describe_machine() | {"runs": [*others, run]})
+        write_json(file, {"runs": [*others, run]})
     return failed
 
 
@@ -97,7 +100,7 @@ def train_one(name: str, seed: int) -> Run:
     """Return what a training took and gave."""
     workspace = Workspace()
     test = load_split(workspace.prepared, "test")
-    run: Run = {"name": name, "seed": seed, "date": date.today().isoformat(), "load": round(os.getloadavg()[0], 2)}
+    run: Run = {"name": name, "seed": seed} | describe_machine()
     return run | (train_rival(name, seed, test) if name in RIVALS else train_model(name, seed, test))
 
 
@@ -179,19 +182,19 @@ def as_images(split: Split) -> Images:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return the processor, the packages and the time."""
-    packages = {}
+    """Return the processor, what else it is doing, the packages and the date."""
+    packages = {"python": platform.python_version()}
     for package in ("tensorflow", "keras", "numpy", "torch"):
-        try:
+        with suppress(PackageNotFoundError):
             packages[package] = version(package)
-        except PackageNotFoundError:
-            packages[package] = "not installed"
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     models = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
     return {
-        "machine": {"processor": models[0] if models else platform.machine(), "cores": os.cpu_count()},
-        "packages": {"python": platform.python_version()} | packages,
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "processor": models[0] if models else platform.machine(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+        "packages": packages,
+        "date": date.today().isoformat(),
     }
 
 
@@ -217,6 +220,20 @@ def summarise(runs: list[Run]) -> list[dict[str, Any]]:
             }
         )
     return sorted(rows, key=lambda row: row["seconds"])
+
+
+def group_by_processor(runs: list[Run]) -> dict[str, list[Run]]:
+    """Return the runs of each processor, by its name."""
+    names = dict.fromkeys(run["processor"] for run in runs)
+    return {name: [run for run in runs if run["processor"] == name] for name in names}
+
+
+def format_tables(runs: list[Run]) -> str:
+    """Return a Markdown table for each processor."""
+    return "\n\n".join(
+        f"{own[0]['cores']} cores, {processor}:\n\n{format_table(own)}"
+        for processor, own in group_by_processor(runs).items()
+    )
 
 
 def format_table(runs: list[Run]) -> str:
@@ -250,11 +267,11 @@ def write_docs(results: dict[str, Any]) -> None:
     _, end, after = rest.partition("<!-- training: end -->")
     if not end:
         sys.exit("docs/benchmarks.md has no marks for the table of trainings")
-    page.write_text(f"{before}{mark}\n{format_table(results['runs'])}\n\n{end}{after}")
-    draw(summarise(results["runs"]), DOCS / "time-against-accuracy.svg")
+    page.write_text(f"{before}{mark}\n{format_tables(results['runs'])}\n\n{end}{after}")
+    draw(results["runs"], DOCS / "time-against-accuracy.svg")
 
 
-def draw(rows: list[dict[str, Any]], path: Path) -> None:
+def draw(runs: list[Run], path: Path) -> None:
     """Draw time against accuracy, both logarithmic: seconds of fit, and test images that are wrong."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -262,10 +279,13 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "time-against-accuracy"  # the same bytes for the same figures
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
-    for row in rows:
-        colour = "tab:grey" if row["rival"] else "tab:blue"
-        axes.plot(row["seconds"], 100 - row["accuracy"], "o", color=colour)
-        axes.annotate(row["name"], (row["seconds"], 100 - row["accuracy"]), xytext=(5, 4), textcoords="offset points")
+    for (processor, own), marker in zip(group_by_processor(runs).items(), itertools.cycle("os^D")):
+        axes.plot([], [], marker, color="black", label=processor)
+        for row in summarise(own):
+            place = row["seconds"], 100 - row["accuracy"]
+            axes.plot(*place, marker, color="tab:grey" if row["rival"] else "tab:blue")
+            axes.annotate(row["name"], place, xytext=(5, 4), textcoords="offset points", fontsize=8)
+    axes.legend()
     axes.set(xscale="log", yscale="log", xlabel="seconds of fit on two cores", ylabel="wrong on test, %")
     axes.grid(alpha=0.3, which="both")
     figure.savefig(path, metadata={"Date": None})

@@ -17,6 +17,8 @@ RUNS = [
     {"name": "cnn_fast", "seed": 0, "epochs": 1, "seconds": 5.0, "test_accuracy": 0.991, "limit_seconds": 2.5},
     {"name": "cnn_fast", "seed": 1, "epochs": 1, "seconds": 7.0, "test_accuracy": 0.993, "limit_seconds": 3.5},
 ]  # fmt: skip
+HERE, THERE = ({"processor": name, "cores": 2} for name in ("Xeon", "EPYC"))
+ON_TWO = [run | HERE for run in RUNS] + [RUNS[-1] | THERE]
 
 
 def test_the_table_has_a_row_for_each_name_the_fastest_first():
@@ -28,9 +30,15 @@ def test_the_table_has_a_row_for_each_name_the_fastest_first():
     ]
 
 
+def test_figures_of_one_processor_stay_apart_from_those_of_another():
+    here, there = training.format_tables(ON_TWO).split("2 cores, EPYC:\n\n")
+    assert here == f"2 cores, Xeon:\n\n{training.format_table(RUNS)}\n\n"
+    assert there == training.format_table(RUNS[-1:])
+
+
 def test_the_plot_is_the_same_for_the_same_figures(tmp_path):
     for name in ("a.svg", "b.svg"):
-        training.draw(training.summarise(RUNS), tmp_path / name)
+        training.draw(ON_TWO, tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
@@ -47,20 +55,24 @@ def test_operations_are_those_of_the_matrix_products():
 
 
 def test_each_run_is_kept_as_soon_as_it_ends(tmp_path, monkeypatch, capsys):
-    """One that is repeated replaces its former self, one that fails is told and the others go on."""
-    file = tmp_path / "results" / "training.json"
+    """One that is repeated on the same processor replaces its former self; where one fails, the others go on."""
+    file, machine = tmp_path / "results" / "training.json", dict(HERE)
 
     def train(command, **_):
         name, seed = command[-2:]
-        run = {"name": name, "seed": int(seed), "seconds": 1.0, "test_accuracy": 0.5}
+        run = {"name": name, "seed": int(seed), "seconds": 1.0, "test_accuracy": 0.5} | machine
         return type("Done", (), {"returncode": int(name == "broken"), "stdout": "epoch 1\n" + json.dumps(run)})
 
     monkeypatch.setattr(training.subprocess, "run", train)
     monkeypatch.setattr(training, "__spec__", type("Spec", (), {"name": "benchmarks.training"}), raising=False)
     assert training.train({"a": 2, "broken": 1}, file) == ["broken, seed 0"]
     assert training.train({"a": 1}, file) == []
+    machine |= THERE
+    assert training.train({"a": 1}, file) == []
     runs = json.loads(file.read_text())["runs"]
-    assert [(run["name"], run["seed"]) for run in runs] == [("a", 1), ("a", 0)]
+    assert [(run["name"], run["seed"], run["processor"]) for run in runs] == [
+        ("a", 1, "Xeon"), ("a", 0, "Xeon"), ("a", 0, "EPYC"),
+    ]  # fmt: skip
     assert "broken, seed 0  failed" in capsys.readouterr().out
 
 
