@@ -85,6 +85,7 @@ def test_the_golden_file_has_a_validation_image_of_each_digit_and_the_models_ans
     assert sum(golden["reference"]["class"]["counts"]) == VAL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "changed"),
     [
@@ -142,6 +143,7 @@ def test_a_missing_file_of_a_seed_is_reported(workspace):
         evaluate.main("dense_10", workspace)
 
 
+@pytest.mark.slow
 def test_the_report_is_of_the_published_file(workspace, monkeypatch, capsys):
     monkeypatch.undo()  # so that pictures are rendered
     monkeypatch.setattr(inference, "predict_litert", play_litert)
@@ -163,6 +165,7 @@ def test_the_report_is_of_the_published_file(workspace, monkeypatch, capsys):
     assert capsys.readouterr().out == "dense_10  val_accuracy 0.9000  test_accuracy 0.9000\n"
 
 
+@pytest.mark.slow
 def test_the_published_file_is_asked_under_every_condition_and_gives_the_same_bytes_again(workspace):
     found = read_metrics(workspace)
     table = workspace.report("dense_10") / "robustness.csv"

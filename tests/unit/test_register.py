@@ -83,6 +83,7 @@ def test_every_preset_is_registered_and_the_best_is_the_champion(workspace, caps
     ]
 
 
+@pytest.mark.slow
 def test_the_tables_for_plots_have_every_model(workspace):
     register.main(workspace)
     curves = pd.read_csv(workspace.registry / "learning_curves.csv")
@@ -101,6 +102,7 @@ def test_registering_again_changes_nothing(workspace):
     assert len(register.connect("digits").search_runs("")) == 2
 
 
+@pytest.mark.slow
 def test_what_a_killed_commands_last_request_makes_late_is_deleted(workspace, monkeypatch):
     """A server handles a request although the command that sent it is dead, and another one has the lock."""
     model, original = trained_model.read(NAMES[0], workspace), register.promote
@@ -150,6 +152,7 @@ def test_without_a_champion_that_and_the_reasons_are_said(workspace, capsys):
     assert second.startswith("  version 1: ")
 
 
+@pytest.mark.slow
 def test_an_experiment_moves_no_alias_unless_the_parameters_say_so(workspace, capsys, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "wild-idea")
     register.main(workspace)
@@ -253,6 +256,7 @@ def test_a_store_that_refuses_is_reported(workspace, monkeypatch):
     assert not workspace.registry.exists()
 
 
+@pytest.mark.slow
 def test_the_runs_of_killed_processes_are_closed(workspace):
     store = register.connect("digits")
     host = identify_process().split()[0]
@@ -273,6 +277,7 @@ def test_a_model_of_other_parameters_is_not_registered(workspace, old, new):
     assert not workspace.registry.exists()
 
 
+@pytest.mark.slow
 def test_reports_of_former_presets_are_removed_where_dvc_has_them(workspace, capsys):
     for name in ("former", "by_hand"):
         workspace.report(name).mkdir()

@@ -9,6 +9,7 @@ import pytest
 from tests.helpers.project import SOURCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "start",
     [

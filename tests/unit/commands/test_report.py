@@ -93,6 +93,7 @@ def read_parts(page: str, model: str) -> dict[str, list[str]]:
     return {name: re.findall("<td>(.*?)</td>", cells) for name, cells in rows}
 
 
+@pytest.mark.slow
 def test_models_are_compared_the_best_on_validation_images_first(workspace, capsys):
     page = write(workspace)
     assert re.findall(r'<h2 id="(\w+)"', page) == ["cnn_2m", "dense_10"]
@@ -109,6 +110,7 @@ def test_models_are_compared_the_best_on_validation_images_first(workspace, caps
     assert "by group" not in page
 
 
+@pytest.mark.slow
 def test_where_images_come_in_groups_each_accuracy_has_an_interval_by_group(workspace):
     tested = DESCRIPTION["splits"]["test"] | {"groups": 2}
     workspace.dataset.write_text(json.dumps(DESCRIPTION | {"splits": DESCRIPTION["splits"] | {"test": tested}}))
@@ -126,6 +128,7 @@ def test_where_images_come_in_groups_each_accuracy_has_an_interval_by_group(work
         report.main(workspace=workspace)
 
 
+@pytest.mark.slow
 def test_a_mistake_is_shown_with_its_image(workspace):
     page = write(workspace)
     assert "&lt;dog&gt; (70%), is cat" in page
@@ -140,6 +143,7 @@ def find_image(page: str, text: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(found))))
 
 
+@pytest.mark.slow
 def test_each_kind_of_answer_has_the_image_that_the_model_was_surest_of(workspace):
     page = write(workspace)
     own = page[page.index('<h2 id="dense_10"') :]
@@ -152,6 +156,7 @@ def test_each_kind_of_answer_has_the_image_that_the_model_was_surest_of(workspac
     assert 'alt="&lt;dog&gt; read as cat"' not in own
 
 
+@pytest.mark.slow
 def test_each_class_has_its_surest_and_least_sure_right_answer(workspace):
     page = write(workspace)
     own = page[page.index('<h2 id="cnn_2m"') : page.index('<h2 id="dense_10"')]
@@ -164,6 +169,7 @@ def test_each_class_has_its_surest_and_least_sure_right_answer(workspace):
     )
 
 
+@pytest.mark.slow
 def test_each_model_shows_what_is_inside_it_and_the_data_what_it_was_trained_on(workspace):
     page = write(workspace)
     for name in ("cnn_2m", "dense_10"):
@@ -184,6 +190,7 @@ def test_each_model_has_its_card_with_the_source_and_the_licence_of_the_data(wor
     assert re.search("<dt>Licence</dt><dd>CC BY-SA 3.0", page)
 
 
+@pytest.mark.slow
 def test_whose_a_data_set_of_ones_own_is_comes_from_params(workspace):
     workspace.dataset.write_text(json.dumps(DESCRIPTION | {"name": "leaves"}))
     assert "<dt>Licence</dt><dd>not stated</dd>" in write(workspace)
@@ -194,6 +201,7 @@ def test_whose_a_data_set_of_ones_own_is_comes_from_params(workspace):
     assert "<dd>Of the data: &lt;mine&gt;.</dd>" in page
 
 
+@pytest.mark.slow
 def test_a_model_that_augments_shows_what_becomes_of_training_images(workspace):
     assert "Augmentation</h3>" not in write(workspace)
     drawn = np.arange(2 * 3 * 12, dtype=np.uint8).reshape(2, 3, 4, 3, 1)
@@ -207,6 +215,7 @@ def test_a_model_that_augments_shows_what_becomes_of_training_images(workspace):
     np.testing.assert_array_equal(strip, np.concatenate([*drawn[1, ..., 0]], axis=1))
 
 
+@pytest.mark.slow
 def test_robustness_has_a_row_for_each_model_and_images_under_each_condition(workspace):
     section = write(workspace).partition('<section aria-label="Robustness">')[2].partition("</section>")[0]
     rows = re.findall(r'<tr><th scope="row">(\w+)</th><td>([^<]*)</td>', section)
@@ -218,10 +227,12 @@ def test_robustness_has_a_row_for_each_model_and_images_under_each_condition(wor
     assert 'alt="noise"' in section
 
 
+@pytest.mark.slow
 def test_names_of_classes_are_text_and_not_markup(workspace):
     assert "<dog>" not in write(workspace)
 
 
+@pytest.mark.slow
 def test_the_same_results_give_the_same_page(workspace):
     assert write(workspace) == write(workspace)
 
@@ -234,6 +245,7 @@ def test_the_page_is_whole_and_asks_no_other_host(workspace):
     assert {link.partition(":")[0] for link in links if not link.startswith("#")} == {"data"}
 
 
+@pytest.mark.slow
 def test_the_page_is_logged_in_mlflow_with_the_champion(workspace, monkeypatch, capsys):
     logged = []
     monkeypatch.setattr(report, "log_page", lambda page, name: logged.append((page.read_text(), name)) or "there")
@@ -242,6 +254,7 @@ def test_the_page_is_logged_in_mlflow_with_the_champion(workspace, monkeypatch, 
     assert capsys.readouterr().out.endswith("in MLflow: there\n")
 
 
+@pytest.mark.slow
 def test_a_page_that_cannot_be_logged_is_written_all_the_same_and_it_says_why(workspace, monkeypatch, capsys):
     page = write(workspace)  # where there is no store
     assert "in MLflow: not logged: there is no MLflow store at" in capsys.readouterr().out
@@ -251,6 +264,7 @@ def test_a_page_that_cannot_be_logged_is_written_all_the_same_and_it_says_why(wo
     assert capsys.readouterr().out.endswith("in MLflow: not logged: the champion is of an earlier run\n")
 
 
+@pytest.mark.slow
 def test_the_summary_has_the_same_table(workspace, capsys):
     report.main("main", workspace)
     lines = (workspace.page / "report.md").read_text().splitlines()
@@ -262,6 +276,7 @@ def test_the_summary_has_the_same_table(workspace, capsys):
     assert "against main" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_without_results_it_says_what_to_run(workspace):
     (workspace.report("dense_10") / "predictions.csv").unlink()
     with pytest.raises(UserError, match="dvc repro"):
@@ -269,6 +284,7 @@ def test_without_results_it_says_what_to_run(workspace):
     assert not workspace.page.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

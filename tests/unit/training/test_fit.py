@@ -59,6 +59,7 @@ def test_every_epoch_is_reported_with_the_validation_accuracy(data, capsys):
     assert metrics["val_accuracy"] == pytest.approx(right)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "section",
     [

@@ -17,6 +17,7 @@ def test_a_model_config_survives_as_a_keras_file(tmp_path):
     np.testing.assert_array_equal(loaded.predict(pixels, verbose=0), model.predict(pixels, verbose=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wanted", "move"),
     [
