@@ -45,7 +45,7 @@ def test_it_answers_the_test_images_as_the_report_says(project, invoke, pixels):
     labels = [prediction["label"] for prediction in answer["predictions"]]
     assert labels == expected["answer"].astype(str).tolist()
     accuracy = np.mean(np.array(labels) == expected["label"].astype(str))
-    assert round(float(accuracy), 6) == client.get_run(run_id).data.metrics["test_accuracy"]
+    assert accuracy == pytest.approx(client.get_run(run_id).data.metrics["test_accuracy"], abs=1e-9)
     first = answer["predictions"][0]
     assert first["confidence"] == max(first["probabilities"]) == first["probabilities"][int(first["label"])]
     assert sum(first["probabilities"]) == pytest.approx(1, abs=1e-5)
