@@ -92,7 +92,7 @@ def test_a_rebuild_keeps_the_numbers_of_versions_whose_content_is_gone(enter, ma
     }
     (checkout / "promotions.jsonl").write_text(json.dumps(event) + "\n")
     monkeypatch.setattr(rebuild, "find_cache", lambda: checkout / "no-cache")
-    monkeypatch.setattr(rebuild, "load", lambda: type("Params", (), {"presets": (WORSE,)}))
+    monkeypatch.setattr(rebuild, "load", lambda: type("Params", (), {"presets": (WORSE,), "credits": {}}))
     rebuild.main()
     store = connect("lost")
     assert [int(version.version) for version in store.search_versions()] == [3]
