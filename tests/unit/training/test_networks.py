@@ -181,3 +181,14 @@ def test_dense_layers_may_get_one_number_per_channel(pooling, reduce):
     assert (maps.output.shape, pooled.output.shape, output.output.shape) == ((None, 7, 10, 5), (None, 5), (None, 4))
     images = np.random.default_rng(0).random((2, 7, 10, 5), np.float32)
     np.testing.assert_allclose(pooled(images), reduce(images, axis=(1, 2)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_members_answer_with_the_mean_of_their_probabilities(number):
+    config = DenseModel.model_validate(DENSE | {"members": number})
+    members = [networks.build_member(config, MNIST_SHAPE, 10) for _ in range(number)]
+    images = np.random.default_rng(0).random((4, *MNIST_SHAPE), np.float32)
+    expected = np.mean([member(images) for member in members], axis=0)
+    network = networks.join_members(config, members)
+    np.testing.assert_allclose(network(images), expected, atol=1e-6)
+    assert len(networks.list_members(network)) == number
