@@ -31,6 +31,7 @@ SLOW_TESTS = {
     "pipeline/inference": ["tests/pipeline/test_evaluate.py"],
     "pipeline/sweep/postgresql": ["tests/engines/test_sweep.py"],
     "pipeline/sweep": ["tests/pipeline/test_sweep.py"],
+    "pipeline/commands/ensure_registered": ["tests/unit/test_register.py"],
     "pipeline/commands/lineage": ["tests/pipeline/test_lineage.py"],
     "pipeline/commands/rebuild": ["tests/pipeline/test_rebuild.py"],
     "pipeline/tracking/integrity": ["tests/pipeline/test_lineage.py"],

@@ -79,6 +79,15 @@ def test_each_way_to_the_size_keeps_what_it_says():
     assert (shown["pad"][15:25, 12:28] == 0).all()
 
 
+def test_a_tall_picture_is_padded_equally_on_both_sides_and_a_line_stays_one():
+    tall = prepare(encode(Image.new("L", (10, 40), 0)), Form(40, 40, 1, "pad"), WEB_FORMATS)
+    assert (tall[:, :15] == 255).all()
+    assert (tall[:, 25:] == 255).all()
+    assert (tall[:, 15:25] == 0).all()
+    line = prepare(encode(Image.new("L", (1, 400), 0)), Form(40, 40, 1, "pad"), WEB_FORMATS)
+    assert (line[0] == 0).sum() == 1
+
+
 @pytest.mark.parametrize("size", [(1, 1), (5000, 1), (1, 5000), (61, 40), (3, 2000)])
 @pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
 def test_a_picture_of_any_size_gets_the_forms(size, resize):
