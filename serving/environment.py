@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,3 +37,8 @@ def default_model() -> str:
     except (OSError, ValueError, TypeError, KeyError):
         name = "mnist"
     return f"models:/{name}@champion"
+
+
+def without_password(text: str) -> str:
+    """Return a text whose addresses have nothing before their @, and no password among their options."""
+    return re.sub(r"(?i)(password=)[^&\s]+", r"\1…", re.sub(r"(?<=://)\S*@", "", text))

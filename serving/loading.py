@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from serving import verification
+from serving.environment import without_password
 from serving.loaded_model import Identity, LoadedModel, form_of, version_identity
 
 if TYPE_CHECKING:
@@ -183,11 +183,3 @@ def wrap(model: "Classifier", signature: dict[str, Any]) -> "PyFuncModel":
 def first_line(error: Exception) -> str:
     """Return the first line of an error's text without passwords, or the error's kind if it has no text."""
     return without_password((str(error).strip().splitlines() or [type(error).__name__])[0][:300])
-
-
-def without_password(text: str) -> str:
-    """Return a text whose addresses have nothing before their @, and no password among their options.
-
-    /readyz shows it.
-    """
-    return re.sub(r"(?i)(password=)[^&\s]+", r"\1…", re.sub(r"(?<=://)\S*@", "", text))

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serving.environment import without_password
 from serving.loaded_model import Identity, version_identity
-from serving.loading import ModelLoadError, fetch_folder, fetch_version, first_line, without_password
+from serving.loading import ModelLoadError, fetch_folder, fetch_version, first_line
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

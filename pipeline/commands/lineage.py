@@ -16,10 +16,11 @@ from pipeline.commands.champion import read_registered_name
 from pipeline.files import sha256_of
 from pipeline.paths import LOCK, Workspace
 from pipeline.tracking import integrity
-from pipeline.tracking.location import store_uri, without_password
+from pipeline.tracking.location import store_uri
 from pipeline.tracking.registry import CHAMPION
 from pipeline.tracking.runs import DIFF, RECEIPT
 from pipeline.tracking.store import open_existing, translate_errors
+from serving.environment import without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

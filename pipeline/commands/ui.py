@@ -12,8 +12,9 @@ from urllib.parse import urlencode
 from pipeline.cli import UserError, run
 from pipeline.commands.port import require_free_port
 from pipeline.config.params import load
-from pipeline.tracking.location import store_uri, without_password
+from pipeline.tracking.location import store_uri
 from pipeline.tracking.store import open_existing, translate_errors
+from serving.environment import without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

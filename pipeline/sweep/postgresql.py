@@ -10,8 +10,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from pipeline.cli import UserError, first_line
 from pipeline.sweep.shared import GRACE_S, HEARTBEAT_S, LONGEST_WAIT_S, SharedStorage, Turn, without_warnings
-from pipeline.tracking.location import without_password
 from pipeline.tracking.postgresql import make_engine, parse_address
+from serving.environment import without_password
 
 SETTING = "SWEEP_STORAGE"
 # Optuna stores heartbeats without their zone, so all sessions need the same one, and one without summer time.

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pipeline.cli import UserError
-from pipeline.tracking.location import START_SERVER, artifact_folder, is_server, store_uri, without_password
+from pipeline.tracking.location import START_SERVER, artifact_folder, is_server, store_uri
+from serving.environment import without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -12,6 +12,7 @@ from filelock import FileLock
 
 from pipeline.cli import UserError
 from pipeline.paths import project_root
+from serving.environment import without_password
 
 SQLITE = "sqlite:///"
 START_SERVER = (
@@ -47,11 +48,6 @@ def store_label() -> str:
         return without_password(store_uri())
     root = project_root()
     return file.relative_to(root).as_posix() if file.is_relative_to(root) else f"{SQLITE}{file}"
-
-
-def without_password(text: str) -> str:
-    """Return a text whose addresses have nothing before their @, and no password among their options."""
-    return re.sub(r"(?i)(password=)[^&\s]+", r"\1…", re.sub(r"(?<=://)\S*@", "", text))
 
 
 def require_address(uri: str) -> None:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from pipeline.cli import UserError, first_line
-from pipeline.tracking.location import lock_store, require_no_database, store_file, store_uri, without_password
+from pipeline.tracking.location import lock_store, require_no_database, store_file, store_uri
 from pipeline.tracking.postgresql import is_address, make_engine, parse_address
+from serving.environment import without_password
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.cli import UserError, first_line
 from pipeline.tracking.experiment import open_experiment
-from pipeline.tracking.location import (
-    SQLITE,
-    artifact_folder,
-    lock_store,
-    require_usable,
-    store_file,
-    store_uri,
-    without_password,
-)
+from pipeline.tracking.location import SQLITE, artifact_folder, lock_store, require_usable, store_file, store_uri
+from serving.environment import without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

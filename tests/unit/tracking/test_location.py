@@ -11,9 +11,9 @@ from pipeline.tracking.location import (
     require_usable,
     store_label,
     store_uri,
-    without_password,
 )
 from pipeline.tracking.store import connect
+from serving.environment import without_password
 
 
 def test_the_store_is_a_file_at_the_projects_root_unless_it_is_named(root, monkeypatch):
