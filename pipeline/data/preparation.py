@@ -95,7 +95,7 @@ def prepare(
         "files_sha256": {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(folder.rglob("*.*"))},
     }
     if has_groups:
-        # How many validation images were asked for: groups, which stay whole, seldom make up as many.
+        # How many validation images were asked for: groups, which stay whole, rarely make up as many.
         trained = int((split_of == TRAIN).sum() + (split_of == VAL).sum())
         description["validation_images"] = count_validation_images(validation_images, trained)
     return description

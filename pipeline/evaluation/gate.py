@@ -111,8 +111,8 @@ def check_gain(candidate: Candidate, champion: Candidate, policy: Promotion) -> 
 def check_classes(candidate: Candidate, champion: Candidate, policy: Promotion) -> tuple[bool, str]:
     """Return whether no class can have lost too much, and the finding at the one that may have lost most.
 
-    Each class has a bound at the full confidence 1 - alpha. Whichever lost most, its own bound, and so the largest, is
-    below its loss with a probability of at most alpha (an intersection–union test). Source: R. L. Berger,
+    Each class has a bound at the full confidence 1 - alpha. The bound of the class that lost most, and so the largest
+    bound, is below its loss with a probability of at most alpha (an intersection–union test). Source: R. L. Berger,
     Multiparameter hypothesis testing and acceptance sampling, Technometrics 24 (1982).
     """
     bounds, refused = {}, []

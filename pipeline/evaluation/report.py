@@ -102,7 +102,7 @@ def write_report(
         metrics.tabulate_predictions(name, given.split.index, given.labels, given.published, names)
         for name, given in answers.items()
     ]
-    # Nine digits give a float32 back: whoever computes a metric from these gets what metrics.json has.
+    # Nine digits give a float32 back, so a metric computed from these is the one in metrics.json.
     pd.concat(tables).to_csv(folder / "predictions.csv", index=False, float_format="%.9g")
     val, test = answers["val"], answers["test"]
     pixels = as_raw(val.split.pixels)

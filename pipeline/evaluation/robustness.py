@@ -72,7 +72,7 @@ def make_form(shape: Sequence[int], dataset: Mapping[str, Any]) -> Form:
 
 
 def seed(name: str) -> Generator:
-    """Return the random numbers of one condition, whichever others there are."""
+    """Return the random numbers of one condition, independent of the others."""
     return default_rng([SEED, *name.encode()])
 
 

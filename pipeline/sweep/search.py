@@ -64,7 +64,7 @@ def require_prepared_data(params: Params, workspace: Workspace) -> None:
     dataset = read_json(workspace.dataset)
     images = {split: entry["images"] for split, entry in dataset["splits"].items()}
     asked = count_validation_images(params.validation_images, images["train"] + images["val"])
-    # Groups stay whole, so that seldom as many images validate as were asked for.
+    # Groups stay whole, so that rarely as many images validate as were asked for.
     was_asked, has_groups = dataset.get("validation_images", images["val"]), "validation_images" in dataset
     found = dataset["name"], dataset["image_shape"], dataset["resize"], dataset["seed"], was_asked, has_groups
     wanted = params.dataset, list(params.data.image_shape), params.data.resize, params.seed, asked, params.has_groups
@@ -192,8 +192,8 @@ def try_point(
     candidate = space.make_candidate(definition, trial.params)
     try:
         value, state = run_trial(trial, candidate, data, definition.params.seed, after_epoch)
-        told = study.tell(trial, value if state == TrialState.COMPLETE else None, state, skip_if_finished=True)
-        is_kept = told.state == state
+        finished = study.tell(trial, value if state == TrialState.COMPLETE else None, state, skip_if_finished=True)
+        is_kept = finished.state == state
     except UpdateFinishedTrialError:
         is_kept = False
     if not is_kept:

@@ -9,7 +9,7 @@ from pipeline.tracking.location import require_address
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
 
-DRIVER = "postgresql+psycopg"  # of `make team`, whichever driver an address names
+DRIVER = "postgresql+psycopg"  # of `make team`, whatever driver an address names
 ADDRESS = re.compile(r"postgres(ql)?(\+\w+)?://")
 
 

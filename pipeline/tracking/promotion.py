@@ -68,7 +68,7 @@ def promote(
 def confirm(store: Store, state: State) -> None:
     """Bring a server back to the state in which this command left it, if another one has changed it meanwhile.
 
-    That was a command that was killed, and whose last request reached the server late; or a person, who is told.
+    That was a command that was killed, and whose last request reached the server late; or a person, who gets a message.
     """
     model = store.registered_model()
     if model is None:

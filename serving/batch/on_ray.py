@@ -24,7 +24,7 @@ class Worker:
 
     def __init__(self, job: Job):
         self.job, self.unfit = job, ""
-        try:  # an error here would be told by Ray, in a hundred lines
+        try:  # Ray would print an error here in a hundred lines
             self.loaded = load_model(job.uri)
         except BatchError as error:
             self.unfit = str(error)

@@ -1,4 +1,4 @@
-"""MLflow's users and rights: who may only read can't register, promote or roll back, and is told so."""
+"""MLflow's users and rights: who may only read can't register, promote or roll back, and gets a message."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whatever is sent to whichever route: an answer of the documented form, never a fault, and memory that stays.
+"""Whatever is sent to any route: an answer of the documented form, never a fault, and memory that stays.
 
 FUZZ_CASES sets how many requests each test makes up (50).
 """

@@ -197,7 +197,7 @@ def roll_back(registry) -> None:
 
 
 def test_what_a_person_rolled_back_is_not_promoted_again(registry):
-    """Whatever became champion since, under whichever policy, and in whichever wrapping."""
+    """Whatever became champion since, under any policy, and in any wrapping."""
     registry.promote("bad")
     registry.promote("good")
     roll_back(registry)
