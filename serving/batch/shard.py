@@ -1,7 +1,7 @@
 """Score a shard, a whole Parquet file, into a file of the same name in another folder: what each process repeats.
 
 The contract is the same for every scheduler: answers are written beside their place and renamed when whole; a shard
-whose answers are there is skipped. So any process may be killed, and any shard scored again, by anyone and in any order.
+whose answers are there is skipped. So any process may be killed, and any shard scored again, in any order.
 """
 
 import os
