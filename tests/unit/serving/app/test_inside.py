@@ -152,6 +152,7 @@ def test_a_version_without_layers_says_so(client):
         *((f"unit?{query}", bytes(784), RAW, 400) for query in (
             "", "layer=0", "layer=4&unit=0", "layer=-1&unit=0", "layer=0&unit=4&row=0&column=0", "layer=0&unit=0",
             "layer=0&unit=0&row=12&column=0", "layer=0&unit=0&row=0&column=x", "layer=2&unit=²", "layer=2&unit=8",
+            f"layer=2&unit={4400 * '9'}",
         )),
     ],
 )  # fmt: skip
