@@ -16,6 +16,7 @@ PACKAGES = {"PIL": "pillow", "ai_edge_litert": "ai-edge-litert", "prometheus_cli
             "IPython": "ipykernel"}  # fmt: skip  # a kernel is made with IPython, and brings it
 # Declared, but imported by others only, or run as a program.
 NEEDED_UNSEEN = {
+    "backports-strenum": "pip refuses the version that uv would choose",
     "dvc": "runs the pipeline",
     "fastapi": "MLflow's scoring routes are made with it",
     "tf2onnx": "Keras exports ONNX with it",
