@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from queue import Full, Queue
+from queue import Empty, Full, Queue
 from secrets import token_hex
 
 import numpy as np
@@ -26,6 +26,7 @@ DAY = "answers-%Y-%m-%d"
 NAME = re.compile(r"\.?\d{6}-\d\.\d{3}-[0-9a-f]{8}\.png")  # hidden while it is written
 UNFIT = re.compile(r'[/\\:*?"<>|%\x00-\x1f]|^\.')  # in the name of a folder, on one system or another
 MAX_WAITING = 1000  # images; more are dropped
+NEW_DAY_S = 600.0  # how often an idle app looks whether a day has begun
 
 log = logging.getLogger("uvicorn.error")
 
@@ -64,11 +65,15 @@ class Sampler:
     def _write_all(self) -> None:
         cleaned = ""
         while True:
-            sample = self.waiting.get()
+            now = datetime.now(UTC)
+            if (day := f"{now:{DAY}}") != cleaned:  # without requests too: nothing is kept longer than promised
+                self._remove_old(now)
+                cleaned = day
             try:
-                if (day := f"{sample.answered:{DAY}}") != cleaned:
-                    remove_old(self.sampling.folder, sample.answered - timedelta(days=self.sampling.days))
-                    cleaned = day
+                sample = self.waiting.get(timeout=NEW_DAY_S)
+            except Empty:
+                continue
+            try:
                 write(self.sampling.folder, sample)
             except OSError as error:  # a full disk, say
                 self.outcomes.labels("failed").inc()
@@ -78,6 +83,12 @@ class Sampler:
                 self.problem = ""
             finally:
                 self.waiting.task_done()
+
+    def _remove_old(self, now: datetime) -> None:
+        try:
+            remove_old(self.sampling.folder, now - timedelta(days=self.sampling.days))
+        except OSError as error:
+            self._report(f"old samples can't be removed: {error}")
 
     def _report(self, problem: str) -> None:
         """Log a problem when it is a new one."""

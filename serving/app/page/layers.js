@@ -135,7 +135,7 @@ export class LayerView {
       this.choose(this.place, at, true);
       return;
     }
-    const unit = !this.#chosen ? 0 : (ends[event.key] ?? old.unit + across + down * this.tiles.columns);
+    const unit = ends[event.key] ?? (this.#chosen ? old.unit + across + down * this.tiles.columns : 0);
     if (unit >= 0 && unit < count) this.choose(this.place, this.#findPeak(unit), true);
   }
 }

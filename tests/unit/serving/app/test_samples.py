@@ -1,7 +1,7 @@
 """Which answered images are kept, where, and for how long."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from serving.app.limits import Sampling
 from serving.app.samples import DAY, Sample, Sampler, folder_name, remove_old, write
+from tests.helpers.waiting import eventually
 
 NOW = datetime(2026, 11, 30, 13, 45, 2, tzinfo=UTC)
 SAMPLE = Sample(np.arange(12, dtype=np.uint8).reshape(3, 4), "7", 0.98765, NOW)
@@ -98,6 +99,24 @@ def test_old_samples_are_removed_and_nothing_else(tmp_path):
         path.relative_to(tmp_path).as_posix() for path in (mine, other, tmp_path / f"{NOW:{DAY}}" / kept)
     }
     assert not (tmp_path / f"{old.answered:{DAY}}" / "7").exists()
+
+
+def test_old_samples_are_removed_without_a_request_too(tmp_path, outcomes, monkeypatch):
+    class Clock(datetime):
+        days = 29
+
+        @classmethod
+        def now(cls, tz=None):
+            return NOW + timedelta(days=cls.days)
+
+    monkeypatch.setattr("serving.app.samples.datetime", Clock)
+    monkeypatch.setattr("serving.app.samples.NEW_DAY_S", 0.01)
+    write(tmp_path, Sample(SAMPLE.pixels, "7", 0.5, NOW - timedelta(days=3)))
+    write(tmp_path, SAMPLE)
+    Sampler(Sampling(tmp_path, 1.0, 30), outcomes)
+    eventually(lambda: len(files(tmp_path)) == 1)
+    Clock.days = 31
+    eventually(lambda: not files(tmp_path))
 
 
 @pytest.mark.parametrize(
