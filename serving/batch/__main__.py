@@ -39,9 +39,9 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line; exit as the module's text says."""
+    """Run the command line; exit with the codes that the module's docstring lists."""
     options = parse_options()
-    # A terminated run ends as an interrupted one does: it says how to go on.
+    # SIGTERM ends a run as Ctrl+C does, with a message on how to go on.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     go_on = "what is scored so far is kept, and the same command goes on from there"
     try:
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def parse_options() -> argparse.Namespace:
-    """Return the command line's input, output and model."""
+    """Return the command line's input, output, model and engine."""
     parser = argparse.ArgumentParser(
         "python -m serving.batch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -111,13 +111,13 @@ def report(output: Path, loaded: "LoadedModel", count: int, unreadable: int) -> 
 
 
 def describe(loaded: "LoadedModel") -> str:
-    """Return which model it is, in words: its version in the registry, where it is of one, and its preset."""
+    """Describe the model in words: its name and version, if it is registered, and its preset."""
     name, version, preset = (loaded.facts[key] for key in ("name", "version", "preset"))
     return f"{name} version {version}, {preset}" if version else str(preset)
 
 
 def check_output(input_path: Path, output: Path) -> None:
-    """Raise BatchError unless the output can be a new file, which its name says to be Parquet."""
+    """Raise BatchError unless the output can be written, has a name that ends in .parquet, and isn't the input."""
     if output.is_dir() or not output.parent.is_dir():
         raise BatchError(f"{output} can't be written: name a file in a folder that exists")
     if output.suffix.lower() != ".parquet":

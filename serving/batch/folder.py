@@ -15,11 +15,11 @@ from serving.batch.source import Chunk, Identity, Source, SourceError, stamp
 from serving.image_files import SUFFIXES, read_image_file
 from serving.images import Form
 
-SHOWN_ENDINGS = 5  # of files that are passed over
+SHOWN_ENDINGS = 5  # of skipped files, in the note
 
 
 class Folder(Source):
-    """Image files in a folder and all below it, in the order of their paths; prepared as for training."""
+    """Image files in a folder and all folders below it, sorted by path; prepared as for training."""
 
     name_column, can_fail, shard_images = "path", True, SHARD_IMAGES
 
@@ -36,11 +36,11 @@ class Folder(Source):
         self.identity = self._identity_of(self.files)
 
     def names(self, start: int, stop: int) -> list[str]:
-        """Return the files' paths in the folder; a path that is no UTF-8 gets question marks."""
+        """Return the files' paths relative to the folder, with question marks for what isn't valid UTF-8."""
         return [Path(file).as_posix().encode(errors="replace").decode() for file in self.files[start:stop]]
 
     def chunks(self, start: int) -> Iterator[Chunk]:
-        """Yield the images from `start` on; one that can't be read is zeros, and its fault says why."""
+        """Yield the images from `start` on; an image that can't be read is all zeros, and its fault says why."""
         with start_threads() as threads:
             for first in range(start, self.count, self.chunk_images):
                 prepared = threads.map(self._prepare, self.files[first : first + self.chunk_images])
@@ -55,7 +55,7 @@ class Folder(Source):
         digest = sha256()
         for file in files:
             try:
-                known = stamp(os.stat(self.path / file))  # of a link: of what it leads to
+                known = stamp(os.stat(self.path / file))  # of a link's target, not of the link
             except OSError:
                 known = []
             digest.update(f"{file}\0{known}\0".encode(errors="surrogateescape"))
@@ -77,9 +77,10 @@ def list_images(folder: Path) -> tuple[list[str], Counter[str]]:
 
 
 def find_files(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
-    """Yield the files in a folder and all below it, those behind links too; `above` are the folders that it lies in.
+    """Yield the files in a folder and below it, also behind links; `above` has (device, inode) of the folders above it.
 
-    Raises SourceError for a folder that can't be read, because the images in it would be left out in silence.
+    Raises SourceError for a link to a folder above, and for a folder that can't be read: its images would be missing
+    without a message.
     """
     try:
         status = os.stat(folder)
@@ -100,19 +101,19 @@ def find_files(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Return whether it is a folder, or a link to one; OSError if a link may lead to one, but not now."""
+    """Return whether an entry is a folder or a link to one; OSError for a broken link that may mean a folder."""
     if not entry.is_symlink():
         return entry.is_dir()
     try:
         return stat.S_ISDIR(os.stat(entry.path).st_mode)
     except OSError:
         if entry.name.lower().endswith(SUFFIXES):
-            return False  # an image that can't be read, as others are
+            return False  # later an image that can't be read
         raise
 
 
 def describe_endings(others: Counter[str]) -> str:
-    """Return in words how many files have endings that aren't those of images; nothing if there are none."""
+    """Return in words how many files have endings that aren't those of images; "" if there are none."""
     if not others:
         return ""
     shown = [f"{count:,} {ending or 'without an ending'}" for ending, count in others.most_common(SHOWN_ENDINGS)]

@@ -1,4 +1,4 @@
-"""Which kind of source an input is: a folder of images, .npy, IDX (also .gz) or Parquet."""
+"""Find the kind of source that an input is: a folder of images, .npy, IDX (also .gz) or Parquet."""
 
 from pathlib import Path
 
@@ -9,17 +9,17 @@ from serving.images import Form
 
 
 def open_source(path: Path, form: Form, chunk_images: int) -> Source:
-    """Return the images at the path, of that form, so many at a time; SourceError if that can't be."""
+    """Open the images at a path as a source, `chunk_images` at a time; SourceError if they can't be read as `form`."""
     return find_kind(path)(path, form, chunk_images)
 
 
 def find_kind(path: Path) -> type[Folder] | type[Rows]:
-    """Return the kind of source that the path's content is, whatever its name; SourceError if it is none."""
+    """Return the class of source for a path's content, whatever its name is; SourceError if there is none."""
     if path.is_dir():
         return Folder
     if not path.exists():
         raise SourceError(f"{path} doesn't exist")
-    if not path.is_file():  # to open a pipe would be to wait for its writer, and it can't be read twice
+    if not path.is_file():  # opening a pipe would wait for its writer, and it can't be read twice
         raise SourceError(f"{path} is a pipe, a socket or a device: write its content to a file first")
     with path.open("rb") as file:
         start = file.read(6)

@@ -1,4 +1,4 @@
-"""Shards on Ray Data: it hands their names to processes on many machines, and what a killed one had to another.
+"""Score shards on Ray Data: it gives their names to processes on many machines, and those of a killed one to another.
 
 Images don't pass through Ray: each process reads and writes its own files, on a file system that all machines see.
 """
@@ -16,7 +16,7 @@ from serving.batch.shard import Job, score_shard
 from serving.environment import DEFAULTS, ROOT
 
 CONNECT_TIMEOUT_S = 10
-STORE_BYTES = 100_000_000  # for names; Ray would take a third of the memory
+STORE_BYTES = 100_000_000  # for names only; Ray's default is a third of the memory
 
 
 class Worker:
@@ -24,17 +24,17 @@ class Worker:
 
     def __init__(self, job: Job):
         self.job, self.unfit = job, ""
-        try:  # Ray would print an error here in a hundred lines
+        try:  # Ray would print an exception of this method in a hundred lines
             self.loaded = load_model(job.uri)
         except BatchError as error:
             self.unfit = str(error)
             return
         if self.loaded.model.sha256 != job.sha256:
             self.unfit = f"{job.uri} isn't the same model on all machines"
-        self.loaded.model.threads = ThreadPoolExecutor(1)  # there is a process for each processor
+        self.loaded.model.threads = ThreadPoolExecutor(1)  # one, because there is a process for each processor
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return the row with why its shard has no answers, and why this process can't score any; '' for neither."""
+        """Return the row with `fault`, why its shard has no answers, and `unfit`, why this process can't score any."""
         return row | {
             "unfit": self.unfit,
             "fault": "" if self.unfit else score_shard(self.job, row["shard"], self.loaded),
@@ -42,12 +42,12 @@ class Worker:
 
 
 def require_ray() -> None:
-    """Raise BatchError unless Ray is installed, and something answers where RAY_ADDRESS says that a cluster is."""
+    """Raise BatchError unless Ray is installed and, if RAY_ADDRESS has a port, something accepts connections there."""
     if importlib.util.find_spec("ray") is None:
         raise BatchError("Ray isn't installed: uv pip install --python .venv --require-hashes -r requirements-ray.lock")
     address = os.environ.get("RAY_ADDRESS", "")
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdecimal():  # nothing, or a word of Ray's own
+    if not port.isdecimal():  # unset, or a keyword of Ray
         return
     try:  # Ray itself would try for ten minutes
         socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
@@ -56,9 +56,9 @@ def require_ray() -> None:
 
 
 def score_on_ray(job: Job, shards: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield each shard with '' or why it has no answers, as they come; BatchError if Ray gives up.
+    """Yield each shard, when it is done, with '' or why it has no answers; BatchError if Ray gives up.
 
-    Uses the cluster that RAY_ADDRESS names, else a Ray of its own on this machine, with a process per processor.
+    Uses the cluster that RAY_ADDRESS names, or else starts Ray on this machine, with a process per processor.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
@@ -86,13 +86,13 @@ def score_on_ray(job: Job, shards: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def start_ray() -> int:
-    """Connect to a cluster or start a Ray here; return how many processes it takes besides one for Ray's own tasks.
+    """Connect to a cluster or start Ray here; return how many processes can score, with one processor left for Ray.
 
-    Ray Data waits for ever when its actors take all processors.
+    Ray Data waits forever if its actors take all processors.
     """
     import ray
 
-    variables = {name: os.environ[name] for name in DEFAULTS if name in os.environ}  # where the models are
+    variables = {name: os.environ[name] for name in DEFAULTS if name in os.environ}  # they say where the models are
     environment = {"env_vars": variables, "py_modules": [str(ROOT / "serving")]}
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if "RAY_ADDRESS" in os.environ:
@@ -105,5 +105,5 @@ def start_ray() -> int:
 
 
 def last_line(error: Exception) -> str:
-    """Return the last line of an error's text, which is that of its cause; the lines before are a stack trace."""
+    """Return the last line of an error's text, which names the cause; the lines before it are a stack trace."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()

@@ -22,17 +22,17 @@ Kinds = tuple[Callable[[pyarrow.DataType], bool], ...]
 LISTS: Kinds = (types.is_list, types.is_large_list, types.is_fixed_size_list)
 BYTES: Kinds = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
 NUMBERS: Kinds = (types.is_integer, types.is_floating)
-FILES_AT_ONCE = 32  # image files that are read before they are prepared: they may be large
+FILES_AT_ONCE = 32  # image files in memory before they are prepared; not more, because they may be large
 
 
 class Parquet(Rows):
-    """One column of lists of numbers or of bytes, or of image files; or columns of numbers whose names end in 0, 1, ….
+    """Images in one column, as lists of numbers, bytes or files; or in columns of numbers, whose names end in 0, 1, ….
 
-    Image files are structs {bytes, path}, as Hugging Face publishes them. Other columns beside them are ignored.
+    Image files are structs {bytes, path}, as Hugging Face publishes them. Other columns are ignored.
     """
 
     def _file(self) -> parquet.ParquetFile:
-        # Page by page: a row group may be larger than memory.
+        # Read page by page, because a row group may be larger than the memory.
         return parquet.ParquetFile(self.file, buffer_size=1 << 16, pre_buffer=False)
 
     def _open(self) -> int:
@@ -73,15 +73,15 @@ class Parquet(Rows):
             yield left, faults
 
     def _read_batches(self, start: int) -> Iterator[Chunk]:
-        """Yield the rows from `start` on as [n, values], as many at a time as the file gives."""
+        """Yield the rows from `start` on as [n, values], in batches as the file gives them."""
         at_once = FILES_AT_ONCE if self.can_fail else self.chunk_images
         with self._file() as file, start_threads() as threads:
             ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)])
-            group = int(np.searchsorted(ends, start, side="right"))  # the one that `start` lies in
+            group = int(np.searchsorted(ends, start, side="right"))  # the row group that has `start`
             row = int(ends[group - 1]) if group else 0
             for batch in file.iter_batches(at_once, range(group, file.num_row_groups), self.columns):
                 skipped = min(max(start - row, 0), len(batch))
-                # Columns come in the file's order.
+                # The batch has the columns in the file's order, not in ours.
                 rows = batch.select(self.columns).slice(skipped)
                 if not self.can_fail:
                     yield as_pixels(rows, row + skipped, self.values), [None] * len(rows)
@@ -121,11 +121,11 @@ def is_image(data_type: pyarrow.DataType) -> bool:
 
 
 def find_pixel_columns(names: Sequence[str], shape: tuple[int, ...]) -> list[str] | None:
-    """Return the names, one per value, that differ in their numbers alone, in the values' order; None if unknown.
+    """Return the names, one per value, that differ only in their numbers, in the values' order; None if it is unknown.
 
-    One number counts values, in whatever order the columns come: sorted names begin with pixel0, pixel1, pixel10.
-    Two are row and column (1x1 to 28x28), three the colour as well, if the columns come in that order; else they may
-    as well be column and row.
+    A single number counts the values, whatever the order of the columns: sorted names begin with pixel0, pixel1,
+    pixel10. Two numbers are row and column (1x1 to 28x28), three also the colour, but only if the columns come in that
+    order. Otherwise they could be column and row.
     """
     values = math.prod(shape)
     alike = defaultdict(list)
@@ -147,7 +147,7 @@ def find_pixel_columns(names: Sequence[str], shape: tuple[int, ...]) -> list[str
 
 
 def as_pixels(batch: pyarrow.RecordBatch, row: int, values: int) -> np.ndarray:
-    """Return rows as [n, values], of which the first is `row`; SourceError, with the row, if one has not so many."""
+    """Return rows as [n, values]; SourceError, which names the row, if one has fewer or more. The first is `row`."""
     for column in batch.columns:
         if column.null_count:
             check_rows(np.asarray(column.is_valid()), row, "is null", values)
@@ -168,6 +168,6 @@ def as_pixels(batch: pyarrow.RecordBatch, row: int, values: int) -> np.ndarray:
 
 
 def check_rows(good: np.ndarray, first: int, fault: str, values: int) -> None:
-    """Raise SourceError, which names the row, if one of the rows from `first` on isn't good; `good` is bool [n]."""
+    """Raise SourceError, which names the first bad row, unless `good`, bool [n] from row `first` on, is all true."""
     if not good.all():
         raise SourceError(f"row {first + int(good.argmin())} of the input {fault}: expected {values} numbers in each")

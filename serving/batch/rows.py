@@ -1,4 +1,4 @@
-"""Files of equal rows, as sources of the batch tool: what they have in common, .npy and IDX."""
+"""Files of equal rows, as sources of the batch tool: their common base class, .npy and IDX."""
 
 import gzip
 import math
@@ -15,23 +15,23 @@ import numpy as np
 from serving.batch.source import Chunk, Identity, Source, SourceError, stamp
 from serving.images import Form
 
-# What NumPy, gzip and pyarrow raise on bytes that aren't what they expect.
+# What NumPy, gzip and pyarrow raise on damaged files.
 DAMAGED = (ValueError, OSError, EOFError, NotImplementedError, zlib.error)
 
-# Of 255: if no pixel of all exceeds it, they are on another scale (0…1, of ink also 0…16), or the images are blank.
+# Of 255: if no pixel of a file exceeds this, it has another scale (0…1, for ink also 0…16), or all images are blank.
 FAINT, FAINT_INK = 1, 16
 SCALE, INK_SCALE = "0 (dark) to 255 (light)", "0 (background) to 255 (ink)"
 
 
 class Rows(Source):
-    """A file of equal rows, which are named by their numbers."""
+    """A file of rows of equal length; a row's name is its number."""
 
     name_column, can_fail, shard_images = "row", False, 50_000
 
     def __init__(self, path: Path, form: Form, chunk_images: int):
         self.path, self.form, self.chunk_images = path, form, chunk_images
         self.values = math.prod(form.shape)
-        # Held open to the end: a file that takes the name meanwhile isn't read.
+        # It stays open until the end, so that a file that takes its name meanwhile isn't read.
         self.file = path.open("rb")
         status = os.fstat(self.file.fileno())
         self.bytes, self.identity = status.st_size, self._identity_of(status)
@@ -51,7 +51,7 @@ class Rows(Source):
 
     @abstractmethod
     def _read(self, start: int) -> Iterator[Chunk]:
-        """Yield the rows from `start` on, `chunk_images` at a time, of any shape that has their values in order."""
+        """Yield the rows from `start` on, `chunk_images` at a time, in any shape that keeps the order of the values."""
 
     def names(self, start: int, stop: int) -> np.ndarray:
         """Return the rows' numbers."""
@@ -62,7 +62,7 @@ class Rows(Source):
         done = start
         try:
             for pixels, faults in self._read(start):
-                self.check_unchanged()  # as soon as can be: all of the run is lost with it
+                self.check_unchanged()  # early, because a change makes the whole run useless
                 yield pixels.reshape(-1, *self.form.shape), faults
                 done += len(faults)
         except SourceError:
@@ -80,16 +80,16 @@ class Rows(Source):
         return {"path": str(self.path.resolve()), "bytes": size, "modified": modified, "inode": inode}
 
     def _check_pixels(self) -> None:
-        """Raise SourceError if all pixels are faint: to the network, those of 0…1 are blank images.
+        """Raise SourceError if all pixels are faint: if they are scaled to 0…1, the network sees blank images.
 
-        Reads as far as the first that isn't, which is in the first chunk of nearly every input. Leaves a note if these
-        drawings look dark on light, which can't be known for certain.
+        Reads up to the first chunk with a stronger pixel, which is nearly always the first one. Sets `note` if that
+        chunk's drawings look dark on light: this isn't certain, so it is no error.
         """
         is_ink = self.form.resize == "ink"
         largest, faint, scale = 0.0, *((FAINT_INK, INK_SCALE) if is_ink else (FAINT, SCALE))
         for pixels, _ in self.chunks(0):
             largest = max(largest, float(pixels.max()))
-            if not pixels.max() <= faint:  # a NaN isn't faint: it is reported with its rows
+            if not pixels.max() <= faint:  # a NaN isn't faint: it is reported later, with its rows
                 if not is_ink:
                     return
                 edges = np.concatenate([pixels[:, [0, -1]].ravel(), pixels[:, :, [0, -1]].ravel()])
@@ -107,7 +107,7 @@ class Npy(Rows):
 
     def _open(self) -> int:
         array = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        self.check_unchanged()  # NumPy has opened the path, not our file
+        self.check_unchanged()  # NumPy has opened the path again, which may be another file now
         form = self.form
         shapes = (form.shape, (self.values,), (form.height, form.width, form.channels))
         if array.shape[1:] not in shapes or array.dtype.kind not in "uif":
@@ -124,7 +124,7 @@ class Npy(Rows):
 
     def _read(self, start: int) -> Iterator[Chunk]:
         for first in range(start, self.count, self.chunk_images):
-            # Mapped again each time: what has been read no longer counts as this process's memory.
+            # Map the file again for each chunk, so that what was read no longer counts as this process's memory.
             content = mmap(self.file.fileno(), self.bytes, access=ACCESS_READ)
             array = np.ndarray(self.shape, self.dtype, content, self.offset, order=self.order)
             pixels = array[first : first + self.chunk_images].copy()
@@ -154,7 +154,7 @@ class Idx(Rows):
         return count
 
     def _rewound(self) -> BinaryIO:
-        """Return the content from its beginning."""
+        """Return the content, decompressed, from its beginning."""
         self.file.seek(0)
         return cast(BinaryIO, gzip.GzipFile(fileobj=self.file)) if self.is_zipped else self.file
 
@@ -166,7 +166,7 @@ class Idx(Rows):
             content = file.read(images * self.values)
             if len(content) < images * self.values:
                 raise EOFError(f"its header announces {self.count:,} images")
-            # Before the last chunk is given away; gzip compares its checksum here.
+            # Check the end of the file before the last chunk is yielded; gzip compares its checksum here.
             if first + self.chunk_images >= self.count and file.read(1):
                 raise SourceError(
                     f"{self.path} is damaged: its header announces {self.count:,} images, but more follow"

@@ -34,9 +34,9 @@ def load_model(uri: str) -> "LoadedModel":
 
 
 def score(source: Source, model: "Classifier", output: Path, shard_images: int | None = None) -> int:
-    """Score what an earlier run has left of the source into `output`; return how many images couldn't be read.
+    """Score the images that earlier runs haven't scored, and write `output`; return how many images couldn't be read.
 
-    `shard_images` are scored between two points from which a killed run can go on (about the source's own number).
+    A killed run can go on after each `shard_images` images; the default is about the source's own number.
     """
     from serving.batch.shards import OutputLockedError, Shards
 
@@ -53,7 +53,7 @@ def score(source: Source, model: "Classifier", output: Path, shard_images: int |
 
 
 def whole_chunks(source: Source) -> int:
-    """Return how many images make a shard, about the source's own number."""
+    """Return the number of images in a shard: whole chunks, about as many as `source.shard_images`."""
     return max(1, source.shard_images // source.chunk_images) * source.chunk_images
 
 

@@ -1,7 +1,7 @@
-"""Score a shard, a whole Parquet file, into a file of the same name in another folder: what each process repeats.
+"""Score a shard, a whole Parquet file, into a file of the same name in another folder; each process repeats this.
 
-The contract is the same for every scheduler: answers are written beside their place and renamed when whole; a shard
-whose answers are there is skipped. So any process may be killed, and any shard scored again, in any order.
+The contract is the same for every scheduler: answers are written to a scratch file and renamed when complete; a shard
+whose answers exist is skipped. So any process may be killed, and shards may be scored again, in any order.
 """
 
 import os
@@ -22,17 +22,17 @@ from serving.batch.source import SourceError
 if TYPE_CHECKING:
     from serving.loaded_model import LoadedModel
 
-# Of a shard in one run, whose process was killed each time: it may need more memory than there is.
+# In one run, of a shard whose process was killed each time: it may need more memory than there is.
 MAX_TRIES = 4
-# Of a file without rows; Spark writes some.
+# The answers to a file without rows; Spark writes such files.
 NO_ANSWERS = pyarrow.schema([("row", pyarrow.int64()), ("label", pyarrow.string()), ("confidence", pyarrow.float32())])
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a process needs to score any shard: folders, a model by its URI and the hash of its network, the run's name.
+    """What a process needs to score any shard: two folders, the model's URI, its network's sha256, and the run's name.
 
-    No two runs have the same name, so that none of them writes into another's scratch files.
+    Each run has a name of its own, so that two runs never write into the same scratch file.
     """
 
     input: Path
@@ -43,7 +43,7 @@ class Job:
 
 
 def score_shard(job: Job, shard: str, loaded: "LoadedModel") -> str:
-    """Score a shard, named by its path in the folder, unless its answers are there; return why that can't be, or ''."""
+    """Score a shard, given by its path in the folder, unless its answers exist; return '' or why it has no answers."""
     output = job.output / shard
     if output.exists():
         return ""
@@ -52,9 +52,9 @@ def score_shard(job: Job, shard: str, loaded: "LoadedModel") -> str:
         with published(output, begin(output, job.name)) as scratch:
             write_answers(job.input / shard, loaded, scratch)
             with scratch.open("rb") as file:
-                os.fsync(file.fileno())  # what has its name is skipped from now on, so it must outlive a power cut
+                os.fsync(file.fileno())  # a renamed file is skipped from now on, so it must survive a power cut
     except (BatchError, SourceError, OSError) as error:
-        # Where another process was first, the scratch file may have been removed as a leftover.
+        # If another process was first, its run may have removed this scratch file as a leftover.
         return "" if output.exists() else str(error)
     return ""
 
@@ -62,7 +62,7 @@ def score_shard(job: Job, shard: str, loaded: "LoadedModel") -> str:
 def begin(output: Path, run: str) -> str:
     """Make a scratch file, and return the mark in its name; BatchError if the run has begun this output too often.
 
-    One for each try: a process that was taken for dead may still write into its own.
+    Each try has its own file, because a process that was taken for dead may still write into its own.
     """
     for attempt in range(MAX_TRIES):
         mark = f".{run}-{attempt}"
@@ -73,7 +73,7 @@ def begin(output: Path, run: str) -> str:
 
 
 def write_answers(file: Path, loaded: "LoadedModel", output: Path) -> None:
-    """Write the answers to a file, the same bytes as `serving.batch.scoring.score` does; in constant memory."""
+    """Write the answers to a file's images, the same bytes as `serving.batch.scoring.score`, in constant memory."""
     if not count_rows(file):
         parquet.write_table(NO_ANSWERS.empty_table(), output)
         return
@@ -87,7 +87,7 @@ def write_answers(file: Path, loaded: "LoadedModel", output: Path) -> None:
 
 
 def count_rows(file: Path) -> int:
-    """Return how many rows a Parquet file's last bytes announce; SourceError if they don't."""
+    """Return the number of rows in a Parquet file's footer; SourceError if the footer can't be read."""
     try:
         return int(parquet.read_metadata(file).num_rows)
     except (pyarrow.ArrowException, OSError) as error:

@@ -1,4 +1,4 @@
-"""A folder of Parquet files, each a shard, scored into another folder: by this process, or by those of an engine."""
+"""Score a folder of Parquet files, each a shard, into another folder: in this process, or in those of an engine."""
 
 import json
 import secrets
@@ -20,19 +20,19 @@ from serving.image_files import SUFFIXES
 if TYPE_CHECKING:
     from serving.loaded_model import LoadedModel
 
-MANIFEST = "_answers.json"  # all readers of Parquet folders pass over names that begin with _
-MAX_FAULTS = 100  # shards without answers, after which the shards are hardly to blame
+MANIFEST = "_answers.json"  # all readers of Parquet folders skip names that begin with _
+MAX_FAULTS = 100  # shards without answers, after which a run stops: the cause is hardly in the shards
 
-# Takes a job and the shards that are left; yields each with '' or why it has no answers, in any order.
+# A function of a job and the remaining shards; it yields each shard with '' or why it has no answers, in any order.
 Engine = Callable[[Job, list[str]], Iterable[tuple[str, str]]]
 
 
 def score_folder(
     input_path: Path, output: Path, uri: str, engine: Engine | None = None
 ) -> tuple["LoadedModel", int, int]:
-    """Score each shard whose answers aren't there; return the model, and how many images there are and are unreadable.
+    """Score each shard that has no answers yet; return the model, the number of images, and how many are unreadable.
 
-    BatchError or SourceError, at the end, if shards have no answers.
+    Raises BatchError, at the end, if shards have no answers; SourceError if the input is no folder of Parquet files.
     """
     check_folders(input_path, output)
     shards = list_shards(input_path)
@@ -53,7 +53,7 @@ def score_folder(
 
 
 def check_folders(input_path: Path, output: Path) -> None:
-    """Raise BatchError unless the output is, or can become, a folder that has nothing to do with the input."""
+    """Raise BatchError unless the output is, or can become, a folder, and neither folder lies in the other."""
     if not output.parent.is_dir() or (output.exists() and not output.is_dir()):
         raise BatchError(f"{output} can't be made: name a folder, in one that exists, for the answers to {input_path}")
     inside, outside = input_path.resolve(), output.resolve()
@@ -64,7 +64,7 @@ def check_folders(input_path: Path, output: Path) -> None:
 def list_shards(folder: Path) -> list[str]:
     """Return the paths of all Parquet files in the folder and below it, sorted; SourceError if it holds other files.
 
-    Names that begin with _ or a dot are passed over, as by all readers of Parquet folders: `_SUCCESS`, `_temporary/`.
+    Names that begin with _ or a dot are skipped, as all readers of Parquet folders do: `_SUCCESS`, `_temporary/`.
     """
     shards = []
     for file in find_files(str(folder), frozenset()):
@@ -84,7 +84,7 @@ def list_shards(folder: Path) -> list[str]:
 
 
 def start_output(folder: Path, loaded: "LoadedModel") -> None:
-    """Make the folder of the answers; BatchError if it holds those of another model, or of other code or packages."""
+    """Make the folder of the answers; BatchError if it holds answers of another model, or of other code or packages."""
     folder.mkdir(exist_ok=True)
     manifest, content = folder / MANIFEST, json.dumps(describe_answers(loaded.form, loaded.model), indent=1)
     if not manifest.exists():
@@ -98,13 +98,13 @@ def start_output(folder: Path, loaded: "LoadedModel") -> None:
 
 
 def uri_of(uri: str, loaded: "LoadedModel") -> str:
-    """Return a URI that still means the loaded model when its alias has moved on, from any folder."""
+    """Return a URI that names the loaded model in any working folder, even after its alias has moved."""
     name, version = loaded.facts["name"], loaded.facts["version"]
     return f"models:/{name}/{version}" if version else str(Path(uri).resolve())
 
 
 def count_faults(outcomes: Iterable[tuple[str, str]], shards: int, finished: int) -> int:
-    """Show progress, and each fault as it comes; return how many there are. BatchError if they are too many."""
+    """Show progress, and each fault when it comes; return the number of faults. BatchError if there are MAX_FAULTS."""
     from tqdm import tqdm
 
     faults = 0
@@ -125,7 +125,7 @@ def find_leftovers(output: Path) -> Iterator[Path]:
 
 
 def count_images(output: Path, shards: list[str]) -> tuple[int, int]:
-    """Return how many rows the answers have, and how many of them no label; BatchError if a file isn't whole."""
+    """Return how many rows the answers have, and how many of these have no label; BatchError if a file is damaged."""
     images = unreadable = 0
     for shard in shards:
         try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from serving.model import Classifier
 
 SERVING = Path(__file__).resolve().parent.parent
-PACKAGES = ("numpy", "onnxruntime", "pillow", "pyarrow")  # that the bytes of an output depend on
+PACKAGES = ("numpy", "onnxruntime", "pillow", "pyarrow")  # the bytes of an output depend on their versions
 
 
 class OutputLockedError(Exception):
@@ -47,9 +47,9 @@ class Shards:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the shards, and remove them if the block ends without an error, because the output is complete then.
+        """Lock the shards, and remove them if the block ends without an error, because then the output is complete.
 
-        Raises OutputLockedError if another process holds them.
+        Raises OutputLockedError if another process has locked them.
         """
         self.folder.mkdir(exist_ok=True)
         try:
@@ -60,7 +60,7 @@ class Shards:
             raise OutputLockedError(f"another process scores into {self.output}: wait for it, or end it") from None
 
     def resume(self) -> int:
-        """Return how many shards an earlier run on the same input has finished; remove all else that it left."""
+        """Return how many shards an earlier run on the same input has finished; remove its other shards."""
         manifest = self.folder / "manifest.json"
         finished = 0
         if manifest.exists() and manifest.read_text() == self.manifest:
@@ -80,7 +80,7 @@ class Shards:
         return finished
 
     def write(self, number: int, table: pyarrow.Table) -> None:
-        """Keep the answers to one shard."""
+        """Write the answers to one shard to disk."""
         with published(self._file(number)) as scratch:
             parquet.write_table(table, scratch)
 
@@ -109,7 +109,7 @@ class Shards:
 
 
 def describe_answers(form: Form, model: "Classifier") -> dict[str, Any]:
-    """Return what the answers to any input depend on: equal where these are equal."""
+    """Return all that the answers depend on besides the input: if it is equal, the answers are equal."""
     return {
         "form": asdict(form),
         "model": model.sha256,
@@ -120,16 +120,16 @@ def describe_answers(form: Form, model: "Classifier") -> dict[str, Any]:
 
 
 def code_sha256() -> str:
-    """Return the hash of the code that the answers may depend on: all of serving but the app."""
+    """Return the sha256 of the code that the answers may depend on: all of serving except the app."""
     files = [*SERVING.glob("*.py"), *SERVING.glob("batch/**/*.py")]
     return sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
 
 
 @contextmanager
 def published(file: Path, mark: str = "") -> Iterator[Path]:
-    """Give a scratch file beside `file` that takes its name if the block ends without an error.
+    """Yield a scratch file beside `file`, and rename it to `file` if the block ends without an error.
 
-    `mark` tells it from that of another process, which may write the same file.
+    `mark` distinguishes it from the scratch file of another process that may write the same file.
     """
     scratch = file.with_name(f".{file.name}{mark}.new")
     try:

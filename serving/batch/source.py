@@ -1,4 +1,4 @@
-"""What the batch tool reads its images from, as many at a time as the model takes in a call."""
+"""The inputs of the batch tool; they yield as many images at a time as the model takes in one call."""
 
 import os
 from abc import ABC, abstractmethod
@@ -13,9 +13,9 @@ from serving.images import Form
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# What is equal in a later run if the input is unchanged.
+# Facts about an input that are equal in a later run if the input is unchanged.
 Identity = dict[str, str | int]
-# The pixels of some images, [n, *form.shape], and for each image None or why it can't be read.
+# The pixels of some images, [n, *form.shape], and for each image None or the reason why it can't be read.
 Chunk = tuple[np.ndarray, list[str | None]]
 
 
@@ -24,27 +24,27 @@ class SourceError(ValueError):
 
 
 class Source(ABC):
-    """An input of `count` images of a form at `path`; `note` is what its owner should know before it is scored."""
+    """An input of `count` images of a form at `path`; `note` is a message for the user before it is scored, or ''."""
 
-    name_column: str  # of the output, for `names`
+    name_column: str  # column of the output for `names`
     can_fail: bool  # whether single images may be unreadable
-    shard_images: int  # about as many between two points from which a killed run can go on
+    shard_images: int  # about how many images are scored between two points from which a killed run can go on
     form: Form
     chunk_images: int
     path: Path
     count: int
-    identity: Identity  # as it was opened
+    identity: Identity  # when it was opened
     note = ""
 
     @abstractmethod
     def names(self, start: int, stop: int) -> "Sequence[str] | np.ndarray":
-        """Return what names each of these images in the output."""
+        """Return the name in the output of each image from `start` to before `stop`."""
 
     @abstractmethod
     def chunks(self, start: int) -> Iterator[Chunk]:
         """Yield the images from `start` on, `chunk_images` at a time; SourceError if the input is damaged.
 
-        One caller at a time: all share one open file.
+        Only one caller at a time, because all share one open file.
         """
 
     @abstractmethod
@@ -65,5 +65,5 @@ class Source(ABC):
 
 
 def stamp(status: os.stat_result) -> list[int]:
-    """Return what changes when a file changes or another takes its place; content isn't read, which may take hours."""
+    """Return size, mtime and inode, which reveal a changed or replaced file; reading the content could take hours."""
     return [status.st_size, status.st_mtime_ns, status.st_ino]
