@@ -1,4 +1,4 @@
-"""What /metrics reports of the answers and their images, and by how much they differ from validation images."""
+"""The metrics of answers and their images for /metrics, and of how far they differ from the validation images."""
 
 import weakref
 from collections import Counter
@@ -14,8 +14,8 @@ from serving.app.scoring import Answer
 from serving.doubt import CLOSE, NOTHING, SEVERAL, UNLIKE
 from serving.loaded_model import LoadedModel
 
-WINDOW = 500  # answers that are compared; fewer show drift sooner, and also where there is none
-MAX_WAITING_VALUES = 25_088  # of images that wait: 32 of MNIST; to count them together takes a fraction of the time
+WINDOW = 500  # answers that are compared; with fewer, drift shows sooner, but so do false alarms
+MAX_WAITING_VALUES = 25_088  # of images that wait, 32 of MNIST: counting them together takes a fraction of the time
 MAX_NAMED_CLASSES, OTHERS = 100, "(others)"  # each is a time series, which costs Prometheus memory
 SURE = "sure"
 JUDGEMENTS = (SURE, NOTHING, SEVERAL, CLOSE, UNLIKE)
@@ -23,7 +23,7 @@ CONFIDENCES = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999])
 
 
 class AnswerMetrics(Collector):
-    """Counts of the present model's answers since its first one, and where in the bins its last WINDOW answers lie."""
+    """Counts of the current model's answers since its first one, and the bins of its last WINDOW answers."""
 
     def __init__(self) -> None:
         self.model: Callable[[], LoadedModel | None] = lambda: None
@@ -32,9 +32,9 @@ class AnswerMetrics(Collector):
         self.counts: Counts | None = None
 
     def observe(self, loaded: LoadedModel, pixels: np.ndarray, answers: Sequence[Answer]) -> None:
-        """Take a model's answers to pixels [n, *form.shape]; another model than before starts new counts."""
+        """Record a model's answers to pixels [n, *form.shape]; if the model is new, start new counts."""
         if self.model() is not loaded:
-            # A model that was replaced is not to be kept.
+            # The reference is weak, so that a replaced model isn't kept in memory.
             self.model, self.counts = weakref.ref(loaded), Counts(loaded)
             self.waiting, self.values = [], 0
         self.waiting.append((pixels, answers))
@@ -43,7 +43,7 @@ class AnswerMetrics(Collector):
             self.count()
 
     def count(self) -> None:
-        """Count what waits."""
+        """Count the answers that wait."""
         if self.counts is not None and self.waiting:
             pixels, answers = zip(*self.waiting, strict=True)
             self.counts.add(np.concatenate(pixels), [answer for some in answers for answer in some])
@@ -57,13 +57,13 @@ class AnswerMetrics(Collector):
 
 
 class Counts:
-    """Counts of one model's answers; the numbers of their classes stand for the names."""
+    """Counts of one model's answers, by the numbers of the classes instead of their names."""
 
     def __init__(self, loaded: LoadedModel):
         self.names: list[str] = loaded.model.class_names
         self.numbers = {name: number for number, name in enumerate(self.names)}
         self.is_ink = loaded.form.resize == "ink"
-        # Of a version that other code has registered, what this code knows.
+        # Other code may have registered the version: use only the statistics that this code knows.
         known = drift.describe(np.zeros((1, *loaded.form.shape)), np.zeros(1), np.zeros(1), self.is_ink).keys()
         reference = {name: bins for name, bins in loaded.reference.items() if name in known}
         self.edges, self.usual = (
@@ -94,7 +94,7 @@ class Counts:
         self.window = np.concatenate([self.window, np.column_stack(list(bins.values()))[-WINDOW:]])[-WINDOW:]
 
     def report(self) -> Iterator[Metric]:
-        """Return the counts, for Prometheus, and the drift once the window is full: of fewer, chance decides."""
+        """Yield the counts for Prometheus, and the drift once the window is full: with fewer answers it is chance."""
         answers = CounterMetricFamily("digits_answers", "Answers by class", labels=["label"])
         by_class: list[int] = self.classes.tolist()
         for name, number in zip(self.names[:MAX_NAMED_CLASSES], by_class, strict=False):
@@ -128,5 +128,5 @@ class Counts:
 
 
 def accumulate_buckets(edges: np.ndarray, counts: np.ndarray) -> list[tuple[str, float]]:
-    """Return a histogram's buckets as Prometheus has them: upper edge, and how many values are not above it."""
+    """Return a histogram's buckets in Prometheus' form: the upper edge, and how many values are not above it."""
     return list(zip([*map(str, edges.tolist()), "+Inf"], map(float, accumulate(counts.tolist())), strict=True))

@@ -37,8 +37,8 @@ def build_app(
     metrics = Metrics()
     routes = build_routes(source, metrics, limits, sampling)
     app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=EXCEPTION_HANDLERS)
-    # Inside out: what is wrapped last sees a request first. Not by Starlette's own list of middleware, because that
-    # stands within its answer to a fault, which needs the headers and has to be counted, too.
+    # From the inside out: the last wrapper sees a request first. Starlette's own list of middleware isn't used, because
+    # it runs inside the handler of uncaught exceptions, whose answer needs the headers and has to be counted, too.
     app = BoundedBody(app, limits)
     app = TrustedClients(app, allowed_hosts)
     app = Refusals(app)

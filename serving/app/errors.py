@@ -1,4 +1,4 @@
-"""What ends a request without an answer from its route."""
+"""Errors that end a request without an answer from its route."""
 
 from starlette.exceptions import HTTPException
 
@@ -8,5 +8,5 @@ class ClientDisconnectedError(Exception):
 
 
 def overloaded(cause: str) -> HTTPException:
-    """Return the 503 that asks a client to come back in a second."""
+    """Return the 503 that asks a client to try again in a second."""
     return HTTPException(503, f"{cause}; try again in a second", {"Retry-After": "1"})

@@ -1,7 +1,7 @@
-"""The routes of the page that shows what each layer of a model answers: /inside.
+"""The routes of the page /inside, which shows the output of each layer of a model.
 
-Numbers are float32, little-endian, one after the other, in Keras' order of axes. The query `version` names another
-version of the registered model than the one that is served.
+Numbers are float32, little-endian, one after the other, in Keras' order of axes. The query parameter `version` selects
+a version of the registered model other than the served one.
 """
 
 import json
@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 
 
 class Inside:
-    """What each route does. One thread answers all, so that they close no other route, and no model is opened twice."""
+    """The functions of the routes. One thread serves all: no other route is blocked, and no model is opened twice."""
 
     def __init__(self, routes: Routes, queue: int):
         self.source, self.prepare = routes.source, routes.prepare
@@ -52,7 +52,7 @@ class Inside:
         return FileResponse(PAGE / "inside.html")
 
     async def layers(self, request: Request) -> Response:
-        """Answer which layers there are, their shapes, and which versions can be looked into."""
+        """Answer with the layers, their shapes, and the versions that can be shown."""
 
         def describe(loaded: LoadedModel) -> dict[str, object]:
             return {"model": loaded.facts, "versions": self.versions.describe(), "layers": loaded.units.describe()}
@@ -60,7 +60,7 @@ class Inside:
         return JSONResponse(await self.call(request, describe))
 
     async def weights(self, request: Request) -> Response:
-        """Answer a layer's weights, and then its biases; 400 if they are too many."""
+        """Answer with a layer's weights, then its biases; 400 if there are more than MAX_WEIGHTS."""
 
         def read(loaded: LoadedModel) -> bytes:
             weights, bias = loaded.units.weights(read_place(request, loaded))
@@ -74,7 +74,7 @@ class Inside:
         return Response(await self.call(request, read), media_type=RAW)
 
     async def activations(self, request: Request) -> Response:
-        """Answer the pixels of an image, the output of each layer, and the probabilities that the model answers."""
+        """Answer with the pixels of an image, the output of each layer, and the model's probabilities."""
 
         def run(pixels: np.ndarray, loaded: LoadedModel) -> bytes:
             images = pixels[np.newaxis]
@@ -83,7 +83,7 @@ class Inside:
         return Response(await self.look_at(request, run), media_type=RAW)
 
     async def unit(self, request: Request) -> Response:
-        """Answer what the output of one unit comes from, as numbers that add up to it."""
+        """Answer with the numbers from which the output of one unit is computed."""
 
         def work_out(pixels: np.ndarray, loaded: LoadedModel) -> str:
             place = read_place(request, loaded)
@@ -91,14 +91,14 @@ class Inside:
             names = ("row", "column")[: len(shape)]
             at = [read_number(request, name, length) for name, length in zip(names, shape, strict=True)]
             found = loaded.units.work_out(place, pixels, read_number(request, "unit", units), *at)
-            return json.dumps(found)  # here, because a unit may have very many inputs
+            return json.dumps(found)  # in the thread, because a unit may have very many inputs
 
         return Response(await self.look_at(request, work_out), media_type="application/json")
 
     async def losses(self, request: Request) -> Response:
-        """Answer what the weighted sum of each output loses where a part of the image is covered: [row, column, class].
+        """Answer with what each output's weighted sum loses if a part of the image is covered: [row, column, class].
 
-        Probabilities would say little: where an image is read with certainty, no part of it is missed.
+        Probabilities would show little: if the model is certain of an image, no covered part lowers them much.
         """
 
         def measure(pixels: np.ndarray, loaded: LoadedModel) -> bytes:
@@ -114,7 +114,7 @@ class Inside:
         return Response(await self.look_at(request, measure), media_type=RAW)
 
     async def look_at(self, request: Request, function: Callable[[np.ndarray, LoadedModel], Result]) -> Result:
-        """Call a function with the image of a request and the model: raw bytes, or one PNG, JPEG or WebP."""
+        """Call a function with a request's image (raw bytes, or one PNG, JPEG or WebP) and the model."""
         kind, body = media_type(request), await request.body()
         loaded = await self.call(request, lambda loaded: loaded)
         if kind == RAW:
@@ -131,24 +131,24 @@ class Inside:
     async def call(
         self, request: Request, function: Callable[[LoadedModel], Result], loaded: LoadedModel | None = None
     ) -> Result:
-        """Call a function with the model, in the thread; with the version that a request asks for, if none is given."""
+        """Call a function in the thread, with `loaded` or, if it is None, the version that the request asks for."""
         async with self.workers.place(request.receive) as place:
             if loaded is None:
                 wanted, loaded = request.query_params.get("version"), self.source.loaded
                 if wanted not in (None, loaded.facts["version"]):
-                    # To load a model is work that no foreign page may cause, not even by a GET.
+                    # A page of another origin must not cause the work of loading a model, not even by a GET.
                     check_origin(request.headers, request.headers.get("host", "").lower())
                     loaded = await place.run(self.versions.load, wanted)
             return await place.run(function, loaded)
 
 
 def read_place(request: Request, loaded: LoadedModel) -> int:
-    """Return the place of the layer that a request names."""
+    """Return the index of the layer that a request names."""
     return read_number(request, "layer", len(require_layers(loaded).network.layers))
 
 
 def require_layers(loaded: LoadedModel) -> Units:
-    """Return what a model's layers answer; 404 (HTTPException) if its file doesn't name them."""
+    """Return the units of a model's layers; 404 (HTTPException) if its ONNX file doesn't name the layers."""
     if not loaded.units.network.layers:
         raise HTTPException(404, "this version was registered before the layers' names were kept: register it again")
     return loaded.units
@@ -158,7 +158,7 @@ def read_number(request: Request, name: str, count: int) -> int:
     """Return a whole number below `count` from a request's query; 400 (HTTPException) if it has none."""
     try:
         number = int(request.query_params.get(name, ""))
-    except ValueError:  # also of thousands of digits
+    except ValueError:  # Python raises it for thousands of digits, too
         number = -1
     if not 0 <= number < count:
         raise HTTPException(400, f"expected {name}= with a whole number from 0 to {count - 1}")
@@ -166,5 +166,5 @@ def read_number(request: Request, name: str, count: int) -> int:
 
 
 def as_bytes(*arrays: np.ndarray) -> bytes:
-    """Return the values of arrays, one after the other."""
+    """Return the values of arrays as little-endian float32, one after the other."""
     return b"".join(np.ascontiguousarray(array, "<f4").tobytes() for array in arrays)

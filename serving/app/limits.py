@@ -1,4 +1,4 @@
-"""How much one server takes on, and how much of it is kept."""
+"""The limits of one server, and which of the answered images it keeps."""
 
 import os
 from dataclasses import dataclass, field

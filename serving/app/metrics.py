@@ -1,4 +1,4 @@
-"""What /metrics reports to Prometheus."""
+"""The metrics that /metrics reports to Prometheus."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 

@@ -1,4 +1,4 @@
-"""MLflow's four JSON forms, checked before MLflow reads them, because it is lax: it takes "7" and true for numbers."""
+"""Check MLflow's four JSON forms before MLflow reads them, because MLflow also accepts "7" and true as numbers."""
 
 import json
 import math
@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from serving.model import Classifier
 
 FORMS = ("inputs", "instances", "dataframe_split", "dataframe_records")
-# Of more values, MLflow takes flat rows in half the time, because it copies nested lists number by number.
+# A body with more values is given to MLflow as flat rows, which takes half the time: it copies nested lists number by
+# number.
 MAX_NESTED_VALUES = 16_000
 
 
@@ -22,14 +23,14 @@ class FormError(ValueError):
 def count_signs(shape: tuple[int, ...], images: int) -> tuple[int, int]:
     """Return how many opening brackets, and how many commas, a body of so many images may have.
 
-    More could only be too many images, or a trap for the parser.
+    A body with more has too many images, or is made to overload the parser.
     """
     lists = sum(accumulate(shape[:-1], mul, initial=1))
     return images * (lists + 3) + 100, images * (math.prod(shape) + 4) + 100
 
 
 def parse(body: bytes, model: "Classifier") -> tuple[dict[str, Any], int]:
-    """Return what MLflow needs of a JSON body, {form: value}, and the number of images; FormError if any is wrong."""
+    """Return a JSON body as MLflow takes it, {form: value}, and the number of images; FormError if it is wrong."""
     brackets, commas = count_signs(model.shape, model.max_images)
     if body.count(b"[") + body.count(b"{") > brackets or body.count(b",") > commas:
         raise FormError(f"too many values: at most {model.max_images:,} {model.expected}, are allowed in a request")
@@ -67,14 +68,14 @@ def as_split(rows: list[Any]) -> tuple[dict[str, Any], int]:
 
 
 def reject_constant(expected: str, name: str) -> NoReturn:
-    """Refuse NaN and Infinity, which Python's parser takes though JSON has neither."""
+    """Raise FormError for NaN and Infinity, which Python's parser accepts although JSON has neither."""
     raise FormError(f"expected {expected}; got {name}")
 
 
 def validate_rows(rows: object, model: "Classifier", shape: tuple[int, ...], layout: str) -> list[Any]:
-    """Return `rows` if they are nested lists of 1 to `max_images` times that shape, with pixels in them; or FormError.
+    """Return `rows` if they are nested lists [n, *shape] of pixels, 1 ≤ n ≤ max_images; FormError if they aren't.
 
-    `layout` is the shape in words.
+    `layout` is the shape in words. Pixels are numbers 0…255, and not all of them are scaled to 0…1.
     """
     expected = f"expected {model.expected}"
     if type(rows) is not list or not rows:
@@ -86,7 +87,7 @@ def validate_rows(rows: object, model: "Classifier", shape: tuple[int, ...], lay
         if any(type(item) is not list or len(item) != length for item in flat):
             raise FormError(f"{expected}, {layout}")
         flat = list(chain.from_iterable(flat))
-    # type(), because True is an int as well.
+    # type() instead of isinstance(), because True is an int, too.
     if not set(map(type, flat)) <= {int, float}:
         raise FormError(f"{expected}; got something that is no number")
     if min(flat) < 0 or max(flat) > 255:

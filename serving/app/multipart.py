@@ -1,7 +1,7 @@
 """The files of a multipart/form-data body that has been received whole (RFC 7578).
 
-Starlette's parser is one for bodies that arrive in pieces: it walks through the body in Python, on the event loop, and
-puts large files on the disk.
+Starlette's parser isn't used, because it is made for bodies that arrive in pieces: it reads the body in Python, on the
+event loop, and writes large files to disk.
 """
 
 from python_multipart.multipart import parse_options_header
@@ -18,7 +18,7 @@ def read_files(content_type: str, body: bytes, max_parts: int) -> list[tuple[str
     boundary = parse_options_header(content_type[:MAX_HEADER_BYTES])[1].get(b"boundary")
     if not boundary:
         raise MultipartError("the body can't be read as multipart/form-data: its Content-Type names no boundary")
-    # What comes before the first boundary and after the last is no part.
+    # The bytes before the first boundary and after the last one are no part.
     parts = (b"\r\n" + body).split(b"\r\n--" + boundary, max_parts + 1)[1:]
     if not parts or not parts[-1].startswith(b"--"):
         if len(parts) > max_parts:
@@ -31,7 +31,7 @@ def read_files(content_type: str, body: bytes, max_parts: int) -> list[tuple[str
 
 
 def read_file(part: bytes) -> tuple[str, bytes] | None:
-    """Return name and content of a part; None if it is a field and no file; MultipartError if it is neither."""
+    """Return name and content of a part; None if it is a field, not a file; MultipartError if its header is invalid."""
     header, found, content = part.partition(b"\r\n\r\n")
     lines = header.lstrip(b" \t").split(b"\r\n")
     if not found or lines[0] or len(header) > MAX_HEADER_BYTES:

@@ -17,7 +17,7 @@ MAY_BE_ZERO = ("queue", "port")
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says."""
+    """The options of the command line."""
 
     model: str
     host: str

@@ -1,4 +1,4 @@
-"""Settings of this process that save memory and time; each says what it gains."""
+"""Settings of this process that save memory and time; the comments say how much."""
 
 import ctypes
 import gc
@@ -10,20 +10,20 @@ MAX_ARENAS = 2
 
 
 def save_memory() -> None:
-    """Keep the process small; to be called before MLflow and pandas are imported."""
-    # Saves 35 MB, which pandas would take for Parquet and such; no request here needs them.
+    """Reduce the memory of the process; call this before MLflow and pandas are imported."""
+    # Saves 35 MB: pandas would import pyarrow, for Parquet and the like, which no request here needs.
     sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]  # None is Python's way to forbid an import
-    # Saves 40 MB after large requests: glibc would keep memory for each thread apart. Other C libraries lack mallopt.
+    # Saves 40 MB after large requests: glibc would keep an arena of memory per thread. Other C libraries lack mallopt.
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, MAX_ARENAS)
 
 
 def pause_garbage_collection() -> None:
-    """Collect no garbage while modules are loaded: looking for it among MLflow's would take a fifth of the start."""
+    """Stop garbage collection while MLflow's many modules are loaded: it would take a fifth of the start."""
     gc.disable()
 
 
 def resume_garbage_collection() -> None:
-    """Collect garbage again, but not in what is loaded now: without it no collection takes long enough to be felt."""
+    """Resume garbage collection, except of the objects that exist now, so that no collection is noticeably long."""
     gc.freeze()
     gc.enable()

@@ -1,4 +1,4 @@
-"""The routes of the app: a page, images to predictions and operations, beside MLflow's scoring routes, on one model."""
+"""The app's routes on one model: pages, predictions for images, MLflow's scoring routes, and routes for operations."""
 
 import asyncio
 import json
@@ -33,14 +33,14 @@ PAGE = Path(__file__).parent / "page"
 IMAGE_TYPES = tuple(f"image/{name.lower()}" for name in WEB_FORMATS)
 LARGE_PIXELS = 10_000_000
 CHECK_EVERY_S = 1.0
-MAX_INLINE_VALUES = 6_400  # of images that are scored sooner than a thread would take them over: 8 of MNIST
+MAX_INLINE_VALUES = 6_400  # 8 images of MNIST: scoring these takes less time than handing them to a thread
 
 
 class Routes:
-    """What each route does; the model is taken once per request, so that all of its images get the same one.
+    """The functions of the routes; each takes the model once per request, so that all its images get the same one.
 
-    Images have threads of their own, so that costly ones close no other route. One of more than LARGE_PIXELS is
-    decoded at a time: it takes the most memory.
+    Image files have threads of their own, so that costly ones block no other route. Of those with more than
+    LARGE_PIXELS, only one is decoded at a time, because they take the most memory.
     """
 
     def __init__(self, source: ModelSource, metrics: Metrics, limits: Limits, sampler: Sampler | None = None):
@@ -84,7 +84,7 @@ class Routes:
     async def prepare(
         self, request: Request, form: Form, read: Callable[[], tuple[list[str], list[bytes]]]
     ) -> tuple[list[str], list[np.ndarray]]:
-        """Return the names of files and, one by one, so that others get their turn between, their pixels."""
+        """Return the names and pixels of files, prepared one by one, so that other requests get turns in between."""
         async with self.images.place(request.receive) as place:
             names, files = await place.run(read)
             opened, pixels = await place.run(open_files, files), []
@@ -105,7 +105,7 @@ class Routes:
         return answers
 
     def observe(self, loaded: LoadedModel, pixels: np.ndarray, answers: Sequence[Answer]) -> None:
-        """Count answers and their images, unless another model has taken over: its counts have begun. Keep some."""
+        """Count the images, and the answers unless a newer model has begun its own counts; give all to the sampler."""
         self.metrics.images.inc(len(answers))
         if loaded is self.source.loaded:
             self.metrics.answers.observe(loaded, pixels, answers)
@@ -118,7 +118,7 @@ class Routes:
         return Response(body, media_type="application/json")
 
     async def invocations(self, request: Request) -> Response:
-        """Answer as MLflow's own scoring does, after a check that leaves it nothing to misread."""
+        """Answer as MLflow's own server does, after a strict check of the body, because MLflow could misread it."""
         _, _, parameters = request.headers.get("content-type", "").partition(";")
         encoding = parameters.replace('"', "").strip().lower()
         if media_type(request) != "application/json" or encoding not in ("", "charset=utf-8"):
@@ -142,7 +142,7 @@ class Routes:
         return Response("\n", media_type="application/json")
 
     async def version(self, _: Request) -> Response:
-        """Answer MLflow's version, as its own server does."""
+        """Answer with MLflow's version, as its own server does."""
         return Response(mlflow.__version__, media_type="application/json")
 
     async def healthz(self, _: Request) -> Response:
@@ -150,15 +150,15 @@ class Routes:
         return JSONResponse({"status": "alive"})
 
     async def readyz(self, _: Request) -> Response:
-        """Answer which model is ready: its golden images have just gone through it. 503 if it answers them wrongly.
+        """Answer with the model that is ready, checked by its golden images; 503 if it answers them wrongly.
 
-        They do so once a second at most, however often this is asked.
+        The check runs at most once per CHECK_EVERY_S, however often this route is called.
         """
         loaded, problem, now = self.source.loaded, self.source.problem, asyncio.get_running_loop().time
         async with self.checking:
             if self.checked[0]() is not loaded or now() - self.checked[1] > CHECK_EVERY_S:
                 fault = await asyncio.to_thread(explain_fault, loaded)
-                self.checked = weakref.ref(loaded), now(), fault  # a model that was replaced is not to be kept
+                self.checked = weakref.ref(loaded), now(), fault  # weak: a replaced model isn't kept
             fault = self.checked[2]
         if fault is not None:
             return JSONResponse({"status": "failing", "model": loaded.facts, "problem": fault}, 503)
@@ -170,7 +170,7 @@ class Routes:
 
 
 def read_files(request: Request, body: bytes, max_files: int) -> tuple[list[str], list[bytes]]:
-    """Return names and contents of the files in a multipart body; 400 (HTTPException) if there are none."""
+    """Return names and contents of the files in a multipart body; 400 (HTTPException) if they can't be read."""
     try:
         files = multipart.read_files(request.headers["content-type"], body, max_files)
     except multipart.MultipartError as error:
@@ -203,7 +203,7 @@ def error_response(_: Request, error: HTTPException) -> Response:
 
 
 def fault_response(_: Request, error: Exception) -> Response:
-    """Return a 500 that shows nothing of the fault."""
+    """Return a 500 that reveals nothing about the fault."""
     return JSONResponse({"error": "the server failed on this request; its log says why"}, 500)
 
 

@@ -1,4 +1,4 @@
-"""Keep some answered images on disk, for people to label and for a model to learn from. Off unless a folder is named.
+"""Keep some answered images on disk, to be labelled by people and used for training. Off unless a folder is named.
 
 FOLDER/answers-2026-11-30/7/134502-0.987-1f0c22d9.png: day, class, time of day (UTC), confidence and some random digits.
 """
@@ -23,8 +23,8 @@ from serving.app.limits import Sampling
 from serving.app.scoring import Answer
 
 DAY = "answers-%Y-%m-%d"
-NAME = re.compile(r"\.?\d{6}-\d\.\d{3}-[0-9a-f]{8}\.png")  # hidden while it is written
-UNFIT = re.compile(r'[/\\:*?"<>|%\x00-\x1f]|^\.')  # in the name of a folder, on one system or another
+NAME = re.compile(r"\.?\d{6}-\d\.\d{3}-[0-9a-f]{8}\.png")  # begins with a dot while it is written
+UNFIT = re.compile(r'[/\\:*?"<>|%\x00-\x1f]|^\.')  # not allowed in a folder's name on some system
 MAX_WAITING = 1000  # images; more are dropped
 NEW_DAY_S = 600.0  # how often an idle app looks whether a day has begun
 
@@ -42,7 +42,7 @@ class Sample:
 
 
 class Sampler:
-    """Writes samples, and removes old ones, in a thread of its own: no request waits for the disk, or fails with it."""
+    """Writes samples, and removes old ones, in a thread of its own: no request waits for the disk or fails with it."""
 
     def __init__(self, sampling: Sampling, outcomes: Counter):
         self.sampling, self.outcomes = sampling, outcomes
@@ -51,10 +51,10 @@ class Sampler:
         threading.Thread(target=self._write_all, name="sampler", daemon=True).start()
 
     def take(self, pixels: np.ndarray, answers: Sequence[Answer]) -> None:
-        """Keep some of the images [n, …] and their answers."""
+        """Keep a random share of the images [n, …] and their answers."""
         for image, answer in zip(pixels, answers, strict=True):
             if random.random() < self.sampling.share:
-                # A copy: the image is a part of the request's body, which would stay with it.
+                # A copy, because the image is a view of the request's body, which would stay in memory with it.
                 copy = np.array(np.rint(image), np.uint8)
                 sample = Sample(copy, str(answer["label"]), float(str(answer["confidence"])), datetime.now(UTC))
                 try:
@@ -75,7 +75,7 @@ class Sampler:
                 continue
             try:
                 write(self.sampling.folder, sample)
-            except OSError as error:  # a full disk, say
+            except OSError as error:  # for example a full disk
                 self.outcomes.labels("failed").inc()
                 self._report(f"samples can't be written: {error}")
             else:
@@ -98,7 +98,7 @@ class Sampler:
 
 
 def write(folder: Path, sample: Sample) -> None:
-    """Write one sample; the file has its name once it is whole."""
+    """Write one sample; the file gets its name when it is complete."""
     place = folder / f"{sample.answered:{DAY}}" / folder_name(sample.label)
     place.mkdir(parents=True, exist_ok=True)
     name = f"{sample.answered:%H%M%S}-{sample.confidence:.3f}-{token_hex(4)}.png"
@@ -108,12 +108,12 @@ def write(folder: Path, sample: Sample) -> None:
 
 
 def folder_name(label: str) -> str:
-    """Return a class's name as a folder's: what a folder can't have is written as in addresses, / as %2F."""
+    """Return a class's name as a folder's name; characters that aren't allowed are percent-encoded, / as %2F."""
     return UNFIT.sub(lambda found: f"%{ord(found[0]):02X}", label)
 
 
 def remove_old(folder: Path, before: datetime) -> None:
-    """Remove the samples of whole days before that one: files of the names that `write` gives, and no others."""
+    """Remove the samples of all days before that of `before`: only files with names that `write` gives."""
     for day in folder.glob("answers-*"):
         with suppress(ValueError):  # a folder of another kind
             if datetime.strptime(day.name, DAY).replace(tzinfo=UTC).date() < before.date():

@@ -1,4 +1,4 @@
-"""What the worker threads do: bytes of a request to the model's answers. HTTPException says what is wrong with them."""
+"""The work of the worker threads: from a request's bytes to the model's answers; HTTPException if they are wrong."""
 
 import base64
 import math
@@ -22,7 +22,7 @@ Answer = Mapping[str, object]  # to one image
 
 
 def pixels_of(body: bytes, form: Form) -> np.ndarray:
-    """Return raw bytes, one per pixel and colour, as uint8 [n, *form.shape]."""
+    """Return raw bytes, one per pixel and colour, as uint8 [n, *form.shape]; 400 (HTTPException) if they don't fit."""
     size = math.prod(form.shape)
     if not body or len(body) % size:
         each = "pixel" if form.channels == 1 else "pixel and colour: red, green, blue"
@@ -31,9 +31,9 @@ def pixels_of(body: bytes, form: Form) -> np.ndarray:
 
 
 def score_pixels(loaded: LoadedModel, pixels: np.ndarray) -> list[Answer]:
-    """Return the model's answers to uint8 [n, *form.shape], each with whether it is sure, and if not, why.
+    """Return the model's answers to uint8 [n, *form.shape], each with `sure`, and with `reason` if it isn't sure.
 
-    Those of a model that knows too little of what is usual stay as they are.
+    If the model's evaluation published nothing to judge this by, the answers have neither.
     """
     try:
         predictions = loaded.model.predict(None, pixels)
@@ -50,7 +50,7 @@ def score_pixels(loaded: LoadedModel, pixels: np.ndarray) -> list[Answer]:
 
 
 def open_files(files: Sequence[bytes]) -> list[ImageFile]:
-    """Return PNG, JPEG and WebP files, opened as far as their headers; 400 (HTTPException) if one can't be answered."""
+    """Open PNG, JPEG and WebP files as far as their headers; 400 (HTTPException) if one of them is refused."""
     opened = []
     for number, file in enumerate(files, 1):
         with naming_file(number, len(files)):
@@ -61,7 +61,7 @@ def open_files(files: Sequence[bytes]) -> list[ImageFile]:
 
 
 def prepare(image: ImageFile, form: Form, number: int, files: int) -> np.ndarray:
-    """Return an opened file as uint8 [*form.shape]; 400 (HTTPException), with its `number` of `files`."""
+    """Return an opened file as uint8 [*form.shape]; 400 (HTTPException), which names its `number`, if it is refused."""
     with naming_file(number, files):
         return images.bring_to_form(images.decode(image, form), form)
 
@@ -76,7 +76,7 @@ def naming_file(number: int, files: int) -> Iterator[None]:
 
 
 def with_pixels(predictions: Sequence[Answer], pixels: Sequence[np.ndarray]) -> list[Answer]:
-    """Return the model's answers, each with the bytes of the pixels that the network was given."""
+    """Return the model's answers, each with the pixels that the network was given, in base64."""
     encoded = [base64.b64encode(image.tobytes()).decode() for image in pixels]
     return [{**prediction, "pixels": image} for prediction, image in zip(predictions, encoded, strict=True)]
 

@@ -9,19 +9,19 @@ from serving.app.options import Options, host_header
 from serving.app.process import resume_garbage_collection
 
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
-SHUTDOWN_TIMEOUT_S = 30  # that requests in flight have to end after SIGTERM
+SHUTDOWN_TIMEOUT_S = 30  # for requests in flight to end after SIGTERM
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that has the port but doesn't listen: nobody connects before the model is there.
+    """Return a socket that is bound to the port but doesn't listen, so that nobody connects before the model is loaded.
 
-    Exits with a message if the port can't be had.
+    Exits with a message if the port isn't available.
     """
     try:
-        if port > 65535:  # some systems would take its remainder
+        if port > 65535:  # some systems would take it modulo 65536
             raise OverflowError("a port is a number up to 65535")
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # With the protocol named, asyncio sets TCP_NODELAY; without, each answer would take 40 ms.
+        # asyncio sets TCP_NODELAY only if the protocol is named; without it, each answer would take 40 ms.
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -31,7 +31,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def warn_if_exposed(host: str) -> None:
-    """Warn if the host is one by which other machines reach this one."""
+    """Warn if other machines can reach this one by the host."""
     if host in ("localhost", "::1") or host.startswith("127."):
         return
     print(

@@ -1,4 +1,4 @@
-"""The other versions of the registered model that the app serves, for those who look inside."""
+"""The other versions of the served model, for the page /inside."""
 
 import gc
 
@@ -15,14 +15,14 @@ MAX_LISTED = 50
 
 
 class Versions:
-    """Loads versions of the served model's name, and of no other; one is kept beside the served one."""
+    """Loads versions of the served model, and of no other model; one is kept in memory beside the served one."""
 
     def __init__(self, source: ModelSource):
         self.source = source
         self.kept: LoadedModel | None = None
 
     def describe(self) -> list[dict[str, str | None]]:
-        """Return number and preset of the newest versions, the newest first; none of a model that isn't registered."""
+        """Return number and preset of the newest versions, the newest first; [] if the model isn't registered."""
         return [
             {"version": str(version.version), "preset": version.tags.get("model")} for version in self._find_versions()
         ]
@@ -34,8 +34,8 @@ class Versions:
             raise HTTPException(404, "the served model has no such version; /inside/layers lists those that it has")
         if self.kept is not None and self.kept.identity == version_identity(version):
             return self.kept
-        self.kept = None  # there are never two beside the served one
-        gc.collect()  # a model has cycles, and threads that end with it
+        self.kept = None  # before the next is loaded, so that there are never two beside the served one
+        gc.collect()  # a model is in reference cycles, and its threads end when it is freed
         try:
             self.kept = fetch_version(version, None)
         except ModelLoadError as error:
@@ -43,7 +43,7 @@ class Versions:
         return self.kept
 
     def _find_versions(self) -> list[ModelVersion]:
-        """Return the versions that can be verified."""
+        """Return the versions that can be verified, because they have the tag ALL_HASHES; newest first."""
         facts = self.source.loaded.facts
         if facts["version"] is None:
             return []

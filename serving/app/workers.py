@@ -1,4 +1,4 @@
-"""A few threads for what would block the event loop, and a short queue before them."""
+"""A few threads for work that would block the event loop, and a short queue before them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -15,11 +15,11 @@ Result = TypeVar("Result")
 
 
 class Workers:
-    """`threads` threads for one kind of work; at most `queue` requests wait for one."""
+    """`threads` threads for one kind of work; at most `queue` requests wait for a free one."""
 
     def __init__(self, threads: int, queue: int):
         self.pool = ThreadPoolExecutor(threads, "worker")
-        # Requests wait here and not in the pool, which would keep what a client that has gone had sent.
+        # Requests wait here and not in the pool, which would keep the data of clients that have disconnected.
         self.free = asyncio.Semaphore(threads)
         self.max_pending, self.pending = threads + queue, 0
 
@@ -37,7 +37,7 @@ class Workers:
             self.pending -= 1
 
     async def call(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-        """Call `function` in a thread, once one is free. Cancelled, it leaves the thread to end what has begun."""
+        """Call `function` in a thread, once one is free. If this is cancelled, a call that has begun goes on."""
         await self.free.acquire()
         running = asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
         running.add_done_callback(lambda _: self.free.release())
@@ -51,7 +51,7 @@ class Place:
         self.workers, self.gone = workers, gone
 
     async def run(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-        """Call `function` in a thread; ClientDisconnectedError if the client goes, which drops a call not yet begun."""
+        """Call `function` in a thread; ClientDisconnectedError if the client goes, also before the call has begun."""
         if self.gone.done():
             raise ClientDisconnectedError
         call = asyncio.ensure_future(self.workers.call(function, *arguments))

@@ -1,4 +1,4 @@
-"""Receives a request's body whole, within limits of bytes and seconds."""
+"""Receives the whole body of a request, within limits of bytes and seconds."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ from serving.app.limits import Limits
 class BoundedBody:
     """Receive the body of each POST before the app is called, so that the app never waits for a client.
 
-    `held_bytes` is what the bodies of all requests take that are received or answered now.
+    `held_bytes` is the size of the bodies of all requests that are being received or answered.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits):
@@ -33,10 +33,10 @@ class BoundedBody:
             await self.app(scope, receive, send)
         finally:
             self.held_bytes -= sum(len(chunk) for chunk in chunks)
-            chunks.clear()  # the traceback of a refusal would keep them until the client has read it
+            chunks.clear()  # or a refusal's traceback would keep them until the client has read the answer
 
     async def read(self, headers: Headers, receive: Receive, chunks: list[bytes]) -> None:
-        """Receive a body into `chunks`, counting bytes and seconds, whatever Content-Length promises.
+        """Receive a body into `chunks`, and count its bytes and seconds, whatever Content-Length says.
 
         Raises HTTPException: 408 too slow, 413 too large, 503 no memory for it now; or ClientDisconnectedError.
         """
@@ -63,7 +63,7 @@ class BoundedBody:
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives the whole body at once, and then what the client does next."""
+    """Return a `receive` that gives the whole body in one message, and then the client's next messages."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Message:

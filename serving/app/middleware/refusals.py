@@ -7,7 +7,7 @@ from contextlib import suppress
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-LINGER_S = 5.0  # for which what a refused client still sends is thrown away
+LINGER_S = 5.0  # how long the data that a refused client still sends is discarded
 
 
 class Refusals:
@@ -23,7 +23,10 @@ class Refusals:
             await self.refuse(refusal, receive, send)
 
     async def refuse(self, refusal: HTTPException, receive: Receive, send: Send) -> None:
-        """Answer, then read on for a moment: closing on a client that still sends would reset what it should read."""
+        """Answer, then read on for `linger_s`: to close while the client still sends would reset the connection.
+
+        The client could then not read the answer.
+        """
         body = json.dumps({"error": refusal.detail}).encode()
         headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
         raw = [(key.lower().encode(), value.encode()) for key, value in {**headers, **(refusal.headers or {})}.items()]

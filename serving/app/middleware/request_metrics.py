@@ -21,7 +21,7 @@ class RequestMetrics:
         self.folders = [route.path for route in routes if isinstance(route, Mount)]
 
     def name_route(self, path: str) -> str:
-        """Return the path of the route that a request belongs to, or "other": clients can't invent labels."""
+        """Return the path of the route that a request belongs to, or "other", so that clients can't create labels."""
         if path in self.paths:
             return path
         return next((folder for folder in self.folders if path.startswith(f"{folder}/")), "other")

@@ -1,4 +1,4 @@
-"""Adds the headers that keep the page to itself."""
+"""Adds the headers that isolate the page from other sites."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 

@@ -1,4 +1,4 @@
-"""Refuses what a foreign web page could make a visitor's browser send here."""
+"""Refuses requests that a foreign web page could make a visitor's browser send here."""
 
 import re
 from collections.abc import Set
@@ -7,7 +7,8 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-# Kubernetes' probes and Prometheus call by the pod's address. These tell nothing that a foreign page could use.
+# Kubernetes' probes and Prometheus send the pod's address as Host. These routes tell nothing that a foreign page could
+# use.
 PROBES = ("/healthz", "/readyz", "/metrics")
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@\s]+)(?::\d{1,5})?", re.IGNORECASE)
 
@@ -15,8 +16,8 @@ HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@\s]+)(?::\d{1,5})?", re.IGNORECASE
 class TrustedClients:
     """Let through requests to one of `allowed_hosts` ("*": any) that don't come from a page of another origin.
 
-    The first defends against DNS rebinding, the second against cross-site request forgery (CSRF). PROBES are answered
-    whatever name they are called by.
+    The check of the host defends against DNS rebinding, that of the origin against cross-site request forgery (CSRF).
+    PROBES are answered for any host.
     """
 
     def __init__(self, app: ASGIApp, allowed_hosts: Set[str]):
