@@ -1,10 +1,10 @@
-"""Say which answers are unsure: those whose probabilities or strokes are unlike those of validation images.
+"""Find the unsure answers: their probabilities or strokes are unlike those of the validation images.
 
 Each image is described by the log-probabilities of its answer and, where a data set is ink, by seven measures of its
-strokes. The answers to validation images, class by class, show which descriptions are usual: their means and the
-covariance around these, which all classes share (Lee, Lee, Lee and Shin 2018, "A simple unified framework for detecting
-out-of-distribution samples"). What is farther from its class's mean, by Mahalanobis' distance, than all but a few of
-these is unsure. `evaluate` fits that and publishes it with the golden images; here it is applied.
+strokes. The validation images show what is usual: the mean description of each class, and one covariance around the
+means that all classes share (Lee, Lee, Lee and Shin 2018, "A simple unified framework for detecting out-of-distribution
+samples"). An answer is unsure if its Mahalanobis distance from the mean of its class is larger than that of all but a
+few validation images. `evaluate` fits this and publishes it with the golden images; this module applies it.
 """
 
 from typing import Any
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 SMALLEST_PROBABILITY = 1e-7
-MIN_INK = 32  # of 255, the same as a line of scans has: an image without as much has no strokes
-LEVELS = (0.1, 0.25, 0.75)  # of full ink: what begins a soft edge, a stroke, and a stroke's middle
-BETWEEN = 0.5  # of the largest probability: if the second has as much, both are close
-MIN_DRAWING_SHARE = 0.15  # of the ink: less, apart from the rest, is no drawing of its own
+MIN_INK = 32  # of 255, as in ink.has_mnist_form: an image without such a pixel has no strokes
+LEVELS = (0.1, 0.25, 0.75)  # of full ink: above these a pixel is in a soft edge, in a stroke, in a stroke's middle
+BETWEEN = 0.5  # times the largest probability: if the second largest is at least this, the two classes are close
+MIN_DRAWING_SHARE = 0.15  # of all ink: a separate part with less isn't counted as a drawing
 
 NOTHING = "nothing is drawn"
 SEVERAL = "several drawings"
@@ -24,10 +24,10 @@ UNLIKE = "unlike the training images"
 
 
 def find_doubts(pixels: np.ndarray, probabilities: np.ndarray, usual: dict[str, Any], is_ink: bool) -> list[str | None]:
-    """Return why each answer is unsure, None where it is sure.
+    """Return for each answer the reason why it is unsure, or None if it is sure.
 
-    Of pixels 0…255 [n, height, width] or [n, height, width, 3], the answers to them [n, classes], and what
-    `pipeline.evaluation.doubt.fit` found usual of a data set that is ink or is not.
+    `pixels` are 0…255, [n, height, width] or [n, height, width, 3]; `probabilities` are the answers to them,
+    [n, classes]; `usual` is the result of `pipeline.evaluation.doubt.fit` for the same `is_ink`.
     """
     described = describe(pixels, probabilities) if is_ink else describe_answers(probabilities)
     unsure = measure_distance(described, probabilities.argmax(axis=1), usual) > usual["limit"]
@@ -47,8 +47,8 @@ def describe_answers(probabilities: np.ndarray) -> np.ndarray:
 def describe(pixels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Return float64 [n, classes + 7]: log-probabilities; ink, edges, soft ink, height, width, strokes per row, column.
 
-    Of ink, [n, height, width]. Soft ink tells photographs, edges noise, the strokes per row and column letters and
-    several digits.
+    `pixels` are ink, [n, height, width]. Soft ink reveals photographs, edges reveal noise, and strokes per row and
+    column reveal letters and several digits.
     """
     ink = np.asarray(pixels, np.float64) / 255
     total = np.maximum(ink.sum(axis=(1, 2)), SMALLEST_PROBABILITY)
@@ -72,7 +72,7 @@ def measure_distance(described: np.ndarray, classes: np.ndarray, usual: dict[str
 
 
 def explain(answer: np.ndarray, drawing: np.ndarray | None) -> str:
-    """Return the likeliest reason why an answer, to a drawing or to a picture (None), is unsure."""
+    """Return the likeliest reason why an answer is unsure; `drawing` is the image of ink, None for other pictures."""
     if drawing is not None and drawing.max() < MIN_INK:
         return NOTHING
     if drawing is not None and count_apart(drawing) > 1:
@@ -82,7 +82,7 @@ def explain(answer: np.ndarray, drawing: np.ndarray | None) -> str:
 
 
 def count_apart(image: np.ndarray) -> int:
-    """Return into how many parts of much ink empty rows, or empty columns, divide an image."""
+    """Count the parts with much ink that empty rows, or empty columns, separate; return the larger of both counts."""
     counts = []
     for axis in (0, 1):
         profile = np.where(image >= MIN_INK, image, 0).sum(axis=axis, dtype=float)

@@ -1,27 +1,28 @@
-"""Measure by how much images and the answers to them differ from validation images: the population stability index.
+"""Measure how far images and their answers differ from the validation images, by the population stability index.
 
 `evaluate` counts the validation images in bins of each statistic and publishes the counts with the golden images; the
-app counts its own answers in the same bins. Where the shares are p and q, the index is the sum of (p − q) ln(p / q): a
-symmetric Kullback–Leibler divergence. By a rule of thumb of credit scoring, below 0.1 nothing has changed, above 0.25
-much has (N. Siddiqi, Credit risk scorecards, 2006). Without any change n images, compared with m, give about
-(bins − 1)(1/n + 1/m) (B. Yurdakul, Statistical properties of population stability index, 2018).
+app counts its own answers in the same bins. If a bin's two shares are p and q, the index is the sum of (p − q)
+ln(p / q) over the bins: a symmetric Kullback–Leibler divergence. By a rule of thumb of credit scoring, an index below
+0.1 means no change, and one above 0.25 a large change (N. Siddiqi, Credit risk scorecards, 2006). If nothing has
+changed, n images compared with m give an index of about (bins − 1)(1/n + 1/m) (B. Yurdakul, Statistical properties of
+population stability index, 2018).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-DRAWN = 0.25  # of full ink: a stroke, as serving.doubt has it
-MAX_SIDE = 256  # of larger images every second, third … row and column is enough
-SMALLEST = 1e-7  # of all brightness: less is a black image
+DRAWN = 0.25  # of full ink: a pixel above it is in a stroke, as in serving.doubt
+MAX_SIDE = 256  # pixels; of a larger image only every second, third … row and column is used
+SMALLEST = 1e-7  # sum of brightness: an image with less is black
 ADDED = 0.5  # to each bin's count, so that an empty one doesn't make the index infinite
 
 
 def describe(pixels: np.ndarray, classes: np.ndarray, confidences: np.ndarray, is_ink: bool) -> dict[str, np.ndarray]:
     """Return each statistic of n images and the answers to them, [n] each.
 
-    Of pixels 0…255 [n, height, width] or [n, height, width, 3], class numbers and confidences [n]. `row` and `column`
-    are where the middle of the brightness lies, 0 to 1; `height` and `width`, in pixels, how far ink reaches; `warmth`,
-    −1 to 1, how much redder than blue a picture is, which tells colours in another order.
+    `pixels` are 0…255, [n, height, width] or [n, height, width, 3]; `classes` (numbers) and `confidences` are [n].
+    `row` and `column` are the centre of the brightness, 0 to 1; `height` and `width` are how many rows and columns have
+    ink; `warmth`, −1 to 1, is how much redder than blue a picture is, which reveals colours in another order.
     """
     step = -(-max(pixels.shape[1:3]) // MAX_SIDE)
     bright = np.asarray(pixels[:, ::step, ::step], np.float32) / 255
@@ -44,7 +45,7 @@ def describe(pixels: np.ndarray, classes: np.ndarray, confidences: np.ndarray, i
 
 
 def find_centre(profile: np.ndarray) -> np.ndarray:
-    """Return where the middle of a brightness, [n, length], lies, 0 to 1; of a black image 0.5."""
+    """Return the centre of brightness profiles [n, length], 0 to 1, as [n]; 0.5 for a black image."""
     places = (np.arange(profile.shape[1], dtype=np.float32) + 0.5) / profile.shape[1]
     total = profile.sum(axis=1)
     centre: np.ndarray = np.where(total > SMALLEST, profile @ places / np.maximum(total, SMALLEST), 0.5)
@@ -52,7 +53,7 @@ def find_centre(profile: np.ndarray) -> np.ndarray:
 
 
 def place(values: np.ndarray, edges: np.ndarray) -> NDArray[np.intp]:
-    """Return each value's bin, 0 to the number of edges: above one edge, up to and with the next."""
+    """Return the bin of each value, 0 to len(edges): a bin excludes its lower edge and includes its upper one."""
     return np.searchsorted(edges, values)
 
 

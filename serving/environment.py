@@ -1,4 +1,4 @@
-"""The environment that MLflow and ONNX Runtime run in here: settings that the app and the batch tool share."""
+"""Environment variables for MLflow and ONNX Runtime: settings that the app and the batch tool share."""
 
 import json
 import os
@@ -6,13 +6,12 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# The same file that the pipeline registers its models in.
+# The SQLite file in which the pipeline registers its models.
 TRACKING_STORE = ROOT / "mlflow.db"
-REGISTRATION = ROOT / "registry/registry.json"  # what it registered last
+REGISTRATION = ROOT / "registry/registry.json"  # the pipeline's last registration
 
-# For all of MLflow: ask a registry that is down for seconds, not for minutes; report nothing to its makers; show no
-# progress bars; run no pickle; and use the project's own store unless another one is set. ONNX Runtime, too, reports
-# nothing to its makers.
+# For MLflow: give up on a registry that is down after seconds, not minutes; send no telemetry; show no progress bars;
+# load no pickle; and use the project's own store unless another one is set. ONNX Runtime sends no telemetry, either.
 DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -25,13 +24,13 @@ DEFAULTS = {
 
 
 def set_mlflow_defaults() -> None:
-    """Set each variable that the caller's environment leaves open; to be called before either is imported."""
+    """Set each variable of DEFAULTS that isn't set yet; call this before MLflow or ONNX Runtime is imported."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
 
 
 def default_model() -> str:
-    """Return the URI of the champion of the data set that was registered last; of mnist's if none was."""
+    """Return the URI of the champion of the data set that was registered last, or of mnist if there is none."""
     try:
         name = json.loads(REGISTRATION.read_text())["name"]
     except (OSError, ValueError, TypeError, KeyError):
@@ -40,5 +39,5 @@ def default_model() -> str:
 
 
 def without_password(text: str) -> str:
-    """Return a text whose addresses have nothing before their @, and no password among their options."""
+    """Return the text without the credentials in its URLs: what is before an @, and the value of `password=`."""
     return re.sub(r"(?i)(password=)[^&\s]+", r"\1…", re.sub(r"(?<=://)\S*@", "", text))

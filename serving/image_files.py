@@ -1,7 +1,7 @@
-"""Open an image file as far as its header, and refuse what would take long to decode.
+"""Open an image file as far as its header, and refuse files that would take long to decode.
 
-What a decoder does for a file isn't bounded by the file's bytes: blank pixels pack a thousandfold, each scan of a
-progressive JPEG passes over all of them again, and Pillow walks through a file's chunks in Python, one by one.
+The size of a file doesn't bound the work to decode it: blank pixels are compressed a thousandfold, each scan of a
+progressive JPEG goes over all pixels again, and Pillow reads a file's chunks one by one, in Python.
 """
 
 import io
@@ -24,28 +24,28 @@ from PIL import (
 
 MAX_FILE_BYTES = 100_000_000  # a larger file isn't read, because it would fill the memory
 MAX_PIXELS = 40_000_000  # an A4 page at 600 dpi has 35 million
-WEBP_WEIGHT = 2  # to decode one of its pixels costs the time and memory of so many of a PNG
+WEBP_WEIGHT = 2  # decoding one pixel of a WebP costs the time and memory of this many pixels of a PNG
 MAX_SCANS = 100  # of a progressive JPEG: encoders write about 10
 START_OF_SCAN = b"\xff\xda"
-# Pillow reads at least once for each chunk of a PNG, segment of a JPEG, or byte between two of them: of these there may
-# be some thousands, or one in so many bytes.
+# Pillow reads at least once for each chunk of a PNG, each segment of a JPEG, and each byte between two segments. A file
+# may take FREE_READS reads, and one more per BYTES_PER_READ bytes.
 FREE_READS, BYTES_PER_READ = 3000, 64
-PACKED = (b"zTXt", b"iTXt", b"iCCP")  # chunks of a PNG that Pillow unpacks, each to a megabyte
+PACKED = (b"zTXt", b"iTXt", b"iCCP")  # chunks of a PNG that Pillow decompresses, each to up to a megabyte
 MAX_PACKED = 4
-MAX_NOTE_ENTRIES = 200  # of EXIF, each of which Pillow unpacks in Python: cameras write about 30
+MAX_NOTE_ENTRIES = 200  # of an EXIF note; Pillow decodes each entry in Python. Cameras write about 30
 
 
 class ImageError(ValueError):
-    """An image can't be answered; the text is one sentence for the client."""
+    """An image is refused; the text is one sentence for the client."""
 
 
 class _Jpeg(JpegImagePlugin.JpegImageFile):
     def _read_dpi_from_exif(self) -> None:
-        """Leave the EXIF note alone: Pillow would unpack all of it, to find a resolution that nobody asks for."""
+        """Skip the EXIF note: Pillow would decode all of it to find a resolution that isn't needed here."""
 
 
 class _CountedReads(io.BytesIO):
-    """A file in memory that may be read so many times, however little each time."""
+    """A file in memory with a limited number of reads, however small each read is."""
 
     def __init__(self, data: bytes):
         super().__init__(data)
@@ -58,7 +58,7 @@ class _CountedReads(io.BytesIO):
         return super().read(size)
 
 
-# By Pillow's name of the format: what a file of it begins with, and what opens it.
+# By Pillow's name of a format: the first bytes of its files, and the class that opens them.
 KINDS: dict[str, tuple[tuple[bytes, ...], type[ImageFile.ImageFile]]] = {
     "PNG": ((b"\x89PNG",), PngImagePlugin.PngImageFile),
     "JPEG": ((b"\xff\xd8",), _Jpeg),
@@ -68,29 +68,29 @@ KINDS: dict[str, tuple[tuple[bytes, ...], type[ImageFile.ImageFile]]] = {
     "TIFF": ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImagePlugin.TiffImageFile),
 }
 ALL_FORMATS = tuple(KINDS)
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # of their files' names
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # of files in ALL_FORMATS
 WEB_FORMATS = ("PNG", "JPEG", "WEBP")  # what browsers and phones send; the cost of each is bounded
 
 
 def read_image_file(path: Path) -> bytes:
-    """Return a file's content; ImageError if it is none or too large, OSError if it can't be read."""
+    """Return a file's content; ImageError if it isn't a regular file or is too large, OSError if it can't be read."""
     status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # to open a pipe would be to wait for its writer
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its writer
         raise ImageError("it is a pipe, a socket or a device: an image file is expected")
     require_bytes(status.st_size)
     return path.read_bytes()
 
 
 def require_bytes(size: int) -> None:
-    """Raise ImageError if a file has more bytes than are read."""
+    """Raise ImageError if a file has more than MAX_FILE_BYTES."""
     if size > MAX_FILE_BYTES:
         raise ImageError(f"the file is too large: at most {MAX_FILE_BYTES // 1_000_000} MB are allowed")
 
 
 def open_image(data: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
-    """Return the image in `data` with its size known and its pixels not yet decoded; ImageError if it is none.
+    """Open the image in `data`: its size is known, its pixels aren't decoded yet. ImageError if it is refused.
 
-    `formats` are those of ALL_FORMATS that are taken.
+    `formats` are the accepted ones of ALL_FORMATS.
     """
     if not data:
         raise ImageError("the image file is empty: it has no bytes")
@@ -104,7 +104,7 @@ def open_image(data: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
         raise ImageError(f"the image has more than {MAX_SCANS} scans: save it as a JPEG that is not progressive")
     if name == "PNG" and sum(map(data.count, PACKED)) > MAX_PACKED:
         raise ImageError(f"the image has more than {MAX_PACKED} packed notes: save it again without its metadata")
-    # Pillow reads a compressed BMP byte by byte.
+    # The reads of a BMP aren't counted: Pillow reads a compressed one byte by byte.
     file = io.BytesIO(data) if name == "BMP" else _CountedReads(data)
     # Damaged bytes make Pillow raise nearly anything: OSError, SyntaxError, struct.error, …
     try:
@@ -120,13 +120,13 @@ def open_image(data: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
 
 
 def require_pixels(pixels: int, what: str) -> None:
-    """Raise ImageError, which begins with `what`, if these are more pixels than are decoded for one request."""
+    """Raise ImageError, whose text begins with `what`, if there are more than MAX_PIXELS, the limit of a request."""
     if pixels > MAX_PIXELS:
         raise too_many_pixels(what)
 
 
 def count_pixels(image: Image.Image) -> int:
-    """Return the number of an opened image's pixels, those of a WebP counted as often as they cost."""
+    """Return the number of pixels of an opened image; those of a WebP count WEBP_WEIGHT times."""
     return image.width * image.height * (WEBP_WEIGHT if image.format == "WEBP" else 1)
 
 
@@ -143,10 +143,10 @@ def list_formats(formats: Sequence[str]) -> str:
 
 
 def has_short_note(image: Image.Image) -> bool:
-    """Return whether an image's EXIF note has so few entries that it may be unpacked."""
+    """Return whether an image's EXIF note has at most MAX_NOTE_ENTRIES entries, so that Pillow may decode it."""
     note = image.info.get("exif", b"").removeprefix(b"Exif\0\0")
     order = "<" if note.startswith(b"II") else ">"
-    with suppress(struct.error):  # cut short
+    with suppress(struct.error):  # the note is cut short
         (start,) = struct.unpack_from(f"{order}I", note, 4)
         (entries,) = struct.unpack_from(f"{order}H", note, start)
         return bool(entries <= MAX_NOTE_ENTRIES)

@@ -1,4 +1,4 @@
-"""Bring pictures to the form of a data set: the same function for training, the app and the batch tool."""
+"""Convert pictures to the form of a data set: the same function for training, the app and the batch tool."""
 
 import contextlib
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from serving.image_files import has_short_note
 from serving.image_files import open_image as open_image
 from serving.image_files import require_pixels as require_pixels
 
-# Modes of Pillow whose pixels have no range of their own, or that it can't convert.
+# Pillow modes that are refused: their pixels have no fixed range, or Pillow can't convert them.
 REFUSED_MODES = {"F": "floating-point numbers", "I": "numbers of 32 bits", "LAB": "colours of CIELAB"}
-TURNS = {  # by what EXIF calls the orientation; 1 is upright
+TURNS = {  # by EXIF's value of the orientation; 1 is upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -31,7 +31,7 @@ TURNS = {  # by what EXIF calls the orientation; 1 is upright
 
 @dataclass(frozen=True)
 class Form:
-    """What the pictures of a data set are brought to; `resize` is stretch, crop, pad, or ink (MNIST's own form)."""
+    """The form that the pictures of a data set have; `resize` is stretch, crop, pad, or ink (MNIST's own form)."""
 
     height: int
     width: int
@@ -53,14 +53,14 @@ INK = Form(ink.FIELD, ink.FIELD, 1, "ink")  # MNIST's
 
 
 def prepare(data: bytes, form: Form, formats: Sequence[str]) -> np.ndarray:
-    """Return the picture in a file's bytes in that form, uint8 [*form.shape]; ImageError if it can't be read."""
+    """Decode a file's bytes and convert the picture to `form`: uint8 [*form.shape]; ImageError if it can't be read."""
     return bring_to_form(decode(open_image(data, formats), form), form)
 
 
 def decode(image: ImageFile.ImageFile, form: Form) -> Image.Image:
-    """Return an opened file upright, in the form's mode, transparency put on white; ImageError if it is damaged.
+    """Decode an opened file: upright, in the form's mode, on white where transparent; ImageError if it is damaged.
 
-    A large JPEG may come out at a half, quarter or eighth of its size, still twice as large as the form needs.
+    A large JPEG may be decoded at a half, quarter or eighth of its size, still at least twice what the form needs.
     """
     side = 2 * (ink.WORK_SIZE if form.resize == "ink" else max(form.height, form.width))
     try:
@@ -74,7 +74,7 @@ def decode(image: ImageFile.ImageFile, form: Form) -> Image.Image:
 
 
 def convert(image: Image.Image, mode: str) -> Image.Image:
-    """Return a decoded file of any mode in mode L or RGB; ImageError if its pixels have no range."""
+    """Convert a decoded image of any mode to mode L or RGB; ImageError if its mode is one of REFUSED_MODES."""
     if image.mode in REFUSED_MODES:
         raise ImageError(
             f"the image's pixels are {REFUSED_MODES[image.mode]}: save it with 8 or 16 bits per pixel and colour"
@@ -90,7 +90,7 @@ def convert(image: Image.Image, mode: str) -> Image.Image:
 
 
 def turn_upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
-    """Return the pixels turned as the EXIF note of their file says; a note that can't be read turns nothing."""
+    """Return the pixels, rotated or flipped as the EXIF note of `image` says; ignore a note that can't be read."""
     with contextlib.suppress(Exception):
         if has_short_note(image):
             return pixels.transpose(TURNS[image.getexif()[ExifTags.Base.Orientation]])
@@ -98,9 +98,9 @@ def turn_upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
 
 
 def bring_to_form(image: Image.Image, form: Form) -> np.ndarray:
-    """Return a decoded image as uint8 [*form.shape]; one that has that size stays as it is, but for ink.
+    """Return a decoded image as uint8 [*form.shape]. An image that has that size isn't changed, except for ink.
 
-    ImageError if the form is ink, and there is none.
+    Raises ImageError if the form is ink and the image is blank.
     """
     if form.resize == "ink":
         return ink.to_mnist(image)
@@ -111,17 +111,17 @@ def bring_to_form(image: Image.Image, form: Form) -> np.ndarray:
 
 
 def stretch(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Return all of the image, its aspect changed."""
+    """Resize the whole image without keeping its aspect ratio."""
     return image.resize(size, Image.Resampling.BILINEAR)
 
 
 def crop(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Return the middle of the image, its aspect kept."""
+    """Return the middle of the image, resized with its aspect ratio kept."""
     return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
 
 
 def pad(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Return all of the image in the middle of white, its aspect kept."""
+    """Return the whole image in the middle of a white field, resized with its aspect ratio kept."""
     scale = min(size[0] / image.width, size[1] / image.height)
     inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     field = Image.new(image.mode, size, "white")

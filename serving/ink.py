@@ -1,10 +1,10 @@
-"""Bring images of any size to MNIST's form: find the digit, scale it and center it.
+"""Convert images of any size to MNIST's form: find the digit, scale it and center it.
 
 MNIST was made this way from NIST's scans (LeCun, Bottou, Bengio and Haffner 1998, "Gradient-based learning applied to
-document recognition", section III.A, and the data set's page): the digit fits a box of 20×20, its aspect kept, grey
-from anti-aliasing, and its center of mass lies at the center of a field of 28×28. NIST's scans were black and white, so
-what a photograph needs comes before: the page's light is taken away, however uneven, and dirt is left out. One digit on
-a page of about one colour is expected.
+document recognition", section III.A, and the data set's page): the digit is scaled to a box of 20×20 with its aspect
+ratio kept, which makes it grey by anti-aliasing, and its center of mass is put at the center of a field of 28×28.
+NIST's scans were black and white. So a photograph needs two steps before: the page's light, however uneven, is removed,
+and dirt is left out. The input should be one digit on a page of about one colour.
 """
 
 import numpy as np
@@ -12,20 +12,20 @@ from PIL import Image, ImageFilter
 
 from serving.image_files import ImageError
 
-FIELD, BOX, CENTER = 28, 20, 14  # MNIST's; its centers of mass are at pixel 14, give or take half of one
-WORK_SIZE = 512  # longer side at which the digit is looked for: one of a twentieth of the page still has 25 pixels
-CELL = 4  # side of the squares in which ink is gathered to parts: strokes of a digit, or dirt
-MIN_PAGE_LIGHT = 32  # light of a page, of 255: a deeper shadow is all grain
-MIN_INK = 16  # of 255: what darkens the page by less is no ink
-FULL_INK = 224  # of 255: the strongest pixel of an image in MNIST's form has this much at least
-STROKE_SHARE = 0.35  # of the darkest ink: more is a stroke; less would take in a shadow's edge, more lose hair lines
+FIELD, BOX, CENTER = 28, 20, 14  # pixels, as in MNIST, whose centers of mass are within half a pixel of 14
+WORK_SIZE = 512  # longer side of the image that is searched: a digit of a twentieth of the page still has 25 pixels
+CELL = 4  # side in pixels of the squares that are grouped into connected parts: strokes of a digit, or dirt
+MIN_PAGE_LIGHT = 32  # of 255, the least light that a page counts with: in a deeper shadow there is only grain
+MIN_INK = 16  # of 255: a pixel that is less than this darker than the page isn't ink
+FULL_INK = 224  # of 255: the strongest pixel of an image in MNIST's form has at least this
+STROKE_SHARE = 0.35  # of the darkest ink is a stroke: a lower share includes shadows' edges, a higher loses hairlines
 MIN_PART_SHARE = 0.1  # of the largest part's area: smaller parts are dirt, larger ones strokes of their own
 
 
 def to_mnist(image: Image.Image) -> np.ndarray:
-    """Return an image of any size, dark on light or light on dark, as MNIST's: uint8 [28, 28], 0 background, 255 ink.
+    """Convert an image of any size, dark on light or light on dark, to uint8 [28, 28]: 0 is background, 255 is ink.
 
-    One of 28×28 that is in that form already stays as it is, but for being inverted. ImageError if it is blank.
+    An image of 28×28 that has MNIST's form already is only inverted, if its edge is light. ImageError if it is blank.
     """
     image = image.convert("L")
     if image.size == (FIELD, FIELD):
@@ -69,26 +69,26 @@ def blank_error() -> ImageError:
 
 
 def ink_intensity(light: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return each pixel's ink, uint8 0…255, and the deviation of its grain.
+    """Return the ink of each pixel, uint8 0…255, and the standard deviation of the grain.
 
-    Ink is how far a pixel is from its page's light to none; of a dark page, how far from its light to full light. A
-    shadow that dims page and ink alike changes neither.
+    Ink is 0 at the page's light and 255 at black; on a dark page, 0 at the page's light and 255 at white. So a shadow
+    that dims page and ink by the same factor changes neither ink nor grain.
     """
     page = fit_page_light(light)
     nearby = Image.fromarray(light.astype(np.uint8)).filter(ImageFilter.BoxBlur(max(light.shape) / 50))
     detail = light - np.asarray(nearby)
-    # Is the ink the lighter or the darker? A thin stroke stands out from what is nearby, a shadow's edge only from the
-    # page. Where thick strokes fill the image, half of it is ink, and only its edge is mostly page.
+    # Is the ink lighter or darker than the page? A thin stroke stands out from its neighbourhood, a shadow's edge only
+    # from the page. If thick strokes fill the image, half of it is ink, and only its edge is mostly page.
     edge = (light.mean() - np.median(border(light))) / max(light.std(), 1)
     if skewness(light - page) + 2 * skewness(detail) + edge > 0:
         light, page = 255 - light, 255 - page
     gain = 255 / np.maximum(page, MIN_PAGE_LIGHT)
-    grain = 1.4826 * np.median(np.abs(detail * gain)[::2, ::2])  # the median deviation doesn't see the strokes
+    grain = 1.4826 * np.median(np.abs(detail * gain)[::2, ::2])  # the median ignores the few pixels of strokes
     return np.clip((page - light) * gain, 0, 255).astype(np.uint8), grain
 
 
 def skewness(residual: np.ndarray) -> float:
-    """Return from -1 (all that stands out is below) to 1 (all of it is above)."""
+    """Return the skewness, from -1 (all outliers are below 0) to 1 (all are above)."""
     cubes = residual**3
     return float(cubes.sum() / max(np.abs(cubes).sum(), 1))
 
@@ -96,8 +96,8 @@ def skewness(residual: np.ndarray) -> float:
 def fit_page_light(light: np.ndarray) -> np.ndarray:
     """Return the light of the empty page at each pixel: the quadratic surface of least absolute deviations.
 
-    Absolute, not squared, so that strokes, being the fewer pixels, count for nothing. The edge counts as much as all
-    the rest, for the digit that fills its image.
+    The deviations are absolute, not squared, so that strokes, which are the fewer pixels, have no influence. The edge
+    has the same weight as all other pixels together, because a digit may fill its image.
     """
     height, width = light.shape
     coarse = Image.fromarray(light).resize((min(width, 48), min(height, 48)), Image.Resampling.BOX)
@@ -108,7 +108,7 @@ def fit_page_light(light: np.ndarray) -> np.ndarray:
     surface = quadratic_terms(*values.shape)
     values, weights = values.ravel(), weights.ravel()
     fitted = np.full(values.shape, np.median(values))
-    for _ in range(12):  # reweighted least squares, which come to least absolute deviations
+    for _ in range(12):  # reweighted least squares, which converge to least absolute deviations
         moments = surface.T * (weights / np.maximum(np.abs(values - fitted), 1))
         fitted = surface @ np.linalg.lstsq(moments @ surface, moments @ values, rcond=1e-6)[0]
     page = Image.fromarray(fitted.reshape(coarse.height, coarse.width).astype(np.float32))
@@ -134,7 +134,7 @@ def isolate_strokes(ink: np.ndarray, grain: float) -> tuple[np.ndarray, tuple[in
 
 
 def select_strokes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the parts of an ink mask that are large enough for strokes, and these with their soft edges."""
+    """Return two masks: the parts of an ink mask that are large enough for strokes, and these with soft edges."""
     height, width = mask.shape
     cells = np.pad(mask, ((0, -height % CELL), (0, -width % CELL)))
     cells = cells.reshape(cells.shape[0] // CELL, CELL, -1, CELL).sum(axis=(1, 3))
@@ -151,7 +151,8 @@ def label_parts(mask: np.ndarray) -> np.ndarray:
     """Number the connected parts of a mask (8 neighbours): int [height, width], 0 outside."""
     labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
     while True:
-        # Each takes the highest number beside it, then what the pixel of that number took: few rounds, even in a maze.
+        # Each pixel takes the highest label next to it, then the new label of the pixel with that number. So a few
+        # rounds are enough, even in a maze.
         spread = np.where(mask, join_neighbours(labels, np.maximum), 0)
         spread = np.where(mask, spread.ravel()[spread - 1], 0)
         if (spread == labels).all():
@@ -160,7 +161,7 @@ def label_parts(mask: np.ndarray) -> np.ndarray:
 
 
 def join_neighbours(grid: np.ndarray, join: np.ufunc) -> np.ndarray:
-    """Return each pixel joined with its eight neighbours."""
+    """Return each pixel combined with its eight neighbours by `join`."""
     grid = np.pad(grid, 1)
     grid = join(join(grid[:-2], grid[1:-1]), grid[2:])
     joined: np.ndarray = join(join(grid[:, :-2], grid[:, 1:-1]), grid[:, 2:])
@@ -168,7 +169,7 @@ def join_neighbours(grid: np.ndarray, join: np.ufunc) -> np.ndarray:
 
 
 def scale_to_box(ink: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
-    """Return what is in the box, anti-aliased, its longer side 20 pixels: float32 [≤ 20, ≤ 20]."""
+    """Scale the content of the box, anti-aliased, to 20 pixels on its longer side: float32 [≤ 20, ≤ 20]."""
     width, height = box[2] - box[0], box[3] - box[1]
     scale = BOX / max(width, height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -176,7 +177,7 @@ def scale_to_box(ink: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
 
 
 def center_by_mass(ink: np.ndarray) -> np.ndarray:
-    """Put ink of any scale into the field, its center of mass at the center to the nearest pixel: uint8 [28, 28]."""
+    """Put ink of any scale into the field, with its center of mass at the nearest pixel to 14: uint8 [28, 28]."""
     places = []
     for side, profile in zip(ink.shape, (ink.sum(axis=1), ink.sum(axis=0)), strict=True):
         mass = (profile * np.arange(side)).sum() / profile.sum()

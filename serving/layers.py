@@ -1,6 +1,6 @@
-"""The layers of a network, from the ONNX file that is served: what each answers to an image, and its weights.
+"""The layers of a network, from the ONNX file that is served: the output of each for an image, and its weights.
 
-The file says in its metadata which of its tensors they are (pipeline/training/layers.py).
+The file's metadata names the tensors of each layer (pipeline/training/layers.py).
 """
 
 import json
@@ -24,22 +24,22 @@ class Step(TypedDict):
 
 
 class Sums(TypedDict):
-    """What a layer's output comes from, by the names of tensors in the file."""
+    """The names of the file's tensors from which a layer's output is computed."""
 
     input: str
     kernel: str
-    """Of a convolution [filters, channels, height, width], of others [inputs, units]."""
+    """[filters, channels, height, width] for a convolution, [inputs, units] for other layers."""
     bias: str | None
     sum: str
     """The weighted sums, with the bias."""
     strides: list[int]
     pads: list[int]
-    """Of a convolution: zeros above, left, below, right."""
+    """For a convolution: zeros above, left, below, right."""
     steps: list[Step]
 
 
 class Layer(Sums):
-    """A layer, its output, and the shape of that for one image, [height, width, channels] or [units]."""
+    """A layer with its output, and the output's shape for one image, [height, width, channels] or [units]."""
 
     kind: str
     """convolution, dense or output."""
@@ -50,7 +50,7 @@ class Layer(Sums):
 
 
 class NetworkLayers:
-    """The layers of the network in an ONNX file's bytes; none where the file doesn't name them."""
+    """The layers of the network in an ONNX file's bytes; an empty list if the file doesn't name them."""
 
     def __init__(self, network: bytes):
         described = _open(network).get_modelmeta().custom_metadata_map.get("layers", "[]")
@@ -59,9 +59,9 @@ class NetworkLayers:
         self._session = _open(add_outputs(network, self.tensors))
 
     def compute(self, pixels: np.ndarray, tensors: Iterable[str]) -> list[np.ndarray]:
-        """Return these tensors of the file for raw pixels [n, …]; the first axis of all but weights is the image's."""
+        """Return the named tensors for raw pixels [n, …]; their first axis is the image, except for weights."""
         names = list(tensors)
-        if not names:  # ONNX Runtime takes that for all of them
+        if not names:  # ONNX Runtime would return all outputs
             return []
         found: list[np.ndarray] = self._session.run(names, {INPUT: pixels.astype(np.float32)})
         return found
@@ -76,7 +76,7 @@ class NetworkLayers:
 
     @cached_property
     def weights(self) -> list[tuple[np.ndarray, np.ndarray | None]]:
-        """Kernel and bias of each layer, as they are in the file."""
+        """Return kernel and bias of each layer, as they are in the file; None for a layer without bias."""
         names = sorted({name for layer in self.layers for name in (layer["kernel"], layer["bias"]) if name})
         shape = self._session.get_inputs()[0].shape[1:]
         found = dict(zip(names, self.compute(np.zeros((1, *shape)), names), strict=True))
@@ -84,9 +84,9 @@ class NetworkLayers:
 
 
 def add_outputs(network: bytes, tensors: Iterable[str]) -> bytes:
-    """Return the bytes of an ONNX file with further outputs: tensors of its graph, constants among them.
+    """Return the bytes of an ONNX file with more outputs: tensors of its graph, also constants.
 
-    Protocol buffers that are written one after the other are merged when they are read, lists by appending.
+    A reader merges protocol buffers that are concatenated, and appends their lists. So the outputs are just appended.
     """
     outputs = b"".join(_encode(OUTPUT, _encode(NAME, tensor.encode())) for tensor in tensors)
     return network + _encode(GRAPH, outputs)

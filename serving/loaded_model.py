@@ -1,4 +1,4 @@
-"""A model that was loaded and verified, and what tells it from another one."""
+"""A loaded and verified model, and the identity that distinguishes it from other models."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
     from serving.model import Classifier
 
-IDENTITY = ("onnx_sha256", "serving_code_sha256")  # the tags that tell two versions of one number apart
+IDENTITY = ("onnx_sha256", "serving_code_sha256")  # tags that distinguish two versions with the same number
 
-# A version's number and these tags.
+# A version's number and the values of these tags.
 Identity = tuple[str | None, ...]
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A verified model: as MLflow wraps it and as the Classifier inside, what is known of it, and its identity."""
+    """A verified model: MLflow's wrapper, the Classifier inside it, facts about the model, and its identity."""
 
     pyfunc: "PyFuncModel"
     model: "Classifier"
@@ -35,33 +35,33 @@ class LoadedModel:
 
     @cached_property
     def form(self) -> Form:
-        """Return what pictures are brought to for it."""
+        """Return the form of pictures that it takes."""
         return form_of(self.model)
 
     @cached_property
     def usual(self) -> dict[str, np.ndarray] | None:
-        """Return what `serving.doubt` compares its answers with; None if too little is known for that."""
+        """Return what `serving.doubt` compares its answers with; None if there were too few validation images."""
         usual = self.model.golden["usual"]
         return usual and {key: np.asarray(value) for key, value in usual.items()}
 
     @cached_property
     def units(self) -> Units:
-        """Return what its layers answer; the network is opened for that when it is first asked for."""
+        """Return the units of its layers; the first access opens the network once more."""
         return Units(NetworkLayers(self.network), self.form.shape)
 
     @property
     def reference(self) -> dict[str, dict[str, list[float]]]:
-        """What `serving.drift` compares with, by statistic; empty if evaluation left nothing."""
+        """Return what `serving.drift` compares with, by statistic; empty if the evaluation published nothing."""
         return self.model.golden.get("reference") or {}
 
     @property
     def label(self) -> dict[str, str | None]:
-        """Name and version, as each answer carries them."""
+        """Return name and version, as each answer contains them."""
         return {"name": self.facts["name"], "version": self.facts["version"]}
 
 
 def version_identity(version: "ModelVersion") -> Identity:
-    """Return what tells a registered version from others: a rebuilt store gives the same numbers to other models."""
+    """Return the identity of a registered version; its number isn't enough, because a rebuilt store may reuse it."""
     return str(version.version), *map(version.tags.get, IDENTITY)
 
 

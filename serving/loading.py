@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from serving.model import Classifier
 
-MAX_NAMED = 3  # faults in one error
+MAX_NAMED = 3  # faults that one error names
 
 
 class ModelLoadError(Exception):
@@ -30,16 +30,16 @@ class ModelLoadError(Exception):
 
 
 def fetch_version(version: "ModelVersion", alias: str | None) -> LoadedModel:
-    """Load a registered version; ModelLoadError unless it is what its tags say."""
+    """Load a registered version; ModelLoadError if it can't be fetched, or isn't what its tags say."""
     what = f"version {version.version}"
     known = {"name": version.name, "version": str(version.version), "alias": alias}
-    # A private copy: what is hashed is what is run, whatever happens to the store meanwhile.
+    # A private copy, so that the files that are hashed are those that run, even if the store changes meanwhile.
     with scratch_folder(what) as scratch:
         try:
             copy = copy_version(version, scratch)
         except ModelLoadError:
             raise
-        except Exception as error:  # each kind of artifact store has its own
+        except Exception as error:  # each kind of artifact store raises its own errors
             raise ModelLoadError(f"{what} can't be fetched: {first_line(error)}") from None
         return load(copy, what, version.tags, known, version_identity(version))
 
@@ -61,7 +61,7 @@ def copy_version(version: "ModelVersion", scratch: Path) -> Path:
 
 
 def fetch_folder(folder: Path) -> LoadedModel:
-    """Load a model from a folder, which no registry vouches for."""
+    """Load a model from a folder; there are no hashes of a registry to compare it with."""
     what = f"the folder {folder}"
     with scratch_folder(what) as scratch:
         try:
@@ -87,13 +87,13 @@ def scratch_folder(what: str) -> Iterator[Path]:
 def load(
     folder: Path, what: str, tags: Mapping[str, str] | None, known: dict[str, str | None], identity: Identity
 ) -> LoadedModel:
-    """Load a copy; ModelLoadError unless its files are as the version's `tags` say and it answers its golden images.
+    """Load a model's private copy; ModelLoadError unless its files match `tags` and it answers its golden images.
 
-    `what` names the model in an error, `known` is what the registry knows of it. Without tags nothing vouches for it.
+    `what` names the model in errors; `known` is its name, version and alias. If `tags` is None, no hash is compared.
     """
     if tags is not None:
         require_none(what, verification.find_faults(folder, expected_of(what, tags)))
-    # Python would run compiled code in place of the source that is hashed.
+    # Python would run compiled code instead of the source that was hashed.
     for compiled in folder.rglob(verification.COMPILED):
         shutil.rmtree(compiled)
     try:
@@ -104,7 +104,7 @@ def load(
     require_none(what, foreign)
     require_todays_form(what, folder, tags)
     try:
-        # The golden images say more than a comparison of version numbers, which takes a second.
+        # The golden images prove more than a comparison of version numbers, which would take a second.
         model = run_code(folder)
         model.check()
         pyfunc = wrap(model, description["signature"])
@@ -132,7 +132,7 @@ def require_todays_form(what: str, folder: Path, tags: Mapping[str, str] | None)
 
 
 def expected_of(what: str, tags: Mapping[str, str]) -> dict[str, str | None]:
-    """Return what `verification.expected_hashes` does; ModelLoadError if the tags can't be read."""
+    """Return `verification.expected_hashes(tags)`; ModelLoadError if the tags can't be read."""
     try:
         return verification.expected_hashes(tags)
     except (ValueError, TypeError):
@@ -140,14 +140,14 @@ def expected_of(what: str, tags: Mapping[str, str]) -> dict[str, str | None]:
 
 
 def require_none(what: str, faults: Iterable[str]) -> None:
-    """Raise ModelLoadError, with the first few, if there are any."""
+    """Raise ModelLoadError, which names the first MAX_NAMED faults, if there are any."""
     if named := list(faults):
         more = f" and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
         raise ModelLoadError(f"{what} is not as it was registered: {', '.join(named[:MAX_NAMED])}{more}")
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Return what a model's MLmodel says."""
+    """Return the content of a model's MLmodel file."""
     from mlflow.models import Model
 
     description: dict[str, Any] = Model.load(str(folder)).to_dict()
@@ -155,9 +155,9 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def run_code(folder: Path) -> "Classifier":
-    """Run a model's code, which makes a Classifier of its network and golden images. Other code is not looked for.
+    """Run a model's code file, and return its Classifier with network and golden images. No other code is run.
 
-    MLflow's own loader would also run what the MLmodel names, and leave a module in sys.modules for each version.
+    MLflow's own loader would also run code that the MLmodel names, and leave a module in sys.modules for each version.
     """
     spec = importlib.util.spec_from_file_location("served_model", folder / verification.CODE)
     assert spec is not None  # for a path that ends in .py
@@ -166,12 +166,12 @@ def run_code(folder: Path) -> "Classifier":
     spec.loader.exec_module(module)
     model: Classifier = module.Classifier()
     artifacts = {"onnx": str(folder / verification.NETWORK), "golden": str(folder / verification.GOLDEN)}
-    model.load_context(SimpleNamespace(artifacts=artifacts))  # type: ignore[arg-type]  # it asks for nothing else
+    model.load_context(SimpleNamespace(artifacts=artifacts))  # type: ignore[arg-type]  # it reads nothing else
     return model
 
 
 def wrap(model: "Classifier", signature: dict[str, Any]) -> "PyFuncModel":
-    """Return the model as MLflow's scoring takes it, with the signature that checks what it is asked."""
+    """Wrap the model for MLflow's scoring, with the signature that checks its input."""
     from mlflow.models import Model, ModelSignature
     from mlflow.pyfunc import PyFuncModel
 
@@ -181,5 +181,5 @@ def wrap(model: "Classifier", signature: dict[str, Any]) -> "PyFuncModel":
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's text without passwords, or the error's kind if it has no text."""
+    """Return the first line of an error's text without passwords, or the error's class if it has no text."""
     return without_password((str(error).strip().splitlines() or [type(error).__name__])[0][:300])

@@ -17,17 +17,18 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 MAX_RETRY_DELAY_S = 300.0
-JITTER = (0.8, 1.2)  # of the seconds between two looks: replicas that start together would all look at once
-MAX_LISTED = 10  # models, where the one that was asked for isn't there
+JITTER = (0.8, 1.2)  # times the seconds between lookups, because replicas that start together would all ask at once
+MAX_LISTED = 10  # models that an error lists if the requested one doesn't exist
 REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
 log = logging.getLogger("uvicorn.error")
 
 
 class ModelSource:
-    """The model that `uri` means: models:/name@alias (followed), models:/name/3 or a folder (both fixed at the start).
+    """The model that `uri` names: models:/name@alias (followed), models:/name/3 or a folder (both fixed at the start).
 
-    `loaded` is replaced as a whole, so a request that has taken it ends on it. `problem` says why it isn't the newest.
+    `loaded` is replaced as a whole, so a request ends with the model that it began with. `problem` says why the version
+    of the alias isn't served; None if it is.
     """
 
     def __init__(self, uri: str, poll_seconds: float = 2.0):
@@ -46,12 +47,12 @@ class ModelSource:
             self.loaded = fetch_folder(Path(uri))
 
     def start_following(self) -> None:
-        """Start a thread that looks up the alias until the process ends; without an alias there is nothing to do."""
+        """Start a thread that looks up the alias until the process ends; without an alias, do nothing."""
         if self.alias:
             threading.Thread(target=self._follow, name="follower", daemon=True).start()
 
     def update(self) -> None:
-        """Serve the version that has the alias now; if that fails, keep the present one and say why."""
+        """Serve the version that has the alias now; if that fails, keep the current one and set `problem`."""
         try:
             version = self._find_version()
         except Exception as error:
@@ -66,7 +67,7 @@ class ModelSource:
             self._replace_by(version)
 
     def _replace_by(self, version: "ModelVersion") -> None:
-        """Load a version beside the present one, then swap them; wait longer after each failure of the same one."""
+        """Load a version beside the current one, then swap them; wait longer after each failure of the same version."""
         try:
             self.loaded = fetch_version(version, self.alias)
         except Exception as error:
@@ -77,7 +78,7 @@ class ModelSource:
             self._report(self._failure, error)
             return
         self.problem = self._failed = None
-        gc.collect()  # the old model has cycles, and threads that end with it
+        gc.collect()  # the old model is in reference cycles, and its threads end when it is freed
         log.info("%s is version %s now", self.uri, version.version)
 
     def _follow(self) -> None:
@@ -86,16 +87,16 @@ class ModelSource:
             self.update()
 
     def _report(self, cause: str, error: Exception | None = None) -> None:
-        """Set `problem`, and log it when it is a new one, with the stack trace of an error that nobody foresaw."""
+        """Set `problem`, and log it if it is new, with a stack trace unless `error` is a ModelLoadError."""
         problem = f"{cause}; version {self.loaded.facts['version']} serves on"
         if problem != self.problem:
             log.warning("%s", problem, exc_info=None if isinstance(error, ModelLoadError) else error)
         self.problem = problem
 
     def _find_version(self, list_others: bool = False) -> "ModelVersion":
-        """Return the registered version that the URI means now; ModelLoadError if the registry doesn't have it.
+        """Return the registered version that the URI names now; ModelLoadError if the registry doesn't have it.
 
-        The error lists what there is only on request, at the start: /readyz shows later errors to anyone.
+        The error lists other models only if `list_others`, at the start: /readyz shows later errors to anyone.
         """
         import mlflow
 
@@ -110,18 +111,18 @@ class ModelSource:
         try:
             client = mlflow.MlflowClient()
             return client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
-        except Exception as error:  # a store may be a file, a database or a server, and each has its own
+        except Exception as error:  # a file, a database and a server raise different errors
             cause = first_line(error) + (list_registered() if list_others else "")
             raise ModelLoadError(f"the registry {without_password(registry)} has no {self.uri}: {cause}") from None
 
 
 def list_registered() -> str:
-    """Return the end of an error: the models that the registry has, by their aliases; nothing if it doesn't answer."""
+    """Return the end of an error's text: URIs of the registry's models with aliases; "" if it doesn't answer."""
     import mlflow
 
     try:
         models = mlflow.MlflowClient().search_registered_models(max_results=MAX_LISTED)
-    except Exception:  # the error says why
+    except Exception:  # the caller's error says why
         return ""
     uris = [f"models:/{model.name}@{alias}" for model in models for alias in sorted(model.aliases)]
     return f"; it has {', '.join(uris) or 'no model with an alias'}"

@@ -1,20 +1,20 @@
-"""How much each output rests on each part of an image: what it loses when the part is covered."""
+"""Measure how much each output depends on each part of an image: by what it loses when the part is covered."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 POSITIONS = 7  # of the cover, down and across
-COVER = 5  # the image's side by that of the cover
+COVER = 5  # longer side of the image, divided by the side of the cover
 
 
 def measure_losses(
     answer: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, is_ink: bool, max_images: int
 ) -> np.ndarray:
-    """Return what each output loses under the cover, float32 [POSITIONS, POSITIONS, classes].
+    """Return what each output loses at each position of the cover, float32 [POSITIONS, POSITIONS, classes].
 
-    `answer` gives the outputs, [n, classes], of images like `pixels`, for at most `max_images` at once. The cover is
-    a square without ink, of other pictures one of their mean colour. The method is that of M. Zeiler and R. Fergus,
+    `answer` returns the outputs, [n, classes], for at most `max_images` images like `pixels`. The cover is a square
+    without ink; for other pictures, a square of their mean colour. The method is that of M. Zeiler and R. Fergus,
     Visualizing and Understanding Convolutional Networks (2014), section 4.2.
     """
     images = np.stack([pixels, *cover(pixels, is_ink)])

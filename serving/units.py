@@ -1,4 +1,4 @@
-"""The units of a network's layers: what each sees of the image, and its output worked out with the real numbers."""
+"""The units of a network's layers: what each sees of the image, and how its output is computed, with all numbers."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, TypedDict
@@ -8,15 +8,15 @@ import numpy as np
 from serving.layers import NetworkLayers, Step
 
 KERNEL_LAST = (0, 2, 3, 1)  # from [filters, channels, height, width]
-# Operators that move values without changing them. A transposition turns [n, channels, height, width] round.
+# Operators that move values without changing them. A transposition moves the channels to the last axis, or back.
 TRANSPOSE, MOVING = "Transpose", ("Transpose", "Reshape", "Flatten", "Identity")
 
 
 class Field(TypedDict):
     """The part of the image that a layer's units see, in pixels [down, right].
 
-    The unit in row and column 0 sees `size` from `start` on, which lies outside where zeros are added; each next one
-    sees as much, `step` further.
+    The unit in row and column 0 sees `size` pixels from `start` on, which is negative where zeros are padded. Each next
+    unit sees as many pixels, `step` further.
     """
 
     size: list[int]
@@ -34,7 +34,7 @@ class Units:
         self.fields = list(self._find_fields())
 
     def describe(self) -> list[dict[str, Any]]:
-        """Return of each layer what a page has to know to draw it: nothing that grows with its number of weights."""
+        """Return for each layer what a page needs to draw it; its size doesn't depend on the number of weights."""
         return [
             {
                 **{key: layer[key] for key in ("kind", "shape", "strides", "pads")},
@@ -50,17 +50,17 @@ class Units:
         ]
 
     def weights(self, place: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return weights, [filters, height, width, channels] or [units, inputs], and biases (0 if none) of a layer."""
+        """Return a layer's weights, [filters, height, width, channels] or [units, inputs], and biases (0 if none)."""
         kernel, bias = self.network.weights[place]
         kernel = kernel.transpose(KERNEL_LAST) if kernel.ndim == 4 else kernel.T
         return kernel, np.zeros(len(kernel), np.float32) if bias is None else bias
 
     def work_out(self, place: int, pixels: np.ndarray, unit: int, row: int = 0, column: int = 0) -> dict[str, Any]:
-        """Return what one unit's output comes from, for one image: numbers that add up to it.
+        """Return the numbers from which one unit's output for one image is computed.
 
-        `inputs` and `weights` are [height, width, channels] or [inputs]; `sum` is their product and `bias`. Of a
-        convolution `at` is the place before any pooling, of those that are pooled the one with the largest value.
-        `sums` are all units' sums there, and `steps` the values of the operators from the sum to the output.
+        `inputs` and `weights` are [height, width, channels] or [inputs]; `sum` is their dot product plus `bias`. For a
+        convolution `at` is the position before pooling: of the pooled positions, the one with the largest value.
+        `sums` are the sums of all units there, and `steps` the unit's value after each operator up to the output.
         """
         layer = self.network.layers[place]
         names = [layer["input"], layer["sum"], *(step["tensor"] for step in layer["steps"])]
@@ -91,7 +91,7 @@ class Units:
     def _find_source(
         self, place: int, values: list[np.ndarray], unit: int, at: tuple[int, int]
     ) -> list[tuple[int, ...]]:
-        """Return where each of a convolution's `values`, the sum and the steps, has what becomes the output at `at`."""
+        """Return the position in each of a convolution's `values` (sum, then steps) that becomes the output at `at`."""
         pooling = _find_pooling(self.network.layers[place]["steps"])
         if pooling is None:
             return [at] * len(values)
@@ -102,7 +102,7 @@ class Units:
         return [before if place <= pooling else at for place in range(len(values))]
 
     def _cut_patch(self, place: int, inputs: np.ndarray, at: tuple[int, ...]) -> np.ndarray:
-        """Return the inputs, [height, width, channels], of a convolution's sum, of [channels, height, width]."""
+        """Return the part of `inputs`, [channels, height, width], that the sum `at` uses: [height, width, channels]."""
         layer = self.network.layers[place]
         above, left, below, right = layer["pads"]
         padded = np.pad(inputs, ((0, 0), (above, below), (left, right)))
@@ -111,7 +111,7 @@ class Units:
         return padded[:, y : y + height, x : x + width].transpose(1, 2, 0)
 
     def _find_pools(self) -> list[int]:
-        """Return the side of each layer's max-pooling, by what it makes of noise; 1 where there is none."""
+        """Return the side of each layer's max-pooling, measured on random pixels; 1 if it has none."""
         noise = np.random.default_rng(0).uniform(0, 255, (1, *self.shape))
         pools = []
         for layer in self.network.layers:
@@ -135,12 +135,12 @@ class Units:
 
 
 def _find_pooling(steps: list[Step]) -> int | None:
-    """Return the place of the max-pooling among a layer's steps; None if it has none."""
+    """Return the index of the max-pooling in a layer's steps; None if it has none."""
     return next((place for place, step in enumerate(steps) if step["operator"] == "MaxPool"), None)
 
 
 def _measure_pool(before: np.ndarray, after: np.ndarray) -> int:
-    """Return the side of the blocks [side, side] of whose values `after` has the largest; both [1, channels, …]."""
+    """Return the side of the blocks of `before` whose maxima are `after`, 1 if none fits; both are [1, channels, …]."""
     for side in range(2, before.shape[2] + 1):
         height, width = (length // side for length in before.shape[2:])
         blocks = before[:, :, : height * side, : width * side].reshape(*before.shape[:2], height, side, width, side)
@@ -150,7 +150,7 @@ def _measure_pool(before: np.ndarray, after: np.ndarray) -> int:
 
 
 def _follow_channels(steps: Iterable[Step]) -> Iterator[bool]:
-    """Yield of each step whether its channels come last: a transposition moves them."""
+    """Yield for each step whether its output has the channels last: each transposition moves them."""
     is_last = False
     for step in steps:
         is_last ^= step["operator"] == TRANSPOSE
@@ -158,6 +158,6 @@ def _follow_channels(steps: Iterable[Step]) -> Iterator[bool]:
 
 
 def _pick(tensor: np.ndarray, at: tuple[int, ...], is_last: bool = False) -> np.ndarray:
-    """Return all units' values at a place of a tensor, [units, height, width] or with the units last, or [units]."""
+    """Return all units' values `at` a position of [units, height, width], units last if `is_last`, or of [units]."""
     values: np.ndarray = (tensor if is_last or tensor.ndim < 3 else np.moveaxis(tensor, 0, -1))[at]
     return values

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 DESCRIPTION, CODE = "MLmodel", "model.py"
 NETWORK, GOLDEN = "artifacts/model.onnx", "artifacts/golden.json"
-# Tags of a registered version, by the file whose sha256 they hold. Older versions have some of them only.
+# Tags of a registered version, by the file whose sha256 they hold. Older versions have only some of these tags.
 HASHES = {
     NETWORK: "onnx_sha256",
     CODE: "serving_code_sha256",
@@ -18,8 +18,8 @@ HASHES = {
     "artifacts/model.tflite": "tflite_sha256",
     "artifacts/model_int8.tflite": "tflite_int8_sha256",
 }
-ALL_HASHES = "files_sha256"  # the tag that has the sha256 of each file, as JSON; versions before it lack it
-# What MLflow writes beside them. Of these the app reads DESCRIPTION alone.
+ALL_HASHES = "files_sha256"  # tag with the sha256 of each file, as JSON; versions of older code don't have it
+# Files that MLflow writes beside those above. The app reads only DESCRIPTION.
 DESCRIPTIONS = (
     DESCRIPTION, "conda.yaml", "python_env.yaml", "requirements.txt", "input_example.json", "serving_input_example.json"
 )  # fmt: skip
@@ -27,7 +27,7 @@ ADDED_BY_DOWNLOAD = "registered_model_meta"
 REQUIRED = (DESCRIPTION, CODE, NETWORK, GOLDEN)
 COMPILED = "__pycache__"  # Python writes it wherever the model is run; here it is never read
 
-LOADER = "mlflow.pyfunc.loaders.code_model"  # MLflow's, of models that are code and no pickle
+LOADER = "mlflow.pyfunc.loaders.code_model"  # MLflow's, for models that are logged as code, not as a pickle
 DESCRIPTION_KEYS = {
     "artifact_path", "flavors", "is_signature_from_type_hint", "metadata", "mlflow_version", "model_id",
     "model_size_bytes", "model_uuid", "prompts", "run_id", "saved_input_example_info", "signature",
@@ -51,7 +51,7 @@ def hash_files(folder: Path) -> dict[str, str]:
 
 
 def list_files(folder: Path) -> Iterator[str]:
-    """Yield what a folder holds beside folders, by its path in it, in order; links are not followed."""
+    """Yield the relative path of each file and link in a folder and below it, in order; links are not followed."""
     for place, folders, files in os.walk(folder):
         links = [name for name in folders if (Path(place) / name).is_symlink()]
         folders[:] = sorted(name for name in folders if name != COMPILED)
@@ -62,13 +62,13 @@ def list_files(folder: Path) -> Iterator[str]:
 
 
 def local_folder(uri: str) -> Path | None:
-    """Return the folder that a URI of artifacts means on this machine; None of a store elsewhere."""
+    """Return the folder on this machine that an artifact URI names; None if the store is elsewhere."""
     parts = urlsplit(uri)
     return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
 
 
 def find_strangers(folder: Path, expected: Mapping[str, str | None]) -> Iterator[str]:
-    """Yield a phrase on each thing in a folder that is not one of the expected files, without reading any."""
+    """Yield a phrase on each entry of a folder that isn't an expected regular file, without reading any file."""
     for name in list_files(folder):
         if name not in expected:
             yield f"{name} was added"
@@ -79,7 +79,7 @@ def find_strangers(folder: Path, expected: Mapping[str, str | None]) -> Iterator
 
 
 def find_faults(folder: Path, expected: Mapping[str, str | None]) -> Iterator[str]:
-    """Yield a phrase on each thing in a folder that is not as expected."""
+    """Yield a phrase on each file that is unexpected, missing or changed."""
     strangers = list(find_strangers(folder, expected))
     yield from strangers
     for name, digest in () if strangers else expected.items():
