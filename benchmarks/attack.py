@@ -1,8 +1,8 @@
 """Attack the app in every way at once, and see who is still answered: `python -m benchmarks.attack MODEL [seconds]`.
 
-520 silent connections, 100 that send a byte of a header each second, 8 that send chunks of one byte, and 4 clients that
-send costly images and hang up now and then; whatever is closed is opened again. Prints how long /healthz took
-meanwhile, how long a normal image took when the attack had ended, and the server's memory.
+520 connections are silent, 100 send a byte of a header each second, 8 send chunks of one byte, and 4 send costly images
+and hang up now and then. A connection that is closed is opened again. Prints how long /healthz took during the attack,
+how long a normal image took after it, and the server's memory.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ async def stay_silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> 
 
 
 async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send a header that never ends, a byte a second."""
+    """Send a header that never ends, one byte per second."""
     writer.write(b"GET / HTTP/1.1\r\nX: ")
     while True:
         writer.write(b"x")
@@ -54,7 +54,7 @@ async def crumble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None
 
 
 def sender(requests: list[bytes]) -> Client:
-    """Return a client that sends costly images in turn; each third answer it doesn't wait for."""
+    """Return a client that sends costly images in turn, and doesn't wait for every third answer."""
     turn = 0
 
     async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -69,7 +69,7 @@ def sender(requests: list[bytes]) -> Client:
 
 
 async def attack(port: int, seconds: float, requests: list[bytes]) -> None:
-    """Keep all clients at it for so long."""
+    """Run all clients for so many seconds, each again when it has ended."""
     send = sender(requests)
     clients = [stay_silent] * SILENT + [trickle] * TRICKLES + [crumble] * CRUMBLES + [send] * COSTLY
 
@@ -109,7 +109,7 @@ def ask(server: Server, method: str, path: str, body: bytes = b"", kind: str = "
 
 
 def main() -> None:
-    """Attack, and print what others saw."""
+    """Attack, and print what other clients measured."""
     model, seconds = [*sys.argv[1:], *("models:/mnist@champion", "60")[len(sys.argv) - 1 :]]
     requests = [post(body, kind) for _, kind, body in (make_png(STARTS["png"]), make_jpeg(STARTS["jpeg"]))]
     path, kind, normal = make_png(NORMAL)

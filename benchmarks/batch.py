@@ -1,8 +1,9 @@
-"""Measure the batch tool against bare ONNX Runtime: an .npy file, and the same images in memory, in turn.
+"""Compare the batch tool on an .npy file with bare ONNX Runtime on the same images in memory, in turn.
 
-Bare means float32 in memory, and nothing to read, convert, check or write. It is measured in two ways: as the served
-model runs (slices of the same size, each in one thread, side by side), and with ONNX Runtime's own settings (slices of
-100, one after the other, each in as many threads as it likes). Prints images per second and the tool's ratio to each:
+Bare means that the images are float32 in memory, and nothing is read, converted, checked or written. It is measured in
+two ways: as the served model runs (slices of the same size, each in one thread, in parallel), and with ONNX Runtime's
+default settings (slices of 100, one after the other, each in as many threads as ONNX Runtime chooses). Prints images
+per second and the tool's ratio to each:
 
     python -m benchmarks.batch [model: models:/mnist@champion, or a folder] [images: 50000] [rounds: 7]
 """
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def main(uri: str = "models:/mnist@champion", images: str = "50000", rounds: str = "7") -> None:
-    """Print a line for each round, and the ratios of the tool's speed to each of the others."""
+    """Print a line for each round, and the ratio of the tool's speed to that of each bare way."""
     loaded = load_model(uri)
     model = loaded.model
     stock = stock_session(uri)
@@ -56,7 +57,7 @@ def main(uri: str = "models:/mnist@champion", images: str = "50000", rounds: str
 
 
 def stock_session(uri: str) -> "onnxruntime.InferenceSession":
-    """Return the model's network in a session with ONNX Runtime's own settings."""
+    """Return the model's network in a session with ONNX Runtime's default settings."""
     import mlflow
     import onnxruntime
     from mlflow.models import Model
@@ -73,7 +74,7 @@ def infer(session: "onnxruntime.InferenceSession", pixels: np.ndarray) -> np.nda
 
 
 def measure(tasks: dict[str, Callable[[], object]], images: int, rounds: int) -> dict[str, list[float]]:
-    """Return the images per second of each task, round by round; in each round another one begins."""
+    """Return the images per second of each task, round by round; in each round another task is the first."""
     speeds: dict[str, list[float]] = {name: [] for name in tasks}
     names = list(tasks)
     for number in range(-1, rounds):

@@ -2,14 +2,15 @@
 
     python -m benchmarks.batch_engines FOLDER MODEL here ray spark
 
-Takes the engines that are named. FOLDER gets 48 Parquet files of 10,000 images each, MNIST's test images moved a few
-pixels (data/raw of the project must hold them), and a folder of links to 12 of them. MODEL is as models:/mnist/3.
-Ray and Spark come from requirements-ray.lock and requirements-spark.lock, in .venv or a folder on PYTHONPATH.
+Measures the engines that are named. FOLDER gets 48 Parquet files of 10,000 images each, MNIST's test images moved by a
+few pixels (the project's data/raw must hold MNIST), and a folder of links to 12 of the files. MODEL is like
+models:/mnist/3. Ray and Spark are installed from requirements-ray.lock and requirements-spark.lock, in .venv or in a
+folder on PYTHONPATH.
 
-Prints for each engine the processor's seconds of all its processes on 12 and on 48 files; per image at the margin, so
-that starting drops out; and that as a multiple of bare ONNX Runtime: pixels in memory, one thread, the served model's
-slices. Then a process that scores is killed, the command is killed and run again, and a process is killed once more;
-each image must have one answer, that of `serving.batch` without an engine.
+Prints for each engine the CPU seconds of all its processes on 12 and on 48 files; their difference per image, which
+leaves out the start; and its ratio to bare ONNX Runtime: pixels in memory, one thread, the served model's slices. Then
+a process that scores is killed, the command is killed and run again, and a process is killed once more. After that each
+image must have exactly one answer, the same as by `serving.batch` without an engine.
 """
 
 import shutil
@@ -30,7 +31,7 @@ from serving.batch.scoring import load_model
 
 PROJECT = Path(__file__).parent.parent
 SHARDS, FEW, IMAGES = 48, 12, 10_000
-# Files of answers, the last ones published or not, at which something is killed; Spark writes 16, and starts from none.
+# Numbers of answer files, finished or not, at which something is killed; Spark writes 16 files, and starts again at 0.
 KILLS, KILLS_AGAIN = (6, 12), {"ray": (18,), "spark": (9,)}
 POLL_S = 0.25
 COMMANDS = {
@@ -87,7 +88,7 @@ def make_shards(folder: Path) -> tuple[Path, Path]:
 
 
 def measure_bare(folder: Path, uri: str) -> float:
-    """Return the processor's seconds per image of ONNX Runtime alone: the best of three shards."""
+    """Return the CPU seconds per image of ONNX Runtime alone: the best of three shards."""
     model = load_model(uri).model
     from serving.model import SLICE_PIXELS  # it imports MLflow, which load_model sets up first
 
@@ -104,10 +105,10 @@ def measure_bare(folder: Path, uri: str) -> float:
 
 
 def run(engine: str, source: Path, output: Path, model: str, kills: Sequence[int] = (), ends: bool = False) -> float:
-    """Score a folder; return the processor's seconds of all processes, as last seen before each ended.
+    """Score a folder; return the CPU seconds of all processes, as they were last seen before each process ended.
 
-    Kills a process that scores when as many files of answers as `kills` say are there; the last time, if the run `ends`
-    with it, the command.
+    Kills a process that scores whenever the number of answer files reaches the next one in `kills`. If `ends`, the last
+    kill is of the command instead.
     """
     words = [word.format(source=source, output=output, model=model) for word in COMMANDS[engine]]
     left, seconds = list(kills), dict[psutil.Process, float]()
@@ -138,7 +139,7 @@ def list_descendants(process: psutil.Process) -> list[psutil.Process]:
 
 
 def find_scorer(driver: psutil.Process, name: str) -> psutil.Process | None:
-    """Return, of the processes below the driver with the name in their command line, the one that has worked most."""
+    """Return the driver's descendant with `name` in its command line and the most CPU seconds; None without one."""
     scorers = {}
     for process in list_descendants(driver):
         with suppress(psutil.Error):
@@ -148,7 +149,7 @@ def find_scorer(driver: psutil.Process, name: str) -> psutil.Process | None:
 
 
 def compare(name: str, output: Path, expected: Labels | None) -> Labels:
-    """Return the labels by image; exit unless each image has one answer, and the expected one."""
+    """Return the labels in the order of the images; exit unless each image has exactly one answer, the expected one."""
     tables = {file: parquet.read_table(file) for file in sorted(output.glob("*.parquet"))}
     ids = np.concatenate(
         [

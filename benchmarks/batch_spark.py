@@ -2,8 +2,8 @@
 
     python -m benchmarks.batch_spark INPUT OUTPUT MODEL [master: local[2,4]]
 
-INPUT is anything that Spark reads as Parquet, with the columns `id` and `pixels`, the bytes of an image; OUTPUT is a
-folder. Needs Java, and `uv pip install --python .venv --require-hashes -r requirements-spark.lock`.
+INPUT is anything that Spark reads as Parquet, with the columns `id` and `pixels` (the bytes of an image); OUTPUT is a
+folder. It needs Java, and `uv pip install --python .venv --require-hashes -r requirements-spark.lock`.
 """
 
 import math
@@ -14,7 +14,7 @@ from functools import partial
 import pyarrow
 
 COLUMNS = "id long, label string, confidence float"
-AT_ONCE = 1000  # images, as many as the model takes; Spark's own number is ten times that
+AT_ONCE = 1000  # images, the most that the model takes; Spark's default is ten times as many
 
 
 def score(uri: str, batches: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
@@ -34,13 +34,13 @@ def score(uri: str, batches: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.
 
 
 def main(source: str, output: str, uri: str, master: str = "local[2,4]") -> None:
-    """Score the table. With `local[2]` one killed Python process would fail the job: 4 are the tries of a task."""
+    """Score the table. With `local[2]` a killed Python process would fail the job; the 4 allows 4 tries per task."""
     from pyspark.sql import SparkSession
 
     spark = (
         SparkSession.builder.master(master)
         .config("spark.sql.execution.arrow.maxRecordsPerBatch", AT_ONCE)
-        .config("spark.sql.files.maxPartitionBytes", "16m")  # a killed process takes no more than that with it
+        .config("spark.sql.files.maxPartitionBytes", "16m")  # a killed process loses no more than this
         .config("spark.ui.enabled", "false")
         .getOrCreate()
     )

@@ -1,9 +1,9 @@
-"""Search for the request that costs the app the most processor time: by hill climbing over ways to make requests.
+"""Search for the request that costs the app the most CPU time, by hill climbing over ways to make requests.
 
-`python -m benchmarks.costliest MODEL [steps] [seed]`: MODEL as for `python -m serving.app`. Each kind of request starts
-from what is known to cost much, and again from random choices every 40 steps; a step changes one of them, and is kept
-if the server took more processor seconds. Prints the costliest request of each kind that was answered, and the
-costliest that was refused.
+`python -m benchmarks.costliest MODEL [steps] [seed]`: MODEL as for `python -m serving.app`. The search for each kind of
+request starts from choices that are known to cost much, and again from random choices every 40 steps. A step changes
+one choice, and is kept if the server took at least as many CPU seconds. Prints the costliest request of each kind that
+was answered, and the costliest that was refused.
 """
 
 import io
@@ -69,13 +69,13 @@ def exif(entries: int) -> bytes:
 
 
 def size(pixels: int, ratio: float) -> tuple[int, int]:
-    """Return width and height of about so many pixels, their ratio as near as it gets."""
+    """Return width and height of about `pixels` pixels, with a ratio as near to `ratio` as possible."""
     height = max(1, int((pixels / min(ratio, pixels)) ** 0.5))
     return max(1, min(pixels // height, 2**31 - 1)), height
 
 
 def draw(width: int, height: int, drawing: str) -> np.ndarray:
-    """Return something that is not blank: uint8 [height, width]."""
+    """Return a drawing that isn't blank: uint8 [height, width]."""
     image = np.full((height, width), 255, np.uint8)
     if drawing == "bar":
         image[height // 4 : -(-height * 3 // 4), width // 2 : width // 2 + max(1, width // 20)] = 0
@@ -97,7 +97,7 @@ def make_png(genes: Mapping[str, Any]) -> Request:
     rows = np.repeat(image, channels, axis=1)
     noisy = int(height * min(genes["noise"], 2e7 / max(1, rows.size)))
     rows[:noisy] = np.random.default_rng(0).integers(0, 255, rows[:noisy].shape, np.uint8)
-    # The filters are named, not applied: what comes out is another drawing, at the same cost.
+    # The rows name a filter that isn't applied to them: they decode to another drawing, at the same cost.
     filtered = np.insert(rows, 0, genes["filter"], axis=1).tobytes()
     if genes["interlace"]:  # seven passes, with a byte for the filter of each of their lines
         filtered += bytes([genes["filter"]]) * (2 * height + 16)
@@ -164,7 +164,7 @@ def make_raw(genes: Mapping[str, Any]) -> Request:
     return "/predict", "application/octet-stream", (bytes(range(256)) * values)[:values] * genes["images"]
 
 
-# Where the search begins: what costs much by all that is known of the decoders.
+# Where the search begins: choices that cost much, by what is known about the decoders.
 STARTS: Mapping[str, Mapping[str, Any]] = {
     "png": {"files": 1, "pixels": 39_999_000, "ratio": 1, "color": 6, "depth": 16, "filter": 4, "interlace": 0,
             "noise": 0.02, "drawing": "bar", "note": 200, "texts": 4, "chunks": 900, "piece": 8192},
@@ -182,7 +182,7 @@ KINDS: dict[str, tuple[Choices, Callable[[Mapping[str, Any]], Request]]] = {
 
 
 def measure(server: Server, request: Request) -> tuple[float, int]:
-    """Return the processor seconds that the server took for a request, and its status."""
+    """Return the CPU seconds that the server took for a request, and the answer's status; 0 if it hung up."""
     path, kind, body = request
     process, connection = psutil.Process(server.process.pid), server.connect()
     before = process.cpu_times()
@@ -200,7 +200,7 @@ def measure(server: Server, request: Request) -> tuple[float, int]:
 def climb(
     server: Server, kind: str, shape: Shape, steps: int, chance: random.Random
 ) -> dict[bool, tuple[float, int, Any, int]]:
-    """Return the costliest answered and the costliest refused request: seconds, status, choices, bytes."""
+    """Return the costliest request by whether it was answered (True) or refused: seconds, status, choices, bytes."""
     choices, make = KINDS[kind]
     here, cost = dict(STARTS[kind]), -1.0
     worst: dict[bool, tuple[float, int, Any, int]] = {}

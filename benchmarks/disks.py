@@ -1,8 +1,8 @@
-"""Run each stage on a full disk and on one that is read-only, then again on a whole one, and compare the outputs.
+"""Run each stage on a full disk and on a read-only one, then again on a good disk, and compare the outputs.
 
-`python -m benchmarks.disks`, on Linux: the project lies on a small tmpfs, mounted in a namespace of its own. What a
-stage published before must stay, its message must be no stack trace, and `dvc repro` afterwards must end with the bytes
-of the undisturbed run. Prints a line per stage and fault.
+`python -m benchmarks.disks`, on Linux: the project lies on a small tmpfs, mounted in a namespace of its own. Outputs
+that a stage published before must stay, its message must not be a stack trace, and `dvc repro` afterwards must end with
+the bytes of the undisturbed run. Prints a line per stage and fault.
 """
 
 import os
@@ -22,7 +22,7 @@ ISOLATED = "DISKS_ISOLATED"
 
 
 def main() -> None:
-    """Enter a mount namespace, make the undisturbed run, then fill the disk and compare."""
+    """Enter a mount namespace, make the undisturbed run, then break the disk for each stage and compare."""
     if ISOLATED not in os.environ:
         command = ("unshare", "--map-root-user", "--mount", sys.executable, "-m", "benchmarks.disks")
         sys.exit(subprocess.run(command, env=os.environ | {ISOLATED: "1"}).returncode)
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def run_on_bad_disk(project: Project, stage: str, fault: str, disk: Path) -> tuple[str, list[str]]:
-    """Run one stage by itself, as DVC would, on a disk with a fault; return its message, and what is wrong with it."""
+    """Run one stage by itself, as DVC would, on a disk with a fault; return its message, and the message's faults."""
     used = sum(path.stat().st_blocks * 512 for path in disk.rglob("*") if not path.is_symlink())
     remount(disk, "ro" if fault == "read-only" else f"size={used + SPARE[fault]}")
     module, _, model = stage.partition("@")

@@ -1,4 +1,4 @@
-"""A model that does nothing, logged as code: what remains is the cost of MLflow's server itself."""
+"""A model that does nothing, logged as code, to measure the cost of MLflow's server itself."""
 
 from typing import Any
 

@@ -1,12 +1,12 @@
-"""Measure which images are read right and which are said to be unsure: digits drawn otherwise, and what is no digit.
+"""Measure how many images are answered right, and how many unsure: digits in other forms, and images of no digit.
 
-MNIST's test images are moved, made pale or large, rendered and photographed. Letters, noise, blank pages, several
-digits and photographs of things are no digits. All go through serving.images to the network, as files do. What is
-usual is found on validation images, as `evaluate` does it:
+MNIST's test images are moved, made pale or large, rendered and photographed. The images of no digit are letters, noise,
+blank pages, several digits and photographs of things. All go through serving.images to the network, as files do. What
+is usual is measured on validation images, as `evaluate` does it:
 
     python -m benchmarks.doubt THINGS [model: cnn_accurate] [images: 1000] [FONTS]
 
-THINGS is a folder of JPEG files of things, FONTS one of fonts for more letters; both are searched with all below them.
+THINGS is a folder with JPEG files of things, FONTS a folder with fonts for more letters; folders below them count, too.
 """
 
 import string
@@ -30,7 +30,7 @@ from serving.image_files import ImageError
 from serving.ink import to_mnist
 
 Random = np.random.Generator
-# The rule was chosen on letters of the fonts DejaVu; these are others, all that matplotlib brings.
+# The rule was chosen on letters of the DejaVu fonts, so it is measured on matplotlib's other fonts.
 FONTS = tuple(
     Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
     for name in ("STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "STIXGeneralBolIta",
@@ -56,7 +56,7 @@ def move(digit: np.ndarray, random: Random) -> np.ndarray:
 
 
 def enlarge(digit: np.ndarray, side: int) -> np.ndarray:
-    """Make a digit's longer side that long, and put it into the middle of the field."""
+    """Scale a digit so that its longer side has `side` pixels, and put it into the middle of the field."""
     rows, columns = np.flatnonzero(digit.any(axis=1)), np.flatnonzero(digit.any(axis=0))
     ink = digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     height, width = (max(1, round(length * side / max(ink.shape))) for length in ink.shape)
@@ -94,7 +94,7 @@ def draw_letter(material: Material, random: Random, letters: str = string.ascii_
 
 
 def draw_letter_unlike_digits(material: Material, random: Random) -> np.ndarray:
-    """Return a letter that isn't written as a digit is."""
+    """Return a letter that isn't written like a digit."""
     return draw_letter(material, random, "".join(sorted(set(string.ascii_letters) - LIKE_DIGITS)))
 
 
@@ -146,7 +146,7 @@ def compose_digits(material: Material, random: Random) -> np.ndarray:
 
 
 def show_thing(material: Material, random: Random) -> np.ndarray:
-    """Return the picture of a thing."""
+    """Return a random photograph of a thing, in grey."""
     return np.asarray(Image.open(material.things[int(random.integers(len(material.things)))]).convert("L"))
 
 

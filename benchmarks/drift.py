@@ -1,4 +1,4 @@
-"""Measure how soon drift is noticed: ask the app test images, then changed ones, one by one, and read its metrics.
+"""Measure how soon drift is noticed: send test images to the app, then changed ones, one by one, and read its metrics.
 
 python -m benchmarks.drift models:/mnist@champion [rounds]
 """
@@ -41,7 +41,7 @@ CHANGES: dict[str, Callable[[Images], Images]] = {
 
 
 def main(model: str, rounds: str = "5") -> None:
-    """Print the largest drift of unchanged images, and after how many changed ones it exceeds the limit."""
+    """Print the largest drift of unchanged images, and after how many changed images it exceeds the limit."""
     images = np.load("data/prepared/test/images.npy", mmap_mode="r")[..., 0]
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -60,12 +60,12 @@ def main(model: str, rounds: str = "5") -> None:
 
 
 def draw(images: Images, count: int, random: np.random.Generator) -> Images:
-    """Return so many images in random order."""
+    """Return `count` different images in random order."""
     return np.asarray(images[np.sort(random.choice(len(images), count, replace=False))])[random.permutation(count)]
 
 
 def report(name: str, server: Server, connection: HTTPConnection, images: Images, most: int) -> None:
-    """Ask images and print the largest drift meanwhile, its statistic, and the request at which it was too large."""
+    """Send images; print the largest drift meanwhile, its statistic, and the request at which it exceeded the limit."""
     largest, of, exceeded = 0.0, "", ""
     for asked, drifts in ask(server, connection, images):
         for statistic, drift in drifts.items():
@@ -77,7 +77,7 @@ def report(name: str, server: Server, connection: HTTPConnection, images: Images
 
 
 def ask(server: Server, connection: HTTPConnection, images: Images) -> Iterator[tuple[int, dict[str, float]]]:
-    """Ask images one by one; give the number asked and the drifts now and then."""
+    """Send images one by one; after every READ_EVERY, yield how many were sent, and the drift by statistic."""
     for number, image in enumerate(images, 1):
         server.post(connection, "/predict", np.ascontiguousarray(image).tobytes(), RAW)
         if number % READ_EVERY == 0:

@@ -1,4 +1,4 @@
-"""Edit parameters or code at random moments of a training, and see under which name its model is published.
+"""Edit parameters or code at random moments of a training, and check under which name its model is published.
 
 `python -m benchmarks.edits [moments] [seed]`: wherever DVC has recorded a training, in dvc.lock or in its run cache,
 the receipt among the recorded files must name the same parameters and code. Prints a line per moment. 20 moments
@@ -25,7 +25,7 @@ MODEL = "dense_10"
 STAGE = f"train@{MODEL}"
 NETWORKS = "pipeline/training/networks.py"
 EPOCHS = 40  # some seconds of training beside those of TensorFlow's import and of the export
-MARGIN_S = 0.3  # between a stage's last look and the moment when its folder gets its name
+MARGIN_S = 0.3  # between a stage's last check of its inputs and the moment when its folder gets its name
 KINDS = ("parameters", "code", "undone")
 
 
@@ -38,7 +38,7 @@ def main() -> None:
         project = copy_project(Path(folder), shrink)
         project.edit(lambda content: content["models"][MODEL].update(epochs=EPOCHS))
         project.repro(STAGE)
-        project.run("dvc", "repro", "--force", "--single-item", STAGE)  # its time, without the stages before it
+        project.run("dvc", "repro", "--force", "--single-item", STAGE)  # not timed, unlike the next run of this stage
         started = time.monotonic()
         project.run("dvc", "repro", "--force", "--single-item", STAGE)
         duration_s = time.monotonic() - started
@@ -48,7 +48,7 @@ def main() -> None:
             is_published = not done.returncode
             wrong = list(find_wrong_names(project))
             if wrong and "was trained with other" in project.run("dvc", "repro", check=False).stderr:
-                wrong = []  # edited between the stage's last look and DVC's: not registered
+                wrong = []  # edited between the last checks of the stage and of DVC: `register` refuses it
             published = (project.folder / "models" / MODEL).stat().st_ctime if is_published else 0.0
             if kind != "undone" and edited + MARGIN_S < published and not started_after(project, edited):
                 wrong.append(f"published {published - edited:.1f} s after the edit")
@@ -64,7 +64,7 @@ def main() -> None:
 def edit_while_training(
     project: Project, kind: str, after_s: float, number: int
 ) -> tuple[subprocess.CompletedProcess[str], float]:
-    """Run the training and change what it reads after a while; return how it ended, and when the edit was made."""
+    """Run the training, and edit its inputs after `after_s`; return how it ended, and the time of the edit."""
     command = ("dvc", "repro", "--force", "--single-item", STAGE)
     process = subprocess.Popen(
         command, cwd=project.folder, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -119,7 +119,7 @@ def find_wrong_names(project: Project) -> Iterator[str]:
 
 
 CODE_BY_DESCRIPTION: dict[str, Any] = {}
-"""The code in the first receipt under each hash of code/train.txt: each edit here changes both."""
+"""By hash of code/train.txt, the code in the first receipt under it; each edit of code here changes both."""
 
 
 def read_receipt(cache: Path, md5: str) -> dict[str, Any]:

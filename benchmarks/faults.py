@@ -1,9 +1,9 @@
-"""Draw faults at random, put each into a copy of the project, and see whether the tests of its module catch it.
+"""Draw faults at random, put each into a copy of the project, and check whether the tests of its module catch it.
 
 `python -m benchmarks.faults [number] [seed]`: a fault is a changed comparison, a changed number or a removed statement
-in `pipeline/` or `serving/`. Its module's unit tests judge it first; where they pass, the slower tests that run the
-module do; those of PostgreSQL take part under `make test-engines`' PYTHONPATH alone. Prints a line per fault, and the
-share that was caught.
+in `pipeline/` or `serving/`. The unit tests of its module run first; if they pass, the slower tests that use the module
+run, those of PostgreSQL only under the PYTHONPATH of `make test-engines`. Prints a line per fault, and the share of
+faults that was caught.
 """
 
 import ast
@@ -20,7 +20,7 @@ SWAPPED = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
 }  # fmt: skip
-# The slower tests that run a part of the code, by the beginning of its path; the first that fits.
+# The slower tests that run a part of the code, by the beginning of its path; the first match counts.
 SLOW_TESTS = {
     "serving/batch": ["tests/serving/test_batch.py"],
     "serving": ["tests/serving"],
@@ -54,7 +54,7 @@ class Fault:
 
 
 def main() -> None:
-    """Draw the faults, judge each, and print what the tests missed."""
+    """Draw the faults, run the tests on each, and print which were caught or missed."""
     number, seed = (int(argument) for argument in [*sys.argv[1:], *("40", "0")[len(sys.argv) - 1 :]])
     drawn = draw(number, seed)
     missed = []
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def draw(number: int, seed: int) -> list[Fault]:
-    """Draw faults at random, each statement that can fail as likely as any other."""
+    """Draw faults at random; all possible faults are equally likely."""
     paths = sorted(path for folder in ("pipeline", "serving") for path in Path(folder).rglob("*.py"))
     faults = [fault for path in paths for fault in possible_faults(path)]
     return random.Random(seed).sample(faults, number)
@@ -90,7 +90,7 @@ def possible_faults(path: Path) -> Iterator[Fault]:
 
 
 def is_removable(node: ast.stmt) -> bool:
-    """Return whether a statement can be missing: a call, an assignment to a part, or one that adds to a variable."""
+    """Return whether a statement can be removed: a call, or an assignment to an attribute or item, or one like +=."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Call | ast.Await)
     partly = isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute | ast.Subscript)
@@ -109,7 +109,7 @@ def replaced(path: Path, source: str, node: ast.expr | ast.stmt, text: str) -> F
 
 
 def copy_project(folder: Path) -> None:
-    """Copy what git tracks or would track."""
+    """Copy the files that git tracks, or would track."""
     listed = ("git", "ls-files", "--cached", "--others", "--exclude-standard")
     for name in subprocess.run(listed, capture_output=True, check=True, text=True).stdout.splitlines():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def copy_project(folder: Path) -> None:
 
 
 def catching_tests(fault: Fault, folder: Path) -> str | None:
-    """Return which tests fail on the fault: the unit tests, the slower ones, or None."""
+    """Return the kind of tests that fail on the fault: unit tests or slower tests; None if all pass."""
     path = folder / fault.path
     whole = path.read_text()
     path.write_text(fault.source)
@@ -132,7 +132,7 @@ def catching_tests(fault: Fault, folder: Path) -> str | None:
 
 
 def passes(tests: list[str], folder: Path) -> bool:
-    """Return whether the tests pass; a run without end counts as a failure."""
+    """Return whether the tests pass within TIMEOUT_S."""
     command = (sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests)
     try:
         return subprocess.run(command, cwd=folder, capture_output=True, timeout=TIMEOUT_S).returncode == 0
@@ -141,7 +141,7 @@ def passes(tests: list[str], folder: Path) -> bool:
 
 
 def unit_tests(path: Path) -> list[str]:
-    """Return the unit tests of a module: those of its name, else all those of its package."""
+    """Return the unit tests of a module: those with its name, or else all of its package."""
     package = Path("tests/unit", *(path.parent.parts[1:] if path.parts[0] == "pipeline" else path.parent.parts))
     own = sorted(Path("tests/unit").rglob(f"test_{path.stem}.py")) if path.stem != "__main__" else []
     mirrored = [test for test in own if test.parent == package]

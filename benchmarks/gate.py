@@ -1,11 +1,11 @@
-"""Simulate the promotion gate: how often an equal, a better and a version that is worse at one digit is promoted.
+"""Simulate the promotion gate: how often does it promote a version that is equal, better, or worse at one digit?
 
     python -m benchmarks.gate [draws] [seed]      # one core, some twenty minutes with 4,000 draws
     python -m benchmarks.gate agreement MODEL…    # train each with three seeds: how often do they fail together?
 
-A draw is a new validation set: every image has a difficulty, and models that are given it fail independently of each
-other. Difficulties are drawn from the beta distribution whose mean is the error rate and with which the failures of two
-equal models have the correlation phi. What phi is between real models, the second form measures, on MNIST.
+A draw is a new validation set: every image has a difficulty, and given that, models fail independently of each other.
+Difficulties are drawn from a beta distribution: its mean is the error rate, and the failures of two equal models have
+the correlation phi. The second form measures phi between real models, on MNIST.
 """
 
 import itertools
@@ -35,7 +35,7 @@ def main(draws: str = "4000", seed: str = "0") -> None:
 
 
 def print_gains(rng: np.random.Generator, draws: int) -> None:
-    """Print how often a version is promoted that is better by so many points at every digit."""
+    """Print how often a version that is better by some points at every digit is promoted."""
     gains = (0.0, 0.001, 0.002, 0.005, 0.01, 0.03)
     print("promoted: version's accuracy, phi; by gain in points: the gate (if any gain were enough)")
     cases = [*itertools.product((5000, 240), (0.93, 0.98, 0.995), (SAME_KIND, OTHER_KIND)), (10_000, 0.98, SAME_KIND)]
@@ -52,7 +52,7 @@ def print_gains(rng: np.random.Generator, draws: int) -> None:
 
 
 def print_levels(rng: np.random.Generator, draws: int) -> None:
-    """Print what another level would change, for 98 % on 5,000 images."""
+    """Print what other significance levels would change, for an accuracy of 98 % on 5,000 images."""
     print("\nby level: an equal version promoted, one that is 0.5 points better missed (5,000 images, 98 %)")
     equal, better = (list(draw(rng, draws, 5000, 0.02 + gain, 0.02, SAME_KIND)) for gain in (0.0, 0.005))
     for alpha in (0.05, 0.02, 0.01, 0.005, 0.01 / SEQUENCE):
@@ -62,7 +62,7 @@ def print_levels(rng: np.random.Generator, draws: int) -> None:
 
 
 def print_losses(rng: np.random.Generator, draws: int) -> None:
-    """Print how often a version is promoted that is better at nine digits and worse at one."""
+    """Print how often a version that is better at nine digits and worse at one is promoted."""
     print("\nworse at one digit: promoted, in % (by its gain alone); the loss exceeds its stated bound")
     cases = [
         (240, 0.90, 0.07, (0.0, 0.1, 0.2, 0.33)),
@@ -89,7 +89,7 @@ def print_losses(rng: np.random.Generator, draws: int) -> None:
 
 
 def print_sequences(rng: np.random.Generator, draws: int) -> None:
-    """Print how often any of twenty equal versions is promoted, one after the other, past one champion."""
+    """Print how often at least one of SEQUENCE equal versions, tested one after the other, replaces one champion."""
     print(f"\nany of {SEQUENCE} equal versions promoted: if any gain were enough; the gate; alpha / decisions so far")
     levels = POLICY.alpha / np.arange(1, SEQUENCE + 1)
     for images, accuracy in itertools.product((5000, 240), (0.93, 0.98, 0.995)):
@@ -113,7 +113,7 @@ def draw(
 
 
 def draw_models(rng: np.random.Generator, images: int, errors: list[Errors], phi: float) -> list[Candidate]:
-    """Return models with these error rates on one new validation set, as many images of each digit."""
+    """Return models with these error rates on one new validation set that has equally many images of each digit."""
     place = np.arange(images)
     label = place % DIGITS
     rates = np.array([np.broadcast_to(error, DIGITS) for error in errors])[:, label]  # [models, images]
@@ -124,17 +124,17 @@ def draw_models(rng: np.random.Generator, images: int, errors: list[Errors], phi
 
 
 def is_promoted(champion: Candidate, candidate: Candidate, policy: Promotion = POLICY) -> bool:
-    """Return what the gate decides, which has no limits here; most stop at the first check, which saves much time."""
+    """Return the gate's decision, without limits of size and latency; stop at the first failed check, to save time."""
     return all(check(candidate, champion, policy)[0] for check in (check_gain, check_classes))
 
 
 def share(outcomes: Iterator[bool] | list[bool]) -> float:
-    """Return how often something was so, from 0 to 1."""
+    """Return the share of outcomes that are true, from 0 to 1."""
     return float(np.mean(list(outcomes)))
 
 
 def print_agreement(models: list[str]) -> None:
-    """Train each model with three seeds; print how often two differ on validation images, and their phi."""
+    """Train each model with three seeds; print for each pair how often they differ on validation images, and phi."""
     from pipeline.data.pixels import normalise
     from pipeline.data.prepared import load_training_data
     from pipeline.paths import Workspace

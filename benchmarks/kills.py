@@ -1,8 +1,8 @@
 """Kill stages at random moments, run `dvc repro` again, and compare the outputs with those of an undisturbed run.
 
-`python -m benchmarks.kills [moments] [seed]`: by turns each stage of two small presets on digits is killed by SIGKILL,
-its whole process group or DVC alone, whose orphan must then end. Prints a line per moment and the share that ended
-with the bytes of the undisturbed run, without leftovers. 60 moments take 18 minutes on two idle cores.
+`python -m benchmarks.kills [moments] [seed]`: each stage of two small presets on digits is killed in turn by SIGKILL,
+either its whole process group, or DVC alone, after which the orphaned stage must end. Prints a line per moment, and the
+share that ended with the bytes of the undisturbed run and no leftovers. 60 moments take 18 minutes on two idle cores.
 """
 
 import json
@@ -27,9 +27,9 @@ from tests.helpers.project import Project, copy_project, shrink
 
 OUTPUTS = ("code", "data", "models", "reports", "registry")
 STORE = ("mlflow.db*", "mlruns", "registry", "promotions.jsonl")
-# DVC writes these in place. What it says where it was killed meanwhile, and the file to remove.
+# DVC writes these files in place: its message after it was killed while writing, and the file to remove.
 CUT_SHORT = {"dvc.lock' validation failed": "dvc.lock", "Unable to read RWLock-file": ".dvc/tmp/rwlock"}
-DVC_START_S = 1.0  # before the stage itself begins; a moment is drawn from there to the stage's end
+DVC_START_S = 1.0  # until the stage itself begins; moments are drawn from then to the stage's end
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
         place = Path(folder) / "project"
         run, durations = run_undisturbed(place)
         expected = describe(place)
-        # Each copy lies where the run was, because MLflow keeps absolute paths.
+        # Each copy has the path of the undisturbed run, because MLflow keeps absolute paths.
         reference = Project(place.rename(Path(folder) / "undisturbed"), run.environment)
         stages = list(durations)
         whole = 0
@@ -83,7 +83,7 @@ def run_undisturbed(folder: Path) -> tuple[Project, dict[str, float]]:
 
 
 def fork(reference: Project, folder: Path, stage: str) -> Project:
-    """Copy the undisturbed run, but for what DVC has recorded of the stage, which so has to run again."""
+    """Copy the undisturbed run without DVC's records of the stage, so that the stage has to run again."""
     store = shutil.ignore_patterns(*STORE) if stage == "register" else None
     shutil.copytree(reference.folder, folder, ignore=store, symlinks=True)
     shutil.rmtree(folder / ".dvc/cache/runs", ignore_errors=True)
@@ -95,7 +95,7 @@ def fork(reference: Project, folder: Path, stage: str) -> Project:
 
 
 def kill(project: Project, stage: str, how: str, after_s: float) -> bool:
-    """Run one stage and kill it after so many seconds; return False where it has ended before."""
+    """Run one stage and kill it after `after_s`; return False if it ended before that."""
     process = subprocess.Popen(
         ("dvc", "repro", "--force", "--single-item", stage),
         cwd=project.folder,
@@ -117,7 +117,7 @@ def kill(project: Project, stage: str, how: str, after_s: float) -> bool:
 
 
 def repeat(project: Project) -> tuple[subprocess.CompletedProcess[str], str]:
-    """Run `dvc repro`; if DVC was killed while it wrote a file of its own, do first as docs/troubleshooting.md says."""
+    """Run `dvc repro`; if DVC was killed while it wrote a file, remove that file, as docs/troubleshooting.md says."""
     done, note = project.run("dvc", "repro", check=False), ""
     for message, file in CUT_SHORT.items():
         if done.returncode and message in done.stderr:
@@ -127,11 +127,11 @@ def repeat(project: Project) -> tuple[subprocess.CompletedProcess[str], str]:
 
 
 def find_faults(project: Project, done: subprocess.CompletedProcess[str], expected: dict[str, str]) -> Iterator[str]:
-    """Yield what isn't as after the undisturbed run."""
+    """Yield each difference from the end of the undisturbed run: an error, a process still alive, a file."""
     if done.returncode:
         yield f"\n{done.stdout}\n{done.stderr}"
     left = [process for process in psutil.process_iter() if works_in(process, project.folder)]
-    # The end of a live view, a process of its own, may take a moment longer.
+    # The live view is a process of its own, which may end a moment later.
     _, alive = psutil.wait_procs(left, timeout=20)
     yield from (f"still alive: {process.cmdline()}" for process in alive)
     found = describe(project.folder)
@@ -149,7 +149,7 @@ def works_in(process: psutil.Process, folder: Path) -> bool:
 
 
 def describe(folder: Path) -> dict[str, str]:
-    """Return what a run should leave: the hash of each output, dvc.lock, and every file that isn't an output."""
+    """Return what a run should leave: dvc.lock, the hash of each output, and the name of every other file."""
     found = {"dvc.lock": json.dumps(lock_without_times(folder))}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()

@@ -1,15 +1,15 @@
-"""Run the pipeline on millions of images, made from MNIST by small deformations, and compare with 60,000 of them.
+"""Run the pipeline on millions of images, made from MNIST by small deformations, and compare the cost with 60,000.
 
     python -m benchmarks.many_images FOLDER [images: 8100000] [steps: make preprocess train million evaluate batch]
 
-FOLDER gets a workspace for each number of images: about 1.6 kB of disk an image. data/raw of the project must hold
-MNIST (`make run`). Each step prints, for each number of images, seconds per million images by the clock and of the
-processor, start-up included, and the peak of memory (VmHWM, which counts the pages of mapped files that are in use).
+FOLDER gets a workspace for each number of images, with about 1.6 kB of disk per image. data/raw of the project must
+hold MNIST (`make run`). Each step prints, for each number of images, wall-clock and CPU seconds per million images,
+start-up included, and the peak of memory (VmHWM, which counts the pages of mapped files that are in use).
 
-    make        train-images-idx3-ubyte of so many images: smooth displacement fields, as in infinite MNIST
+    make        train-images-idx3-ubyte with that many images: smooth displacement fields, as in infinite MNIST
     preprocess  the stage, from the IDX files to data/prepared
-    train       one epoch of dense_512, of 60,000 images the last of three; then the stages evaluate and register
-    million     one epoch of cnn_fast on a million images, against the last of three on 60,000
+    train       one epoch of dense_512 (for 60,000 images, the last of three); then the stages evaluate and register
+    million     one epoch of cnn_fast on a million images, compared with the last of three on 60,000
     evaluate    the stage for dense_512, with the training images as its test images
     batch       the batch tool on the IDX file
 """
@@ -43,7 +43,7 @@ STEPS = ("make", "preprocess", "train", "million", "evaluate", "batch")
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command cost: seconds by the clock and of the processor, and its peak of memory in bytes."""
+    """What a command cost: wall-clock seconds, CPU seconds, and its peak of memory in bytes."""
 
     seconds: float
     cpu_seconds: float
@@ -80,7 +80,7 @@ def main(folder: str, *words: str) -> None:
 
 
 def report(step: str, costs: dict[int, Cost]) -> None:
-    """Print a line for each number of images, with the ratio to the first's time per image."""
+    """Print a line for each number of images, with the ratios of its times per image to those of the first number."""
     base_images, base = next(iter(costs.items()))
     for images, cost in costs.items():
         ratios = [
@@ -96,7 +96,7 @@ def report(step: str, costs: dict[int, Cost]) -> None:
 
 
 def make(workspace: Path, images: int) -> None:
-    """Write data/raw and params.yaml of a workspace: so many training images, and MNIST's own test images."""
+    """Write data/raw and params.yaml of a workspace: `images` training images, and MNIST's own test images."""
     raw = workspace / "data" / "raw"
     raw.mkdir(parents=True, exist_ok=True)
     source = PROJECT / "data" / "raw"
@@ -110,7 +110,7 @@ def make(workspace: Path, images: int) -> None:
         file.write(bytes((0, 0, 8, 3)) + b"".join(size.to_bytes(4) for size in (images, SIDE, SIDE)))
         for start in range(0, images, TOGETHER):
             places = np.arange(start, min(start + TOGETHER, images)) % len(originals)
-            # Of the same seed the first images are the same, however many follow.
+            # The seed makes the first images the same, however many follow.
             file.write(deform(originals[places], np.random.default_rng([0, start])).tobytes())
     params = YAML().load(PROJECT / "params.yaml")
     params.update(dataset="mnist", presets=["dense_512"], seeds_per_model=1)
@@ -123,7 +123,7 @@ def make(workspace: Path, images: int) -> None:
 
 
 def deform(images: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    """Return images [n, 28, 28] turned, zoomed, shifted and bent by one smooth field, linearly interpolated."""
+    """Rotate, zoom, shift and bend images [n, 28, 28], all by one smooth field, with linear interpolation."""
     bend = REACH * gaussian_filter(random.uniform(-1, 1, (2, SIDE, SIDE)), (0, SOFTNESS, SOFTNESS))
     angle, zoom = np.radians(random.uniform(-ANGLE, ANGLE)), 1 + random.uniform(-ZOOM, ZOOM)
     turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -142,7 +142,7 @@ def deform(images: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np
 
 
 def run(workspace: Path, *command: str) -> Cost:
-    """Run a module of the project in the workspace; return what it cost. Its output goes to a file there."""
+    """Run a module of the project in the workspace; return its cost. Its output goes to output.txt there."""
     environment = os.environ | {"PYTHONPATH": str(PROJECT), "DVC_ROOT": str(workspace), "MLFLOW_TRACKING_URI": ""}
     start = time.perf_counter()
     with (workspace / "output.txt").open("a") as output:
@@ -157,7 +157,7 @@ def run(workspace: Path, *command: str) -> Cost:
 
 
 def train(workspace: Path, model: str) -> Cost:
-    """Train a model by its stage; return the stage's cost, but the last epoch's seconds."""
+    """Train a model by its stage; return the last epoch's seconds, CPU seconds per epoch, and the peak of memory."""
     cost = run(workspace, "pipeline.train", model)
     epochs = json.loads((workspace / "models" / model / "receipt.json").read_text())["epochs"]
     return Cost(epochs[-1]["seconds"], cost.cpu_seconds / len(epochs), cost.peak_bytes)

@@ -1,7 +1,7 @@
 """Measure how well digits are read from photographs: render MNIST's first test images as large pictures, and read them.
 
-Each is scaled 5 to 20 times with smooth interpolation and put, dark on light, anywhere on a larger page; then the page
-is treated as the variant says. The pictures go through serving.images to the network, as files do:
+Each image is scaled 5 to 20 times with smooth interpolation and put, dark on light, at a random place of a larger page;
+then the page is changed as the variant says. The pictures go through serving.images to the network, as files do:
 
     python -m benchmarks.photographs [model: cnn_accurate] [images: 1000]
 """
@@ -33,7 +33,7 @@ def render_page(digit: np.ndarray, random: Random, paper: int = 255, pen: int = 
 
 
 def light_unevenly(picture: np.ndarray, random: Random, darkest: float) -> np.ndarray:
-    """Put full light in one corner, `darkest` of it in the opposite one."""
+    """Let the light fall from 1 in one corner to `darkest` in the opposite one."""
     height, width = picture.shape
     fade = np.add.outer(np.linspace(0, 1, height), np.linspace(0, 1, width)) / 2
     turned = fade[:: random.choice((1, -1)), :: random.choice((1, -1))]

@@ -1,11 +1,11 @@
-"""Let two checkouts register at once on a team's tracking server, slow and killed at random moments.
+"""Let two checkouts register at once on a team's tracking server, with slow requests and kills at random moments.
 
 `make test-engines` sets it up; then `PYTHONPATH=$PWD/.venv-engines python -m benchmarks.registry_race [rounds]
-[seed]`. A round is a new data set on one server (PostgreSQL, S3 by moto, `mlflow server`): four models here and four
-there, two of them the same. Each request is late by a random time, and arrives also when its sender is dead. In two of
-three rounds one is killed by SIGKILL at a random moment, and registers again, as a person would. Prints a line per
-round, the share that ended as it must (6 versions and 6 runs of 6 contents, the best is champion, exit code 0), and
-how soon the lock of a killed holder was free.
+[seed]`. A round is a new data set on one server (PostgreSQL, S3 by moto, `mlflow server`): each checkout has four
+models, two of which are the same in both. Each request is delayed by a random time, and arrives even if its sender is
+dead. In two of three rounds one checkout's command is killed by SIGKILL at a random moment, and run again, as a person
+would. Prints a line per round, the share that ended as it must (6 versions and 6 runs of 6 contents, the best is
+champion, exit code 0), and how soon the lock of a killed holder was free.
 """
 
 import random
@@ -65,9 +65,9 @@ def race(
     database: str,
     freed: list[float],
 ) -> tuple[str, list[str]]:
-    """Register in both checkouts at once, kill one if it is to be, and register there again; say what happened.
+    """Register in both checkouts at once; if `kills`, kill one command, and register there again.
 
-    Returns it with the output of each command that failed.
+    Returns in words what happened, and the output of each command that failed.
     """
     first = start(checkouts[0], variables)
     time.sleep(draw.uniform(0, LATEST_START_S))
@@ -96,7 +96,7 @@ def start(folder: Path, variables: dict[str, str]) -> "subprocess.Popen[str]":
 
 
 def kill(process: "subprocess.Popen[str]", database: str, freed: list[float]) -> str:
-    """Kill a process, and measure how long the database keeps the lock for it, if it has the lock; say so."""
+    """Kill a process; if it has the lock, measure how long the database keeps it. Return in words what was measured."""
 
     def holds() -> bool:
         return any(str(name).endswith(f" {process.pid}") for name in ask(database, HOLDERS))
@@ -114,7 +114,7 @@ def kill(process: "subprocess.Popen[str]", database: str, freed: list[float]) ->
 
 
 def find_faults(server: Server, name: str) -> Iterator[str]:
-    """Yield what isn't as it must be after a round."""
+    """Yield each fault in the registry after a round."""
     from mlflow import MlflowClient
 
     client = MlflowClient(f"http://127.0.0.1:{server.port}")

@@ -1,8 +1,8 @@
 """Move the alias while four replicas of the app answer, on a team's tracking server.
 
 `make test-engines` sets it up; then `PYTHONPATH=$PWD/.venv-engines python -m benchmarks.replicas [moves] [seed]`. The
-server is real: PostgreSQL, S3 by moto, `mlflow server`. Each replica is a process of its own, asked by a thread without
-a pause. Prints how many requests failed, and how long after each move the last replica answered by the new version.
+server is real: PostgreSQL, S3 by moto, `mlflow server`. Each replica is a process of its own, to which a thread sends
+requests without a pause. Prints how many requests failed, and after how long all replicas had followed each move.
 """
 
 import json
@@ -27,7 +27,7 @@ DATASET = "replicas"
 
 
 def main() -> None:
-    """Move the alias so often; exit with 1 if a request failed or a replica didn't follow in time."""
+    """Move the alias `moves` times; exit with 1 if a request failed or a replica didn't follow in time."""
     moves, seed = (int(argument) for argument in [*sys.argv[1:], *("10", "0")[len(sys.argv) - 1 :]])
     draw = random.Random(seed)
     with ExitStack() as stack:
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 class Load:
-    """A thread per replica that asks without a pause, and the version that answered last."""
+    """A thread per replica that sends requests without a pause, and the version of each replica's last answer."""
 
     def __init__(self, replicas: list[Server]):
         self.requests, self.failed = 0, 0
@@ -82,7 +82,7 @@ class Load:
 
 
 def move_alias(address: str, load: Load, moves: int, draw: random.Random) -> list[float]:
-    """Move the alias to another version so often; return after how many seconds all replicas had followed."""
+    """Move the alias `moves` times to another version; return for each move the seconds until all replicas followed."""
     from mlflow import MlflowClient
 
     client = MlflowClient(address)

@@ -1,7 +1,7 @@
-"""Networks of others for MNIST, trained as their sources publish them, by their libraries' own plain means.
+"""Other people's networks for MNIST, trained as their sources publish them, with their libraries' plain functions.
 
-What differs from the sources: all train on the 55,000 images that this project trains on, and PyTorch's batches are cut
-from tensors in memory, which is faster than the source's loader.
+Two things differ from the sources: all networks train on the 55,000 images that this project trains on, and PyTorch's
+batches are cut from tensors in memory, which is faster than the source's loader.
 """
 
 from collections.abc import Callable
@@ -17,16 +17,16 @@ EndEpoch = Callable[[Predict], None]
 
 
 class Rival(NamedTuple):
-    """A network of others, and how it is trained."""
+    """Another person's network, and how it is trained."""
 
     package: str
-    """What trains it; imported before its time begins."""
+    """The package that trains it; imported before the clock starts."""
     train: Callable[[Images, NDArray[np.int64], int, EndEpoch], None]
-    """Takes images, labels [n], a seed, and what to call after each epoch with a function that answers images."""
+    """A function of images, labels [n], a seed, and a callback that gets the predict function after each epoch."""
 
 
 def train_cnn_2m(images: Images, labels: NDArray[np.int64], seed: int, end_epoch: EndEpoch) -> None:
-    """Train the introduction's network of two million weights: two epochs of plain Keras."""
+    """Train the introduction's network of two million weights for two epochs, in plain Keras."""
     import keras
 
     layers = [

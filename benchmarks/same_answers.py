@@ -1,8 +1,8 @@
-"""Count on how many test pictures each way to a model answers another class than `reports/` has.
+"""Count on how many test pictures each way to run a model gives another class than `reports/` has.
 
-`python -m benchmarks.same_answers PRESET FOLDER`: in a project whose champion is PRESET, trained on pictures, of which
-FOLDER holds the files, by the paths of data/prepared/sources.csv. The ways: /predict of the app, the batch tool on the
-test pictures as files and as Parquet in Hugging Face's form, and both LiteRT files on the prepared test images.
+`python -m benchmarks.same_answers PRESET FOLDER`: run it in a project whose champion is PRESET, trained on pictures;
+FOLDER holds their files, under the paths of data/prepared/sources.csv. The ways are the app's /predict, the batch tool
+on the test pictures as files and as Parquet in Hugging Face's form, and both LiteRT files on the prepared test images.
 """
 
 import json
@@ -52,7 +52,7 @@ def main(preset: str, folder: str) -> None:
 
 
 def ask_app(files: list[Path], log: Path) -> np.ndarray:
-    """Return the labels that the app answers, some files in each request."""
+    """Return the labels that the app answers; each request has FILES_PER_REQUEST files."""
     server, labels = start_app(default_model(), log), []
     try:
         connection = server.connect()
@@ -72,7 +72,7 @@ def ask_app(files: list[Path], log: Path) -> np.ndarray:
 
 
 def score_folder(files: list[Path], scratch: Path) -> np.ndarray:
-    """Return the labels that the batch tool gives copies of the files in a folder, whose names say their order."""
+    """Return the labels that the batch tool gives copies of the files in a folder; the copies' names keep the order."""
     (scratch / "pictures").mkdir()
     for number, file in enumerate(files):
         shutil.copyfile(file, scratch / "pictures" / f"{number:08}{file.suffix}")

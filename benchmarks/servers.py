@@ -15,12 +15,12 @@ import psutil
 # What the tables call each server.
 NOTHING, OURS = "does nothing", "ours"
 GRAPH, DEFAULT = "mlflow.onnx, our graph", "mlflow.tensorflow, the default"
-STARTUP_TIMEOUT_S = 180.0  # TensorFlow takes its time on a busy machine
+STARTUP_TIMEOUT_S = 180.0  # long, because TensorFlow starts slowly on a busy machine
 ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 class Server:
-    """A server process on a free port of the loopback; `seconds_to_ready` from its start to its first good answer."""
+    """A server process on a free port of the loopback; `seconds_to_ready` is the time until its first good answer."""
 
     def __init__(self, command: list[str], ready: str, log: Path):
         with socket.socket() as probe:
@@ -56,7 +56,7 @@ class Server:
         return content
 
     def memory_bytes(self) -> int:
-        """Return the resident memory of the process that answers: the largest of those that were started."""
+        """Return the resident memory of the process that answers: it is the largest of the server's processes."""
         root = psutil.Process(self.process.pid)
         return max(process.memory_info().rss for process in [root, *root.children(recursive=True)])
 
@@ -91,9 +91,9 @@ def start_app(model: str, log: Path) -> Server:
 
 
 def save_flavors(name: str, registered: str, folder: Path) -> dict[str, Path]:
-    """Save the model in each flavor; return the folders by what the table calls them.
+    """Save the model in each flavor; return the folders by their names in the table.
 
-    `name` is the preset, whose files are in models/<name>; `registered` is the URI of its registered form.
+    `name` is the preset, whose files are in models/<name>; `registered` is the URI of its registered version.
     """
     import mlflow
 
@@ -107,7 +107,7 @@ def save_flavors(name: str, registered: str, folder: Path) -> dict[str, Path]:
     }
     mlflow.pyfunc.save_model(saved[NOTHING], python_model=str(Path(__file__).parent / "does_nothing.py"))
     mlflow.artifacts.download_artifacts(registered, dst_path=str(saved[OURS]))
-    # In a process of its own, so that the one that measures doesn't hold TensorFlow.
+    # In a process of its own, so that the process that measures doesn't import TensorFlow.
     command = (sys.executable, "-m", "benchmarks.servers", name, str(folder))
     subprocess.run(
         command, env=os.environ | ENVIRONMENT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -116,9 +116,9 @@ def save_flavors(name: str, registered: str, folder: Path) -> dict[str, Path]:
 
 
 def save_stock(name: str, folder: str) -> None:
-    """Save the workspace's network in MLflow's own flavors, for images [28, 28, 1] as introductions have them.
+    """Save the workspace's network in MLflow's own flavors, for images [28, 28, 1], as introductions do.
 
-    `graph` is the exception, and the strongest rival: our exported file, for images [28, 28], in MLflow's own flavor.
+    `graph` is the exception, and the strongest rival: our exported file, for images [28, 28], in MLflow's ONNX flavor.
     """
     import keras
     import mlflow
@@ -127,13 +127,13 @@ def save_stock(name: str, folder: str) -> None:
     from mlflow.types import Schema, TensorSpec
 
     def described(*image: int) -> dict[str, Any]:
-        """Return the options that all flavors are saved with."""
+        """Return the options with which each flavor is saved."""
         pixels, answer = (TensorSpec(np.dtype(np.float32), (-1, *shape)) for shape in (image, (10,)))
         return {"signature": ModelSignature(Schema([pixels]), Schema([answer])), "pip_requirements": []}
 
     ours = keras.saving.load_model(f"models/{name}/model.keras")
     usual = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Reshape((28, 28)), ours])
-    usual.predict(np.zeros((1, 28, 28, 1), np.float32), verbose=0)  # Keras exports only what has been called
+    usual.predict(np.zeros((1, 28, 28, 1), np.float32), verbose=0)  # Keras exports only a model that has been called
     usual.export(f"{folder}/usual.onnx", format="onnx", verbose=False)
     mlflow.tensorflow.save_model(usual, f"{folder}/default", **described(28, 28, 1))
     mlflow.keras.save_model(usual, f"{folder}/exported", save_exported_model=True, **described(28, 28, 1))

@@ -1,7 +1,7 @@
-"""Measure how fast, how large and how steady serving is: serve one network in six ways and print the tables.
+"""Measure latency, memory and stability of serving: serve one network in six ways and print the tables.
 
-All servers run at once and take turns, so that what else the machine does affects all alike. The network is the
-champion's: as it is registered, on MLflow's server and in the app, and in MLflow's own flavors.
+All servers run at once and take turns, so that other work of the machine affects all of them equally. The network is
+the champion's: the registered version on MLflow's server and in the app, and the same network in MLflow's own flavors.
 
     python -m benchmarks.serving [rounds]
 """
@@ -25,7 +25,7 @@ from pipeline.tracking.store import connect
 
 APP = "the app"
 JSON, RAW = "application/json", "application/octet-stream"
-REQUESTS_PER_TURN = 20  # to one server, before it is the next one's turn
+REQUESTS_PER_TURN = 20  # to one server, before the next server's turn
 CLIENTS, LOAD_S = 8, 30
 
 # Server, path, body and content type of a request.
@@ -99,7 +99,7 @@ def print_latencies(servers: dict[str, Server], images: np.ndarray, rounds: int)
 
 
 def is_stock(label: str) -> bool:
-    """Return whether it is an MLflow flavor with a network as introductions build it, for images [28, 28, 1]."""
+    """Return whether a server has an MLflow flavor of the network as introductions build it, for images [28, 28, 1]."""
     return label.startswith("mlflow.") and label != GRAPH
 
 
@@ -108,7 +108,7 @@ def measure_in_turn(questions: dict[str, Question], rounds: int) -> dict[str, li
     times: dict[str, list[float]] = {label: [] for label in questions}
     for turn in range(rounds + 1):
         for label, (server, path, body, kind) in questions.items():
-            connection = server.connect()  # a server closes one that is idle for seconds
+            connection = server.connect()  # a new one each time, because a server closes idle ones
             server.post(connection, path, body, kind)
             for _ in range(REQUESTS_PER_TURN // 5 if label.endswith("100") else REQUESTS_PER_TURN):
                 start = time.perf_counter()
@@ -120,7 +120,7 @@ def measure_in_turn(questions: dict[str, Question], rounds: int) -> dict[str, li
 
 
 def print_load(server: Server, body: bytes) -> None:
-    """Print what several clients at once get, and what that does to the server's memory."""
+    """Print speed, latencies and errors with CLIENTS clients at once, and how the server's memory changes."""
     latencies: list[list[float]] = [[] for _ in range(CLIENTS)]
     failures: list[str] = []
     end = time.perf_counter() + LOAD_S

@@ -1,7 +1,7 @@
-"""Measure what logging each epoch to MLflow costs a training: fit one preset with and without it in turn.
+"""Measure how much logging each epoch to MLflow costs a training: fit one preset with and without it in turn.
 
-Prints, pair by pair, the ratio of the seconds of `fit`, and the CPU seconds that the logging process took while `fit`
-ran, as a share of fit's own: on a busy machine the first is noise, the second isn't.
+Prints for each pair the ratio of the seconds of `fit`, and the CPU seconds of the logging process while `fit` ran, as a
+share of the CPU seconds of `fit`. On a busy machine the ratio is noise, the share isn't.
 
     python -m benchmarks.tracking_overhead [model] [pairs]
 """
@@ -41,7 +41,7 @@ def main(model: str = "dense_512", pairs: str = "10") -> None:
         """Return the seconds of `fit`, and the logging process's CPU seconds as a share of this one's."""
         with LiveRun(made_of, shown_after_s=0) as live:
             follower = psutil.Process(live._process.pid)
-            before = when_idle(follower)  # in a training it starts while TensorFlow is imported; here that is over
+            before = when_idle(follower)  # in a training, its start is hidden by TensorFlow's import
             seconds, own = fit(live.send)
             return seconds, (cpu_seconds(follower) - before) / own
 
@@ -50,7 +50,7 @@ def main(model: str = "dense_512", pairs: str = "10") -> None:
     fit()  # TensorFlow's import and its first run count for neither side
     ratios, shares = [], []
     for pair in range(int(pairs)):
-        if pair % 2:  # first and second in turn: a machine that speeds up favours neither
+        if pair % 2:  # alternate the order, so that a machine that speeds up favours neither
             (seconds, share), (without, _) = logged_fit(), fit()
         else:
             (without, _), (seconds, share) = fit(), logged_fit()
@@ -74,7 +74,7 @@ def when_idle(process: psutil.Process) -> float:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """Return the processor's seconds that a process has used."""
+    """Return the CPU seconds that a process has used."""
     times = process.cpu_times()
     return times.user + times.system
 

@@ -1,17 +1,17 @@
-"""Train models and their rivals on MNIST in turns, and keep time and test accuracy in benchmarks/results/training.json.
+"""Train models and their rivals on MNIST in turn, and save time and test accuracy in benchmarks/results/training.json.
 
     python -m benchmarks.training [name:seeds …]    # cnn_fast:5 "cnn_2m as published:5"
     python -m benchmarks.training --quick           # 5 minutes, into results/training-quick.json
     python -m benchmarks.training --tables          # no training: tables and the plot of docs/benchmarks.md again
 
 Names are the models of params.yaml and those of benchmarks/rivals.py. Each training is a process of its own, with the
-threads of params.yaml, one seed of every name after the other. It is written as soon as it ends, over an earlier one of
-the same name, seed and processor; a table compares those of one processor. data/prepared must hold MNIST (`dvc repro
-preprocess`). Schedules are fixed, the last epoch counts, and the test images choose nothing. Time is that of `fit`:
-without imports, with the building of the graph, and for models of params.yaml with the validation images after each
-epoch. Rivals answer the test images after each epoch, outside of the clock. The limit is the time that the matrix
-products alone would take at the rate of a large one. examples/mnist needs PyTorch, which is not in the lock:
-uv pip install --group rivals --torch-backend cpu.
+number of threads in params.yaml; all names are trained with one seed before the next seed. A result is saved as soon as
+its training ends, and replaces an earlier one of the same name, seed and processor; a table compares the results of one
+processor. data/prepared must hold MNIST (`dvc repro preprocess`). Schedules are fixed, the last epoch counts, and
+nothing is chosen by the test images. Time is that of `fit`: without imports, with the building of the graph, and for
+models of params.yaml with the validation after each epoch. Rivals are tested after each epoch, but this time isn't
+counted. The limit is the time that the matrix products alone would take at the speed of a large one. examples/mnist
+needs PyTorch, which is not in the lock: uv pip install --group rivals --torch-backend cpu.
 """
 
 import itertools
@@ -43,18 +43,18 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parent.parent / "docs"
-GOAL = 0.991  # what the best of the introductions published
+GOAL = 0.991  # the best accuracy that one of the introductions published
 ALL = {
     **{"cnn_fast": 5, "cnn_2m as published": 5, "cnn_accurate": 5, "cnn_2m": 1, "cnn_tiny": 5, "dense_best": 5},
     **{"mnist_convnet": 3, "dense_512 as published": 3, "dense_512": 3, "examples/mnist": 1, "cnn_best": 3},
 }
 QUICK = {"cnn_fast": 3, "cnn_2m as published": 1, "dense_512": 1, "dense_512 as published": 1, "cnn_accurate": 1}
 Run = dict[str, Any]
-KEY = ("name", "seed", "processor")  # of a run: a later one takes its place
+KEY = ("name", "seed", "processor")  # a later run with the same values replaces an earlier one
 
 
 def main(*words: str) -> None:
-    """Train what is named, or all."""
+    """Train the models that are named, or all of them; print the tables."""
     options, names = {word for word in words if word.startswith("--")}, [word for word in words if word[:2] != "--"]
     known = (*load().models, *RIVALS)
     wanted = {name: int(seeds) for name, _, seeds in (word.rpartition(":") for word in names) if seeds.isdecimal()}
@@ -74,7 +74,7 @@ def main(*words: str) -> None:
 
 
 def train(wanted: dict[str, int], file: Path) -> list[str]:
-    """Run each training in a process of its own, the seeds of all names in turns; return those that failed."""
+    """Run each training in a process of its own, all names seed by seed; return the trainings that failed."""
     failed = []
     queue = [(name, seed) for seed in range(max(wanted.values())) for name, seeds in wanted.items() if seed < seeds]
     for place, (name, seed) in enumerate(queue, 1):
@@ -97,7 +97,7 @@ def train(wanted: dict[str, int], file: Path) -> list[str]:
 
 
 def train_one(name: str, seed: int) -> Run:
-    """Return what a training took and gave."""
+    """Train a model or a rival with one seed; return its time, its accuracy and the machine."""
     workspace = Workspace()
     test = load_split(workspace.prepared, "test")
     run: Run = {"name": name, "seed": seed} | describe_machine()
@@ -125,14 +125,15 @@ def train_model(name: str, seed: int, test: Split) -> Run:
 
 
 def count_operations(network: "keras.Model", data: TrainingData) -> int:
-    """Return the multiplications and additions of matrix products in one epoch, of training and of validation images.
+    """Return the number of multiplications and additions in matrix products in one epoch, with its validation.
 
-    Backward, each layer's weights and inputs cost what it costs forward; the first layer's inputs need no gradient.
+    In the backward pass, the gradient of a layer's weights costs as much as its forward pass, and so does that of its
+    inputs; the first layer's inputs need none.
     """
     from pipeline.training.networks import list_members
 
     forward = []
-    for layer in list_members(network)[0].layers:  # an epoch trains one
+    for layer in list_members(network)[0].layers:  # one member, because an epoch trains one
         if getattr(layer, "kernel", None) is not None:
             positions = int(np.prod(layer.output.shape[1:-1], dtype=int))
             forward.append(2 * int(np.prod(layer.kernel.shape)) * positions)
@@ -140,7 +141,7 @@ def count_operations(network: "keras.Model", data: TrainingData) -> int:
 
 
 def measure_matrix_products(size: int = 4096, times: int = 5) -> float:
-    """Return the operations per second of TensorFlow's float32 matrix product: the best of some."""
+    """Return the operations per second of TensorFlow's float32 matrix product: the best of some tries."""
     import tensorflow as tf
 
     matrix = tf.random.normal((size, size))
@@ -153,12 +154,12 @@ def measure_matrix_products(size: int = 4096, times: int = 5) -> float:
 
 
 def train_rival(name: str, seed: int, test: Split) -> Run:
-    """Train a network of others; its accuracy is also measured after each epoch."""
+    """Train a rival's network; its test accuracy is also measured after each epoch."""
     from pipeline.training import fit
 
     threads = load().threads
     fit.use_threads(threads)
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # PyTorch's, which is imported below
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for PyTorch, which is imported below
     data = load_training_data(Workspace().prepared).train
     images, labels, tested = as_images(data), data.labels.astype(np.int64), as_images(test)
     import_module(RIVALS[name].package)
@@ -182,7 +183,7 @@ def as_images(split: Split) -> Images:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return the processor, what else it is doing, the packages and the date."""
+    """Return the processor, its load, the packages and the date."""
     packages = {"python": platform.python_version()}
     for package in ("tensorflow", "keras", "numpy", "torch"):
         with suppress(PackageNotFoundError):
@@ -261,7 +262,7 @@ def format_table(runs: list[Run]) -> str:
 
 
 def write_docs(results: dict[str, Any]) -> None:
-    """Write the table into docs/benchmarks.md, between its two marks, and the plot beside it."""
+    """Write the tables into docs/benchmarks.md, between their two marks, and the plot beside it."""
     page = DOCS / "benchmarks.md"
     before, mark, rest = page.read_text().partition("<!-- training: made by benchmarks.training -->\n")
     _, end, after = rest.partition("<!-- training: end -->")
@@ -272,11 +273,11 @@ def write_docs(results: dict[str, Any]) -> None:
 
 
 def draw(runs: list[Run], path: Path) -> None:
-    """Draw time against accuracy, both logarithmic: seconds of fit, and test images that are wrong."""
+    """Plot time against accuracy, both logarithmic: seconds of fit, and per cent of test images that are wrong."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    matplotlib.rcParams["svg.hashsalt"] = "time-against-accuracy"  # the same bytes for the same figures
+    matplotlib.rcParams["svg.hashsalt"] = "time-against-accuracy"  # so that the same results give the same bytes
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     for (processor, own), marker in zip(group_by_processor(runs).items(), itertools.cycle("os^D")):
