@@ -1,4 +1,4 @@
-"""What axe-core finds wrong on a page for those who see, hear or move otherwise."""
+"""Check a page with axe-core for barriers to people with disabilities."""
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
@@ -7,9 +7,9 @@ SERIOUS = ("serious", "critical")
 
 
 def find_barriers(page: Page) -> list[str]:
-    """Return the serious findings on a page as it is now, each with the elements that it is about."""
+    """Return the serious findings on a page in its current state, each with its HTML elements."""
     found = Axe().run(page).response
-    assert found["passes"]  # it has looked
+    assert found["passes"]  # axe-core has checked something
     return [
         f"{finding['id']}: {finding['help']}: {[node['html'] for node in finding['nodes']]}"
         for finding in found["violations"]

@@ -21,7 +21,7 @@ def open_source(path: Path, form: Form = INK, chunk_images: int = 1000) -> Sourc
 
 
 def many(count: int) -> np.ndarray:
-    """Images of a dot in the middle, of which the first pixel is the number, to 250."""
+    """Return images with a dot in the middle; the first pixel is the image's number modulo 250."""
     pixels = np.zeros((count, 28, 28), np.uint8)
     pixels[:, 14, 14] = 200
     pixels[:, 0, 0] = np.arange(count) % 250
@@ -29,7 +29,7 @@ def many(count: int) -> np.ndarray:
 
 
 def as_folder(folder: Path, images: np.ndarray) -> Path:
-    """Write the images with a body that puts them in MNIST's form, each second one into a folder below."""
+    """Write the images, with ink that gives them MNIST's form; every second one goes into a folder below."""
     (folder / "below").mkdir(parents=True)
     for number, image in enumerate(in_mnist_form(images)):
         Image.fromarray(image).save(folder / ("below" if number % 2 else ".") / f"{number:04}.png")
@@ -37,7 +37,7 @@ def as_folder(folder: Path, images: np.ndarray) -> Path:
 
 
 def as_idx(file: Path, images: np.ndarray, announced: int | None = None) -> Path:
-    """Write images under a header that announces as many of them, or another number."""
+    """Write images under a header that announces their number, or `announced` instead."""
     content = (
         np.array([0x803, len(images) if announced is None else announced, 28, 28], ">u4").tobytes() + images.tobytes()
     )
@@ -51,7 +51,7 @@ def as_npy(file: Path, images: np.ndarray) -> Path:
 
 
 def as_parquet(file: Path, columns: dict) -> Path:
-    """Write row groups of 700, which no other number here is a multiple of."""
+    """Write row groups of 700 rows; no other number here is a multiple of 700."""
     parquet.write_table(pa.table(columns), file, row_group_size=700)
     return file
 
@@ -77,14 +77,14 @@ FORMS: dict[str, Callable[[Path, np.ndarray], Path]] = {
 
 
 def bright(count: int) -> np.ndarray:
-    """Images whose answer is their number's last digit, if a saved model of tests.helpers.models gives it."""
+    """Return images to which a saved model of tests.helpers.models answers the last digit of their number."""
     images = np.zeros((count, 28, 28), np.uint8)
     images[np.arange(count), 0, np.arange(count) % 10] = 255
     return images
 
 
 def as_shards(folder: Path, *counts: int) -> Path:
-    """Write a Parquet file for each number, of so many bright images."""
+    """Write a Parquet file of `bright` images for each number in `counts`."""
     folder.mkdir()
     for number, count in enumerate(counts):
         columns = {"pixels": pa.array([image.tobytes() for image in bright(count)], pa.binary())}

@@ -1,4 +1,4 @@
-"""A quick model for the tests of the batch tool; and, as a program, runs that need a process of their own."""
+"""A quick model for the tests of the batch tool; as a program, this module makes runs that need their own process."""
 
 import os
 import resource
@@ -16,7 +16,7 @@ from tests.helpers.batch_inputs import open_source
 
 
 class Stub:
-    """A model whose class is each image's first pixel modulo ten, and which counts the images it was asked."""
+    """A model that answers each image's first pixel modulo ten, and counts in `asked` the images that it has scored."""
 
     def __init__(self, sha256: str = "network"):
         self.sha256, self.asked, self.class_names = sha256, 0, [f"class {number}" for number in range(10)]
@@ -42,7 +42,7 @@ class Stopped(Stub):
 
 
 class Meddling(Stub):
-    """Does something to its surroundings when it has answered `after` images."""
+    """Calls `meddle`, which changes something in the run's environment, when it has answered `after` images."""
 
     def __init__(self, meddle: Callable[[], object], after: int = 2000):
         super().__init__()
@@ -65,14 +65,14 @@ class Failing(Stub):
 
 
 def stopped(name: str, source: str, output: str) -> None:
-    """The batch tool's command line, stopped by a signal in its third shard of 1,000 images."""
+    """Run the batch tool's command line, which a signal stops in its third shard of 1,000 images."""
     command_line.run = lambda source, output, uri, engine: score(open_source(source), Stopped(name), output, 1000)
     sys.argv = ["batch", source, output]
     command_line.main()
 
 
 def memory(file: str, count: str) -> None:
-    """Score an .npy of so many images, and print the most memory that it took, in KiB."""
+    """Score an .npy file of `count` images, and print the peak of resident memory, in KiB."""
     np.lib.format.open_memmap(file, "w+", np.uint8, (int(count), 28, 28))[0] = 255
     score(open_source(Path(file)), Stub(), Path(f"{file}.parquet"))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

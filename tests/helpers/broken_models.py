@@ -1,4 +1,4 @@
-"""Ways in which a model's folder may differ from what was registered, and what the error names of each."""
+"""Ways in which a model's folder may differ from what was registered, and the text of the error for each."""
 
 import json
 import os
@@ -11,7 +11,7 @@ Change = Callable[[Path], None]
 
 
 def evil_code(folder: Path) -> str:
-    """A line that leaves a file, `executed`."""
+    """Return a line of code that makes a file, `executed`, so that a test sees whether it was run."""
     return f"open({str(folder / 'executed')!r}, 'w').close()\n"
 
 
@@ -35,7 +35,7 @@ def change_golden(folder: Path) -> None:
 
 
 def add_folder(folder: Path) -> None:
-    """Add a second model in the first, whose code is not the one that was registered."""
+    """Add a second model inside the first one; the second model's code is not the registered one."""
     (folder / "evil").mkdir()
     shutil.copytree(folder / "artifacts", folder / "evil" / "artifacts")
     for name in ("model.py", "MLmodel"):
@@ -45,7 +45,7 @@ def add_folder(folder: Path) -> None:
 
 
 def name_folder(folder: Path) -> None:
-    """Let the MLmodel name such a folder as its data: MLflow would run the code in there."""
+    """Add a folder with a second model, and let the MLmodel name it as its data: MLflow would run the code in it."""
     add_folder(folder)
     edit(f"{INDENT}loader_module", f"{INDENT}data: evil\n{INDENT}loader_module")(folder)
 
@@ -72,7 +72,7 @@ def add_pickle(folder: Path) -> None:
 
 
 class Evil:
-    """What would leave the file if it were unpickled."""
+    """An object that would run `evil_code` if it were unpickled."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -105,7 +105,7 @@ INDENT = " " * 4
 
 
 def edit(old: str, new: str) -> Change:
-    """A change of the MLmodel's text."""
+    """Return a change that replaces `old` by `new` in the MLmodel's text."""
 
     def change(folder: Path) -> None:
         text = (folder / "MLmodel").read_text()

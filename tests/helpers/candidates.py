@@ -15,7 +15,7 @@ LABELS = np.arange(1000) % 10
 def candidate(
     wrong: Iterable[int] = (), places: Iterable[int] | None = None, labels: np.ndarray = LABELS, **cost: Any
 ) -> Candidate:
-    """Return a candidate that is wrong on the images of these numbers; `places` are those in the raw file."""
+    """Return a candidate that is wrong on the images numbered `wrong`; `places` are the places in the raw file."""
     answers = labels.copy()
     answers[list(wrong)] = (answers[list(wrong)] + 1) % 10
     image = np.arange(len(labels)) if places is None else np.array(places)

@@ -1,4 +1,4 @@
-"""Checkouts of the project whose models are trained and evaluated, without training: what `register` reads."""
+"""Checkouts of the project with the files that `register` reads, as if models were trained and evaluated."""
 
 import json
 import re
@@ -20,8 +20,8 @@ from tests.helpers.params import PARAMS
 from tests.helpers.project import SOURCE
 from tests.helpers.trained import DATASET, PROBABILITIES, write_trained_model
 
-IMAGES = 1000  # of validation: enough for the gate to tell the models apart
-# The presets of tests/helpers/params.yaml, by how many of ten classes each gets wrong.
+IMAGES = 1000  # of validation: enough for the gate to see the difference between the models
+# The presets of tests/helpers/params.yaml, with the number of classes, of ten, that each gets wrong.
 PRESETS = {"perceptron": 7, "dense_10": 5, "dense_784_800": 4, "dense_512": 3, "cnn_2m": 1, "cnn_fast": 0}
 BEST = "cnn_fast"
 
@@ -53,7 +53,7 @@ def golden_images(model: Path) -> dict[str, Any]:
 
 
 def predictions(wrong: int) -> str:
-    """Return predictions.csv of a model that takes each class below `wrong` for the last one."""
+    """Return predictions.csv of a model that answers the last class for each class below `wrong`."""
     answers = [(image, image % 10, 9 if image % 10 < wrong else image % 10) for image in range(IMAGES)]
     rows = [f"val,{image},{label},{answer}{',0.1' * 10}" for image, label, answer in answers]
     return "\n".join([f"split,image,label,answer,{PROBABILITIES}", *rows, f"test,9,4,4{',0.1' * 10}", ""])

@@ -1,4 +1,4 @@
-"""Clients that see all that the app answers: by HTTP, or within the test's own process."""
+"""Clients that give tests the app's whole answers: by HTTP, or in the test's own process."""
 
 import asyncio
 import http.client
@@ -14,7 +14,7 @@ RAW, JSON, PNG = "application/octet-stream", "application/json", "image/png"
 
 
 class Answer:
-    """Status, headers (by names in lower case) and body of a response."""
+    """Status, headers (names in lower case) and body of a response."""
 
     def __init__(self, status: int, headers: dict[str, str], body: bytes):
         self.status, self.headers, self.body = status, headers, body
@@ -71,7 +71,7 @@ class AsgiClient(Client):
 async def ask_asgi(
     app: ASGIApp, method: str, path: str, body: Any = None, kind: str | None = None, **headers: str
 ) -> Answer:
-    """Make one request to an ASGI application as a server would hand it over."""
+    """Make one request to an ASGI application, in the form in which a server gives it to the application."""
     content = (body.encode() if isinstance(body, str) else body) or b""
     sent = {"Host": "localhost", **with_dashes(headers)} | ({} if kind is None else {"Content-Type": kind})
     if method == "POST":

@@ -1,4 +1,4 @@
-"""Small models' sections of params.yaml, and the published networks that they make."""
+"""Sections of params.yaml for small models, and the published networks that they make."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +24,12 @@ PERCEPTRON = PerceptronModel(family="perceptron", learning_rate=1.0, batch_size=
 
 
 def build_published(config: ModelConfig) -> "keras.Model":
-    """Return the network, from raw pixels, with the weights that a new process would draw."""
+    """Return the network that takes raw pixels, with the initial weights that a new process would draw."""
     import keras
 
     from pipeline.training import networks, published
 
-    keras.backend.clear_session()  # as a new process: Keras counts the layers that it names
+    keras.backend.clear_session()  # as in a new process, because Keras numbers the layers that it names
     keras.utils.set_random_seed(3)
     return published.take_pixels(networks.build_network(config, MNIST_SHAPE, 10), config)
 
@@ -48,7 +48,7 @@ PUBLISHED_PARAMETERS = {
     "cnn_fast": 81_578,
     "cnn_best": 136_106,
 }
-"""The number of weights of each preset, with ten classes."""
+"""The number of weights of presets in tests/helpers/params.yaml, with ten classes."""
 
 ACTIVATION_ARGUMENTS = {
     "alpha": 0.5,
@@ -62,7 +62,7 @@ DENSE = {"family": "dense", "optimizer": "Adam", "batch_size": 8, "epochs": 1}
 
 
 def compile_dense(section: dict[str, Any]) -> "tuple[keras.Model, np.ndarray, np.ndarray]":
-    """Return a compiled network of the family dense, with these keys, and a batch of 8 images and labels."""
+    """Return a compiled network of the family dense, with the keys of `section`, and a batch of 8 images and labels."""
     from pipeline.training import networks
 
     network = networks.build_compiled(DenseModel.model_validate(DENSE | section), MNIST_SHAPE, 10, steps_per_epoch=1)

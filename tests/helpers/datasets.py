@@ -14,12 +14,12 @@ from pipeline.data.idx import write_idx
 
 
 def publish_files(mirrors: Sequence[str], sha256: Mapping[str, str]) -> Dataset:
-    """Return MNIST's section with other mirrors, of any scheme, and other sums."""
+    """Return MNIST's section of the catalogue with other mirrors, of any URL scheme, and other sha256 of the files."""
     return CATALOGUE["mnist"].model_copy(update={"mirrors": tuple(mirrors), "files": dict(sha256)})
 
 
 def random_raw_files(train: int = 600, test: int = 100) -> dict[str, np.ndarray]:
-    """Return a raw data set of random images by file name, its labels 0 … 9 in turn."""
+    """Return a raw data set of random images, by file name; its labels are 0 … 9 in turn."""
     random = np.random.default_rng(0)
     return {
         "train-images-idx3-ubyte": random.integers(0, 256, (train, 28, 28)).astype(np.uint8),
@@ -40,13 +40,13 @@ def write_raw_files(folder: Path, contents: Mapping[str, np.ndarray | bytes]) ->
 
 
 def write_writers(path: Path, labels: Sequence[int], writers: Sequence[int]) -> None:
-    """Write a table in the form of QMNIST's: label, series, writer and five columns more of each image."""
+    """Write a table like that of QMNIST: label, series, writer and five more columns for each image."""
     rows = [f"{label}\t4\t{writer}\t0\t30\t0\t0\t0\n" for label, writer in zip(labels, writers, strict=True)]
     path.write_bytes(gzip.compress("".join(rows).encode()))
 
 
 def write_pictures(folder: Path, counts: Mapping[str, int], size: tuple[int, int] = (8, 8), first: int = 0) -> None:
-    """Write so many different PNG files in colour into each folder named below `folder`: 0.png, 1.png, …"""
+    """Write different PNG files in colour, 0.png, 1.png, …, into folders below `folder`: `counts` has their numbers."""
     number = first
     for name, count in counts.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def write_split(folder: Path, pixels: np.ndarray, labels: np.ndarray) -> None:
 
 
 def write_description(prepared: Path, class_names: Sequence[str] = "0123456789", resize: str = "ink") -> None:
-    """Write what training and evaluation read of dataset.json."""
+    """Write dataset.json with the keys that training and evaluation read."""
     content = {"name": "mnist", "classes": len(class_names), "class_names": list(class_names), "resize": resize}
     (prepared / "dataset.json").write_text(json.dumps(content))
 

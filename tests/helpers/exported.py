@@ -1,4 +1,4 @@
-"""Exported networks with random weights in every layer, and what Keras computes with them."""
+"""Exported networks with random weights in every layer, and the outputs that Keras computes with them."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ PADDED = CNNModel.model_validate(
 
 
 def export(config: ModelConfig, path: Path) -> tuple[keras.Model, NetworkLayers]:
-    """Return a network whose weights are all drawn at random, as if it had been trained, and the layers of its file."""
+    """Return a network with random weights, as if it had been trained, and the layers of its exported file."""
     random = np.random.default_rng(1)
     model = build_published(config)
     for weights in model.weights:
@@ -44,7 +44,7 @@ def export(config: ModelConfig, path: Path) -> tuple[keras.Model, NetworkLayers]
 
 
 def run_keras(model: keras.Model, pixels: np.ndarray) -> list[np.ndarray]:
-    """Return what the layers of a model's first member answer, one after the other, as Keras computes them alone."""
+    """Return the outputs of the layers of a model's first member, in order, as Keras computes them layer by layer."""
     x, outputs = pixels[..., np.newaxis].astype(np.float32) / 255, []
     member = next(layer for layer in model.layers if isinstance(layer, keras.Model))
     for layer in member.operations[1:]:

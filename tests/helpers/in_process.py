@@ -21,7 +21,7 @@ def load(folder: Path, form: Form, names: Sequence[str]) -> ModelSource:
 
 @contextmanager
 def serving(source: ModelSource) -> Iterator[str]:
-    """Serve a model from a thread of this process; the page's address."""
+    """Serve a model in a thread of this process; yields the page's URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         app = build_app(source, Limits(threads=1), {"127.0.0.1"})
         server = uvicorn.Server(uvicorn.Config(app, ws="none", log_config=None))

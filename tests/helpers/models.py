@@ -18,7 +18,7 @@ DIGITS = [str(digit) for digit in range(10)]
 
 
 def write_artifacts(folder: Path, form: Form = INK, class_names: Sequence[str] = DIGITS) -> dict[str, Path]:
-    """Write a network that answers which of an image's first values is bright, and its golden images; return both."""
+    """Write a network that answers which of an image's first values is bright, and golden images; return both paths."""
     write_onnx(folder / "model.onnx", 0, form.shape, len(class_names))
     return write_golden(folder, bright_values(form, len(class_names)), form, class_names)
 
@@ -26,7 +26,7 @@ def write_artifacts(folder: Path, form: Form = INK, class_names: Sequence[str] =
 def write_golden(
     folder: Path, images: np.ndarray, form: Form = INK, class_names: Sequence[str] = DIGITS
 ) -> dict[str, Path]:
-    """Write golden images of the network in `folder`, as if it were right at each of `images`; return both files."""
+    """Write golden images of the network in `folder`, as if its answers to `images` were right; return both paths."""
     import onnxruntime
 
     files = {"onnx": folder / "model.onnx", "golden": folder / "golden.json"}
@@ -39,26 +39,26 @@ def write_golden(
 
 
 def bright_values(form: Form, classes: int) -> np.ndarray:
-    """Return images of that form, of which the network answers 0, 1, 2 …: uint8 [classes, *form.shape]."""
+    """Return images of a form, to which the network answers 0, 1, 2 …: uint8 [classes, *form.shape]."""
     images = np.zeros((classes, math.prod(form.shape)), np.uint8)
     images[np.arange(classes), np.arange(classes)] = 255
     return images.reshape(-1, *form.shape)
 
 
 def load_model(artifacts: dict[str, Path]) -> Classifier:
-    """Return the model of such files, without MLflow around it."""
+    """Return the model of these files, without MLflow's wrapper."""
     model = Classifier()
     model.load_context(load_context(artifacts))
     return model
 
 
 def load_context(files: dict[str, Path]) -> SimpleNamespace:
-    """Return what MLflow gives a model to load itself from."""
+    """Return the context from which MLflow lets a model load itself."""
     return SimpleNamespace(artifacts={name: str(path) for name, path in files.items()})
 
 
 def save_model(folder: Path, artifacts: dict[str, Path], form: Form = INK) -> Path:
-    """Save such a network as `register` logs it, without a registry; return the model's folder."""
+    """Save a model of these files as `register` logs it, without a registry; return the model's folder."""
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec

@@ -12,14 +12,14 @@ from tests.helpers.params import PARAMS
 
 
 def bright_pixel_weights(wrong: int, values: int = 784, classes: int = 10) -> np.ndarray:
-    """Of a layer that sees the label in the first values, and takes each class below `wrong` for the last."""
+    """Return weights that read the label from the first values, and answer the last class for each below `wrong`."""
     weights = np.zeros((values, classes), np.float32)
     weights[np.arange(classes), [classes - 1 if label < wrong else label for label in range(classes)]] = 0.02
     return weights
 
 
 def write_onnx(path: Path, wrong: int, shape: Sequence[int] = (28, 28), classes: int = 10) -> None:
-    """The network of `bright_pixel_weights` and a softmax."""
+    """Write an ONNX network of `bright_pixel_weights` and a softmax."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -38,7 +38,7 @@ def write_onnx(path: Path, wrong: int, shape: Sequence[int] = (28, 28), classes:
 
 
 def predict_bright_pixels(wrong: int, pixels: np.ndarray) -> np.ndarray:
-    """Return what the network answers, by NumPy."""
+    """Return the network's probabilities, computed by NumPy."""
     scores = np.exp(pixels.reshape(len(pixels), -1) @ bright_pixel_weights(wrong))
     return scores / scores.sum(axis=1, keepdims=True)
 
@@ -46,7 +46,7 @@ def predict_bright_pixels(wrong: int, pixels: np.ndarray) -> np.ndarray:
 def write_bright_pixels(workspace: Workspace, val: int, test: int) -> None:
     """Write params.yaml, images with one bright pixel at the place of their label, and models/dense_10 without LiteRT.
 
-    The model is right at each.
+    The model answers each image right.
     """
     workspace.params.write_text(PARAMS)
     for split, count in (("val", val), ("test", test)):

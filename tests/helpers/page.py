@@ -1,4 +1,4 @@
-"""The page in a browser: what a person does on it, and what there is to see."""
+"""The page in a browser: what a person does on it and sees."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 CHROMIUM = shutil.which("chromium")
 
-# Each digit as a hand draws it: lines of x,y in hundredths of the canvas.
+# Each digit as a person draws it: lines of points x,y in hundredths of the canvas.
 STROKES = {
     0: ["52,16 38,22 29,38 28,56 34,74 48,84 62,79 71,62 71,42 65,24 52,16"],
     1: ["53,16 51,38 50,60 48,84"],
@@ -35,7 +35,7 @@ SEEN = """() => {
   return [width, height, [...document.querySelector("#seen").getContext("2d").getImageData(0, 0, width, height).data]];
 }"""
 
-# The smallest contrast (WCAG 2.2) of a text to what it stands on, and that text.
+# The smallest contrast (WCAG 2.2) between a text and its background, and that text.
 CONTRAST = """() => {
   const rgb = (color) => color.match(/[\\d.]+/g).map(Number);
   const light = (color) => rgb(color).slice(0, 3).map((value) => value / 255)
@@ -55,7 +55,7 @@ CONTRAST = """() => {
 
 
 def points(page: Page, line: str) -> list[tuple[float, float]]:
-    """A line's points in the window."""
+    """Return a line's points in pixels of the window."""
     box = page.locator("#canvas").bounding_box()
     pairs = [map(float, point.split(",")) for point in line.split()]
     return [(box["x"] + box["width"] * x / 100, box["y"] + box["height"] * y / 100) for x, y in pairs]
@@ -72,13 +72,13 @@ def draw(page: Page, lines: list[str]) -> None:
 
 
 def read(page: Page) -> str:
-    """The label on the page once the newest state of the sheet is answered; "" if there is none."""
+    """Return the label on the page, once the newest drawing is answered; "" if there is none."""
     expect(page.locator("#answer")).not_to_have_attribute("aria-busy", "true")
     return page.locator("#label").inner_text()
 
 
 def seen(page: Page) -> np.ndarray:
-    """What the page shows as the network's input, 0…255: [height, width, 3]."""
+    """Return the pixels that the page shows as the network's input, 0…255: [height, width, 3]."""
     width, height, data = page.evaluate(SEEN)
     return np.array(data).reshape(height, width, 4)[..., :3]
 
@@ -88,7 +88,7 @@ def problem(page: Page):
 
 
 def sent(page: Page) -> list:
-    """The requests for an answer from now on."""
+    """Return a list to which each request to /predict is added from now on."""
     requests = []
     page.on("request", lambda request: request.url.endswith("/predict") and requests.append(request))
     return requests

@@ -22,9 +22,9 @@ def bar(size: int = 40) -> np.ndarray:
 
 
 def in_mnist_form(images: np.ndarray) -> np.ndarray:
-    """Return uint8 [n, 28, 28] with ink that puts them in MNIST's form, so that they are read as they are.
+    """Return images, uint8 [n, 28, 28], with ink that gives them MNIST's form, so that serving doesn't change them.
 
-    The first ten pixels of the first row stay.
+    The first ten pixels of the first row stay as they are.
     """
     images = images.copy()
     images[:, 10:20, 10:20] = images[:, 0, 19] = 255
@@ -32,7 +32,7 @@ def in_mnist_form(images: np.ndarray) -> np.ndarray:
 
 
 def drawing(scale: float = 4, size=(300, 260), corner=(90, 60), page: int = 255, pen: int = 0) -> Image.Image:
-    """A seven, 20 × 28 units of `scale` pixels, with its upper left corner at `corner`."""
+    """Return a drawn seven, 20 × 28 units of `scale` pixels, with its upper left corner at `corner`."""
     image = Image.new("L", size, page)
     x, y = corner
     points = [(x + 2 * scale, y + 2 * scale), (x + 18 * scale, y + 2 * scale), (x + 8 * scale, y + 26 * scale)]
@@ -41,14 +41,14 @@ def drawing(scale: float = 4, size=(300, 260), corner=(90, 60), page: int = 255,
 
 
 def assert_alike(one: np.ndarray, other: np.ndarray) -> None:
-    """The same picture, but for soft edges; and rounding to whole pixels may move it by one."""
+    """Assert that two pictures are the same, except for soft edges and a shift by one pixel, caused by rounding."""
     shifts = [np.roll(other, (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
     difference = min(np.abs(one.astype(float) - shifted).sum() / one.sum() for shifted in shifts)
     assert difference < 0.3  # its mirror image has 1.0
 
 
 def landscape(width: int = 60, height: int = 40) -> Image.Image:
-    """Return a smooth picture in colours, of which no two corners are alike."""
+    """Return a smooth picture in colour whose four corners are all different."""
     x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
     bands = np.stack([255 * x, 255 * y, 200 * (1 - x) * y + 40], axis=-1)
     return Image.fromarray(np.rint(bands).astype(np.uint8))
@@ -60,9 +60,9 @@ def store_deep(picture: Image.Image, format: str = "PNG") -> bytes:
 
 
 def store_turned(picture: Image.Image, format: str, **options: object) -> bytes:
-    """Return the picture lying on its side, with the note of a camera that says so, as a file."""
+    """Return the picture as a file in which it lies on its side, with a camera's EXIF note that says so."""
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned right
+    exif[0x0112] = 6  # orientation: to be turned clockwise
     return encode(picture.transpose(Image.Transpose.ROTATE_90), format, exif=exif, **options)
 
 
@@ -106,4 +106,4 @@ KINDS: dict[str, Callable[[Image.Image], bytes]] = {
     "TIFF, 16 bits": lambda picture: store_deep(picture, "TIFF"),
     "TIFF, turned": lambda picture: store_turned(picture, "TIFF"),
 }
-"""How each kind of file is written, by a name that begins with its format."""
+"""By a name that begins with the format: the function that writes a picture as this kind of file."""

@@ -1,4 +1,4 @@
-"""A copy of the project in a git and DVC repository of its own, shrunk to seconds."""
+"""A copy of the project in a git and DVC repository of its own, small enough to run in seconds."""
 
 import json
 import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).parent.parent.parent
 QUICK_PRESETS = ("dense_512", "cnn_fast")
-"""Those that train on MNIST in seconds, the better one last."""
+"""Presets that train on MNIST in seconds, the better one last."""
 
 
 class Project:
@@ -28,7 +28,7 @@ class Project:
         self.folder, self.environment = folder, environment
 
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the copy; `check` fails the test with the command's output if it fails."""
+        """Run a command in the copy; if it fails and `check` is set, fail the test with the command's output."""
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment | environment, capture_output=True, text=True, timeout=1800
         )
@@ -37,24 +37,24 @@ class Project:
         return done
 
     def repro(self, *arguments: str) -> list[str]:
-        """Run `dvc repro` and return the names of the stages that it ran; those that DVC's cache restored are not."""
+        """Run `dvc repro`; return the names of the stages that it ran, without those that DVC's cache restored."""
         lines = self.run("dvc", "repro", *arguments).stdout.splitlines()
         return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
 
     def parameters(self) -> dict[str, Any]:
-        """The content of params.yaml."""
+        """Return the content of params.yaml."""
         content: dict[str, Any] = YAML(typ="safe").load(self.folder / "params.yaml")
         return content
 
     def edit(self, change: Callable[[dict[str, Any]], None]) -> None:
-        """Change params.yaml; `change` gets its content to alter."""
+        """Change params.yaml by `change`, which gets its content and alters it in place."""
         yaml = YAML()
         content = yaml.load(self.folder / "params.yaml")
         change(content)
         yaml.dump(content, self.folder / "params.yaml")
 
     def registered(self) -> "dict[str, ModelVersion]":
-        """The versions of the models that `register` registered last, by model."""
+        """Return the versions that the last `register` registered, by model."""
         from mlflow.tracking import MlflowClient
 
         client = MlflowClient(f"sqlite:///{self.folder}/mlflow.db")
@@ -68,7 +68,7 @@ class Project:
 
 
 def copy_project(folder: Path, change: Callable[[dict[str, Any]], None]) -> Project:
-    """Copy what git tracks or would track, change its parameters, and commit it."""
+    """Copy the files that git tracks or would track, change params.yaml, and commit the copy."""
     listed = subprocess.run(
         ("git", "ls-files", "--cached", "--others", "--exclude-standard"), cwd=SOURCE, capture_output=True, text=True
     )
@@ -87,7 +87,7 @@ def copy_project(folder: Path, change: Callable[[dict[str, Any]], None]) -> Proj
 def train_once(
     tmp_path_factory: pytest.TempPathFactory, name: str, change: Callable[[dict[str, Any]], None]
 ) -> Project:
-    """A project that the first test process to ask for it trains, for all of them: to be read, not to be changed."""
+    """Return a trained project that all test processes share, so they must not change it; the first one trains it."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if base.name.startswith("popen-") else base
     with FileLock(shared / f"{name}.lock"):
@@ -115,7 +115,7 @@ def fork(trained: Project, folder: Path) -> Project:
 
 
 def environment() -> dict[str, str]:
-    """The variables of a shell in which the project's environment is activated, and nothing else is set."""
+    """Return the variables of a shell with the project's virtual environment, and no others of MLflow, DVC or TF."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_", "TF_"))}
     binaries = Path(sys.executable).parent
     identity = {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -123,7 +123,7 @@ def environment() -> dict[str, str]:
 
 
 def shrink(content: dict[str, Any]) -> None:
-    """Two small models on the data set that needs no network."""
+    """Change params.yaml's content to two small models on `digits`, which needs no download."""
     content["dataset"] = "digits"
     content["presets"] = ["dense_10", "tiny_cnn"]
     content["models"]["dense_10"]["epochs"] = 2

@@ -9,7 +9,7 @@ from tests.helpers.candidates import POLICY
 
 
 class Registry:
-    """An MLflow client's registry, in memory; after `fuse` more writes, the next one raises, as a kill would end it."""
+    """An MLflow client's registry, in memory; after `fuse` more writes, the next one raises KeyboardInterrupt."""
 
     def __init__(self, **candidates: Candidate):
         self.aliases: dict[str, str] = {}
@@ -17,7 +17,7 @@ class Registry:
         self.versions = {}
         self.candidates = candidates
         self.fuse = -1
-        self.champions: list[str | None] = []  # at each write
+        self.champions: list[str | None] = []  # before each write
         for number, name in enumerate(candidates, start=1):
             accuracy = candidates[name].correct.mean()
             tags = {"val_accuracy": str(accuracy), "content_key": name, "model": name, "onnx_sha256": name}

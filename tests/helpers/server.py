@@ -28,7 +28,7 @@ class Server(HttpClient):
 
     @property
     def memory(self) -> int:
-        """Bytes that are resident now."""
+        """Return the resident memory in bytes."""
         pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
         return int(pages) * 4096
 

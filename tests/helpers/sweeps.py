@@ -10,7 +10,7 @@ from tests.helpers.params import PARAMS
 
 
 def small(content: dict[str, Any]) -> None:
-    """Make params.yaml's content that of a sweep over the model `tiny`, on scikit-learn's digits."""
+    """Change params.yaml's content to a sweep over the model `tiny`, on scikit-learn's digits."""
     content |= {"dataset": "digits", "presets": ["dense_10"]}
     content["models"]["tiny"] = {
         "family": "dense",
@@ -21,7 +21,7 @@ def small(content: dict[str, Any]) -> None:
     }
     content["sweep"] = {
         "model": "tiny",
-        "trials": 1000,  # the killed sweep can't end before it is killed
+        "trials": 1000,  # so many that a sweep to be killed can't end before
         "space": {
             "optimizer.learning_rate": {"low": 1e-3, "high": 1.0, "log": True},
             "dense.0.units": {"low": 8, "high": 64},
@@ -32,7 +32,7 @@ def small(content: dict[str, Any]) -> None:
 
 
 def define(change: Callable[[dict[str, Any]], object] = lambda content: None) -> SearchDefinition:
-    """Return the definition of the small sweep, with a change."""
+    """Return the definition of the small sweep, after `change` has altered its content."""
     content = YAML(typ="safe").load(PARAMS)
     small(content)
     change(content)

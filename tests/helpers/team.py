@@ -1,4 +1,4 @@
-"""What a team's tracking server is made of, for real, each on a free port of the loopback: PostgreSQL, S3, MLflow."""
+"""The real parts of a team's tracking server, each on a free port of the loopback: PostgreSQL, S3, MLflow."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ S3 = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_D
 
 
 def find_postgresql() -> Path | None:
-    """Return the folder with PostgreSQL's programs; Debian keeps them off PATH."""
+    """Return the folder with PostgreSQL's programs, which Debian doesn't put on PATH; None if there is none."""
     on_path = shutil.which("initdb")
     folders = [Path(on_path).resolve().parent] if on_path else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     return folders[-1] if folders else None
@@ -36,10 +36,10 @@ def find_postgresql() -> Path | None:
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """A database of a cluster of its own; gives its address, with the password."""
+    """Run a PostgreSQL server with one database; yields its URL, with the password."""
     programs, port = find_postgresql(), free_port()
     assert programs, "PostgreSQL is not installed"
-    # It refuses to run as root; and root's temporary folders are closed to others.
+    # PostgreSQL refuses to run as root, and other users can't enter root's temporary folders.
     owner = {"user": "nobody", "extra_groups": ()} if os.geteuid() == 0 else {}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -71,12 +71,12 @@ def postgresql() -> Iterator[str]:
                 time.sleep(0.1)
             yield address
         finally:
-            process.send_signal(signal.SIGINT)  # its "fast shutdown"
+            process.send_signal(signal.SIGINT)  # PostgreSQL's "fast shutdown"
             process.wait(START_TIMEOUT_S)
 
 
 def ask(database: str, query: str) -> list[Any]:
-    """Return the first column of a query's rows; of a command's, none."""
+    """Return the first column of a query's rows; [] for a command without rows."""
     engine = create_engine(database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         result = connection.execute(text(query))
@@ -85,11 +85,11 @@ def ask(database: str, query: str) -> list[Any]:
 
 @contextmanager
 def s3() -> Iterator[dict[str, str]]:
-    """An S3 service with the bucket mlflow; gives the variables by which a server finds it."""
+    """Run an S3 service with the bucket mlflow; yields the environment variables by which a server finds it."""
     import boto3
     from moto.server import ThreadedMotoServer
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line per request
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would print a line per request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -106,7 +106,7 @@ def s3() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def mlflow_server(folder: Path, store: str, *options: str, **variables: str) -> Iterator[Server]:
-    """MLflow's server on a store; `options` say where its artefacts belong."""
+    """Run MLflow's server on a store; `options` say where its artifacts are kept."""
     command = (sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--workers", "2", *options)
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     with launched(command, folder, environment() | quiet | variables, "/health") as server:
@@ -114,13 +114,13 @@ def mlflow_server(folder: Path, store: str, *options: str, **variables: str) -> 
 
 
 def store_address(database: str) -> str:
-    """Return the address of a database as MLflow's server takes it, whatever driver its SQLAlchemy prefers."""
+    """Return a database's URL for MLflow's server, with the driver psycopg, whatever driver SQLAlchemy prefers."""
     return database.replace("postgresql://", "postgresql+psycopg://")
 
 
 @contextmanager
 def team(folder: Path) -> Iterator[tuple[str, Server, dict[str, str]]]:
-    """All of it, as docs/team.md says; gives the database's address, the server, and the variables that lead to S3."""
+    """Run all parts, as in docs/team.md; yields the database's URL, the server, and the variables for S3."""
     with ExitStack() as stack:
         database = stack.enter_context(postgresql())
         variables = stack.enter_context(s3())
@@ -130,7 +130,7 @@ def team(folder: Path) -> Iterator[tuple[str, Server, dict[str, str]]]:
 
 
 class SlowNetwork:
-    """A port that leads to another one; what is sent through it arrives late, also after its sender has died."""
+    """A port that forwards to another one; data that is sent through it arrives late, even if its sender has died."""
 
     def __init__(self, port: int, draw: random.Random, mean_s: float):
         self._target, self._draw, self._mean_s = port, draw, mean_s
@@ -156,7 +156,7 @@ class SlowNetwork:
 
 
 def checkout_environment(folder: Path, **variables: str) -> dict[str, str]:
-    """The variables of a shell in a checkout, whose code is this project's."""
+    """Return the variables of a shell in a checkout that runs this project's code."""
     return (
         environment()
         | {"DVC_ROOT": str(folder), "PYTHONPATH": f"{SOURCE}:{os.environ.get('PYTHONPATH', '')}"}

@@ -1,4 +1,4 @@
-"""The files of a trained and evaluated model, without training: a network of known weights, and what goes with it."""
+"""The files of a trained and evaluated model, without training: a network of known weights, and its other files."""
 
 import json
 from hashlib import sha256
@@ -37,7 +37,7 @@ def write_data(workspace: Workspace, **changes: Any) -> None:
 
 
 def write_trained_model(workspace: Workspace, name: str = "tiny", wrong: int = 0, **receipt: Any) -> None:
-    """Write what train and evaluate publish of one preset; `receipt` holds entries to replace."""
+    """Write the files that `train` and `evaluate` publish for one preset; `receipt` has entries that replace ours."""
     folder, report = workspace.model(name), workspace.report(name)
     folder.mkdir(parents=True)
     report.mkdir(parents=True)

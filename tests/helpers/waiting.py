@@ -1,4 +1,4 @@
-"""Wait for what another process does, without a fixed time."""
+"""Wait for the work of another process, without a fixed time."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def eventually(condition: Callable[[], object], seconds: float = 60) -> Any:
-    """Wait for a condition on another process' work."""
+    """Return the condition's result as soon as it is true; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):
         assert time.monotonic() < deadline
