@@ -18,7 +18,7 @@ CELL = 4  # side in pixels of the squares that are grouped into connected parts:
 MIN_PAGE_LIGHT = 32  # of 255, the least light that a page counts with: in a deeper shadow there is only grain
 MIN_INK = 16  # of 255: a pixel that is less than this darker than the page isn't ink
 FULL_INK = 224  # of 255: the strongest pixel of an image in MNIST's form has at least this
-STROKE_SHARE = 0.35  # of the darkest ink is a stroke: a lower share includes shadows' edges, a higher loses hairlines
+STROKE_SHARE = 0.35  # of the darkest ink, or more, is a stroke: less would include shadows' edges, more lose hairlines
 MIN_PART_SHARE = 0.1  # of the largest part's area: smaller parts are dirt, larger ones strokes of their own
 
 

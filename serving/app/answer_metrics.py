@@ -94,7 +94,7 @@ class Counts:
         self.window = np.concatenate([self.window, np.column_stack(list(bins.values()))[-WINDOW:]])[-WINDOW:]
 
     def report(self) -> Iterator[Metric]:
-        """Yield the counts for Prometheus, and the drift once the window is full: with fewer answers it is chance."""
+        """Yield the counts for Prometheus, and the drift once the window is full: of fewer, it is mostly chance."""
         answers = CounterMetricFamily("digits_answers", "Answers by class", labels=["label"])
         by_class: list[int] = self.classes.tolist()
         for name, number in zip(self.names[:MAX_NAMED_CLASSES], by_class, strict=False):

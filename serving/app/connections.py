@@ -12,7 +12,7 @@ MAX_CONNECTIONS = 512  # at one time; each takes some memory, even if it says no
 CLOSED_SHARE = 16  # if there are too many connections, one of this many waiting ones is closed
 IDLE_S = 10.0  # from the start of a connection, or the end of an answer, to the end of a request's header
 UNREAD_S = 60.0  # instead of IDLE_S, if the client has not yet read all of an answer
-LINGER_S = 5.0  # how long the data that a refused client still sends is discarded
+LINGER_S = 5.0  # how long data from a refused client is still read and discarded
 MAX_HEADER_BYTES = 16 << 10
 # Each piece of a body costs 5 µs to parse, however small. FREE_PIECES are allowed, and one more per BYTES_PER_PIECE.
 FREE_PIECES, BYTES_PER_PIECE = 1000, 512

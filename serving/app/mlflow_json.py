@@ -21,7 +21,7 @@ class FormError(ValueError):
 
 
 def count_signs(shape: tuple[int, ...], images: int) -> tuple[int, int]:
-    """Return how many opening brackets, and how many commas, a body of so many images may have.
+    """Return how many opening brackets, and how many commas, a body with `images` images of `shape` may have.
 
     A body with more has too many images, or is made to overload the parser.
     """
@@ -75,7 +75,7 @@ def reject_constant(expected: str, name: str) -> NoReturn:
 def validate_rows(rows: object, model: "Classifier", shape: tuple[int, ...], layout: str) -> list[Any]:
     """Return `rows` if they are nested lists [n, *shape] of pixels, 1 ≤ n ≤ max_images; FormError if they aren't.
 
-    `layout` is the shape in words. Pixels are numbers 0…255, and not all of them are scaled to 0…1.
+    `layout` is the shape in words. Pixels are numbers 0…255; they are refused if they are scaled to 0…1.
     """
     expected = f"expected {model.expected}"
     if type(rows) is not list or not rows:

@@ -113,7 +113,7 @@ def folder_name(label: str) -> str:
 
 
 def remove_old(folder: Path, before: datetime) -> None:
-    """Remove the samples of all days before that of `before`: only files with names that `write` gives."""
+    """Remove the samples of all days before the day of `before`: only files with names that `write` gives."""
     for day in folder.glob("answers-*"):
         with suppress(ValueError):  # a folder of another kind
             if datetime.strptime(day.name, DAY).replace(tzinfo=UTC).date() < before.date():

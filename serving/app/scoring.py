@@ -84,7 +84,7 @@ def with_pixels(predictions: Sequence[Answer], pixels: Sequence[np.ndarray]) -> 
 def score_json(
     loaded: LoadedModel, body: bytes
 ) -> tuple[scoring_server.InvocationsResponse, np.ndarray, Sequence[Answer]]:
-    """Return what `mlflow models serve` answers to a JSON body, the pixels in it, and the answers to them."""
+    """Return the response of `mlflow models serve` to a JSON body, the pixels in it, and the model's answers."""
     try:
         content, _ = mlflow_json.parse(body, loaded.model)
     except mlflow_json.FormError as error:

@@ -1,4 +1,4 @@
-"""Score shards on Ray Data: it gives their names to processes on many machines, and those of a killed one to another.
+"""Score shards on Ray Data: processes on many machines get the shards' names; those of a killed one go to another.
 
 Images don't pass through Ray: each process reads and writes its own files, on a file system that all machines see.
 """

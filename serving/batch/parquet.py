@@ -147,7 +147,7 @@ def find_pixel_columns(names: Sequence[str], shape: tuple[int, ...]) -> list[str
 
 
 def as_pixels(batch: pyarrow.RecordBatch, row: int, values: int) -> np.ndarray:
-    """Return rows as [n, values]; SourceError, which names the row, if one has fewer or more. The first is `row`."""
+    """Return rows as [n, values], from number `row` on; SourceError, which names the row, if a length is wrong."""
     for column in batch.columns:
         if column.null_count:
             check_rows(np.asarray(column.is_valid()), row, "is null", values)

@@ -22,7 +22,7 @@ from serving.batch.source import SourceError
 if TYPE_CHECKING:
     from serving.loaded_model import LoadedModel
 
-# In one run, of a shard whose process was killed each time: it may need more memory than there is.
+# Tries for a shard in one run, if its process is killed each time: it may need more memory than there is.
 MAX_TRIES = 4
 # The answers to a file without rows; Spark writes such files.
 NO_ANSWERS = pyarrow.schema([("row", pyarrow.int64()), ("label", pyarrow.string()), ("confidence", pyarrow.float32())])

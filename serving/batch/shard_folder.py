@@ -1,4 +1,4 @@
-"""Score a folder of Parquet files, each a shard, into another folder: in this process, or in those of an engine."""
+"""Score a folder of Parquet files, each a shard, into another folder: in this process, or in an engine's processes."""
 
 import json
 import secrets

@@ -52,7 +52,7 @@ class Source(ABC):
         """Return the identity of what is at the path now; OSError if nothing is."""
 
     def check_unchanged(self) -> None:
-        """Raise SourceError unless the input is what it was when it was opened."""
+        """Raise SourceError if the input has changed since it was opened."""
         try:
             is_same = self.read_identity() == self.identity
         except OSError:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-LINGER_S = 5.0  # how long the data that a refused client still sends is discarded
+LINGER_S = 5.0  # how long data from a refused client is still read and discarded
 
 
 class Refusals:
