@@ -69,7 +69,7 @@ def sender(requests: list[bytes]) -> Client:
 
 
 async def attack(port: int, seconds: float, requests: list[bytes]) -> None:
-    """Run all clients for so many seconds, each again when it has ended."""
+    """Run all clients for `seconds`; start each one again when it has ended."""
     send = sender(requests)
     clients = [stay_silent] * SILENT + [trickle] * TRICKLES + [crumble] * CRUMBLES + [send] * COSTLY
 

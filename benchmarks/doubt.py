@@ -126,7 +126,7 @@ def make_blank_page(_: Material, random: Random) -> np.ndarray:
 
 
 def make_shaded_page(material: Material, random: Random) -> np.ndarray:
-    """Return an empty page with a shadow's edge, too."""
+    """Return an empty page that also has a shadow's edge."""
     return cast_shadow(make_blank_page(material, random), random, random.uniform(0.05, 0.3))
 
 

@@ -104,7 +104,7 @@ def is_stock(label: str) -> bool:
 
 
 def measure_in_turn(questions: dict[str, Question], rounds: int) -> dict[str, list[float]]:
-    """Return the milliseconds of each question, asked in turn; the first round warms up."""
+    """Return the milliseconds of each request in `questions`, sent in turn; the first round warms up."""
     times: dict[str, list[float]] = {label: [] for label in questions}
     for turn in range(rounds + 1):
         for label, (server, path, body, kind) in questions.items():
