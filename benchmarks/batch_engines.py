@@ -72,7 +72,7 @@ def main(folder: str, model: str, *engines: str) -> None:
 
 
 def make_shards(folder: Path) -> tuple[Path, Path]:
-    """Return the folder of all shards and that of a few, written unless they are there."""
+    """Write the shards; return the folder of all, and one with links to a few of them."""
     many, few = folder / str(SHARDS), folder / str(FEW)
     for made in (many, few):
         made.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from tests.helpers.client import HttpClient
 from tests.helpers.project import Project
 
@@ -29,8 +31,7 @@ class Server(HttpClient):
     @property
     def memory(self) -> int:
         """Return the resident memory in bytes."""
-        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
-        return int(pages) * 4096
+        return psutil.Process(self.process.pid).memory_info().rss
 
     def is_ready(self, path: str) -> bool:
         try:
