@@ -18,7 +18,7 @@ class UserError(Exception):
 def run(main: Callable[..., None], *arguments: str) -> None:
     """Call `main` with the command line's arguments; on a fault that the user can fix, print one message and exit 1.
 
-    `arguments` names the positional arguments that `main` takes; one in brackets, the last, may be left out.
+    `arguments` names the positional arguments of `main`. The last one is optional if its name is in brackets.
     """
     given = sys.argv[1:]
     required = [name for name in arguments if not name.startswith("[")]
@@ -27,12 +27,12 @@ def run(main: Callable[..., None], *arguments: str) -> None:
         sys.exit(f"usage: python -m {_module_name()} {usage}".rstrip())
     # End a terminated stage like an interrupted one: it publishes nothing, and says so.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as `nohup` and a shell's `&` leave it
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # `nohup` and a shell's `&` set this
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # TensorFlow and MLflow are made of a million objects that last: to look for garbage among them takes a tenth of
-    # their import and, at the exit, up to a second.
+    # TensorFlow and MLflow create a million objects that live until the exit. Searching them for garbage takes a tenth
+    # of their import time and, at the exit, up to a second.
     gc.set_threshold(50_000)
-    # ONNX Runtime would report its use, with the model's names, to its makers. It looks when it is imported.
+    # ONNX Runtime would report its use, with the model's names, to its makers. It reads this when it is imported.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         main(*given)
@@ -49,9 +49,9 @@ def run(main: Callable[..., None], *arguments: str) -> None:
 
 
 def end_on_interrupt() -> None:
-    """End the process with one line, and exit code 130, on Ctrl-C and SIGTERM, until `run` begins its work.
+    """End the process with one message and exit code 130 on Ctrl-C or SIGTERM, until `run` sets its own handlers.
 
-    An exception would end in a stack trace, or be lost inside a package's own imports.
+    A KeyboardInterrupt would print a stack trace, or be lost while a package imports its modules.
     """
 
     def end(number: int, _: FrameType | None) -> None:
@@ -69,13 +69,13 @@ def _module_name() -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, at most 200 characters, or the error's kind where it has no text."""
+    """Return the first line of an error's text, at most 200 characters, or the name of its class if it has no text."""
     return next(iter(str(error).splitlines()), type(error).__name__)[:200]
 
 
 @contextmanager
 def silence_stderr() -> Iterator[None]:
-    """Discard stderr: TensorFlow, its converters and LiteRT print remarks on the machine that no setting stops."""
+    """Discard stderr: TensorFlow, its converters and LiteRT print messages on the machine that no setting stops."""
     stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)

@@ -20,8 +20,8 @@ from pipeline.paths import LOCK, SERVING_CODE, Workspace
 
 STAGES = ("download", "preprocess", "train", "evaluate", "register")
 
-# Modules that refuse, print or show, but compute nothing that a stage writes. DVC tracks the values of parameters; a
-# wrong path leaves a stage's output missing, which DVC reports.
+# Modules that only check, print or show: they compute nothing that a stage writes. DVC tracks the values of parameters;
+# a wrong path leaves a stage's output missing, which DVC reports.
 NOT_COMPUTING = {
     "pipeline",
     "pipeline.cli",
@@ -34,12 +34,12 @@ NOT_COMPUTING = {
     "pipeline.config.section",
     "pipeline.tracking.live",
 }
-# Likewise packages: they parse, lock, measure or transfer what is checked against a sha256.
+# Packages that are left out for the same reason: they parse, lock, measure, or transfer files whose sha256 is checked.
 NOT_COMPUTING_PACKAGES = {"filelock", "pooch", "psutil", "pydantic", "requests", "ruamel", "sqlalchemy"}
-# What `download` writes is checked against pinned sha256, whatever fetches it; only digits comes out of a package. So
-# a new version of another one fetches nothing again, which would fail without a network.
+# Published files are checked against pinned sha256, so it doesn't matter which packages fetch them; only the data set
+# digits comes out of a package. A new version of any other package must not download again: offline that would fail.
 DOWNLOADED_FROM = {"scikit-learn"}
-# Packages by the names of their modules, where those differ; and those that others export and draw with, unseen.
+# Packages by module, where the names differ; and packages that a module uses for export or drawing, unseen here.
 PACKAGES = {"PIL": "pillow", "sklearn": "scikit-learn"}
 IMPLIED = {"keras": ("tensorflow", "tf2onnx", "onnx", "h5py"), "matplotlib": ("pillow",)}
 
@@ -81,7 +81,7 @@ def describe(stage: str, root: Path, locked: dict[str, list[str]]) -> Iterator[s
 
 @cache
 def digest(source: str) -> str:
-    """Return the sha256 of what the source of a module computes; the same on each version of Python."""
+    """Return the sha256 of the part of a module's source that computes; it is the same on each version of Python."""
     tree = _Computing().visit(ast.parse(source))
     return sha256(_dump(tree).encode()).hexdigest()
 
@@ -96,7 +96,7 @@ def imported_modules(name: str, root: Path) -> list[Path]:
         if path is None or module in found or module in NOT_COMPUTING:
             continue
         found[module] = path
-        # To import a module is to run the packages around it, too.
+        # Importing a module also runs the __init__.py of the packages around it.
         waiting += [*_imports(path.read_text()), module.rpartition(".")[0]]
     return sorted(path for path in found.values() if path.stat().st_size)
 
@@ -110,7 +110,7 @@ def imported_packages(path: Path) -> set[str]:
 
 
 def locked_versions(lock: Path) -> dict[str, list[str]]:
-    """Return each package's lines of the lock file, without hashes: more than one where they depend on Python."""
+    """Return each package's lines of the lock file, without hashes; several if its version depends on Python's."""
     return _parse_lock(lock.read_text())
 
 
@@ -133,7 +133,7 @@ def _file_of(module: str, root: Path) -> Path | None:
 
 @cache
 def _imports(source: str) -> list[str]:
-    """Return the names that a module imports anywhere, but for type checkers; of `from a import b`, a and a.b."""
+    """Return all names that a module imports, except for type checkers; `from a import b` gives a and a.b."""
     names = []
     for node in ast.walk(_WithoutTypes().visit(ast.parse(source))):
         if isinstance(node, ast.Import):
@@ -171,7 +171,7 @@ class _WithoutTypes(ast.NodeTransformer):
         return self._visit_inside(node, in_function=False)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
-        if not self._in_function:  # of a dataclass or a section, where annotations are fields
+        if not self._in_function:  # in a dataclass or a section, annotations are fields
             return self.generic_visit(node)
         return self.generic_visit(ast.Assign([node.target], node.value)) if node.value else None
 

@@ -13,7 +13,7 @@ WITHOUT_WRITERS = "do without the tables of writers: `writers: false` in params.
 
 
 def main(workspace: Workspace = Workspace()) -> None:
-    """Download the data set of params.yaml; write the one that comes with scikit-learn; note where own pictures are."""
+    """Download the data set of params.yaml, write scikit-learn's digits, or record the folder of own pictures."""
     guard = StageGuard("download", workspace)
     params = load(workspace.params)
     name, dataset = params.dataset, find_dataset(params.dataset, params.datasets)

@@ -16,10 +16,10 @@ from pipeline.cli import UserError, first_line
 
 @contextmanager
 def publish(folder: Path, check: Callable[[], object] = lambda: None) -> Iterator[Path]:
-    """Yield an empty scratch folder that takes the name `folder` if the block, and then `check`, raise nothing.
+    """Yield an empty scratch folder; rename it to `folder` if neither the block nor the `check` after it raises.
 
-    One process writes a folder at a time; another one waits for it. Killed at any moment, it leaves the old folder or
-    the new one whole. Between two renames the old one bears another name; the next call brings it back.
+    Only one process writes a folder at a time; others wait. A process that is killed at any moment leaves the old or
+    the new folder whole. Between the two renames the old folder has another name; the next call renames it back.
     """
     scratch, old, lock = (folder.with_name(f".{folder.name}.{kind}") for kind in ("part", "old", "lock"))
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -34,12 +34,12 @@ def publish(folder: Path, check: Callable[[], object] = lambda: None) -> Iterato
             os.replace(scratch, folder)
         finally:
             _recover(folder, scratch, old)
-            lock.unlink(missing_ok=True)  # while it is held: one that waits for it sees that, and makes a new file
+            lock.unlink(missing_ok=True)  # while it is held: a process that waits for it notices, and makes a new file
 
 
 @contextmanager
 def _wait_for_lock(path: Path, folder: Path) -> Iterator[None]:
-    """Hold the lock `path`; say so where another process holds it. The system releases that of a killed process."""
+    """Hold the lock `path`; print a message if it must wait. The system releases the lock of a killed process."""
     lock = FileLock(path)
     try:
         lock.acquire(blocking=False)
@@ -53,7 +53,7 @@ def _wait_for_lock(path: Path, folder: Path) -> Iterator[None]:
 
 
 def _recover(folder: Path, scratch: Path, old: Path) -> None:
-    """Bring the old folder back unless the new one has its name; remove what else is left."""
+    """Rename the old folder back unless the new one is in place; remove the other folders that are left."""
     if old.exists() and not folder.exists():
         os.replace(old, folder)
     for left in (scratch, old):

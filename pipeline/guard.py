@@ -1,4 +1,4 @@
-"""Guard a stage: what it reads stays as it was when it began, and DVC, which records that, is still there."""
+"""Guard a stage: check that its inputs haven't changed since it began, and that DVC, which records them, still runs."""
 
 import os
 import signal
@@ -21,19 +21,19 @@ from pipeline.paths import CODE, DIAGRAM, LOCK, Workspace
 
 DVC_STAGE = "DVC_STAGE"  # the variable in which DVC gives a stage its name
 WATCH_INTERVAL_S = 1.0
-WARNING_INTERVAL_S = 5.0  # between two looks at what a training reads; one takes a tenth of a second
+WARNING_INTERVAL_S = 5.0  # between two checks of a training's inputs; a check takes a tenth of a second
 NAMED_CHANGES = 5
 
 
 class StageGuard:
-    """What a stage was asked for: parameters, code and files, as dvc.yaml declares them, from its first moment on.
+    """The inputs of a stage at its beginning: the parameters, code and files that dvc.yaml declares.
 
-    DVC reads them again when the stage has ended, and records what it finds then. Where DVC started the stage, it ends
-    with DVC: what an orphan publishes belongs to no record.
+    DVC reads them again when the stage has ended, and records what it finds then. A stage that DVC started ends with
+    DVC: without it, nothing would record what the stage publishes.
     """
 
     def __init__(self, stage: str, workspace: Workspace, model: str = ""):
-        """Take note of everything; raise UserError if the code isn't what DVC takes it for."""
+        """Read all inputs; raise UserError if DVC has ended, or if the code differs from what DVC records."""
         self.stage = stage
         self._workspace = workspace
         declared = YAML(typ="safe").load(CODE / DIAGRAM)["stages"][stage]
@@ -58,7 +58,7 @@ class StageGuard:
             )
 
     def warn(self) -> None:
-        """Print a warning as soon as anything has changed, for the one who can still undo it; at most once."""
+        """Print a warning as soon as any input has changed, while a person can still undo that; at most once."""
         if time.monotonic() < self._warn_after:
             return
         self._warn_after = time.monotonic() + WARNING_INTERVAL_S
@@ -67,7 +67,7 @@ class StageGuard:
             self._warn_after = float("inf")
 
     def _find_changes(self) -> str:
-        """Return the names of what has changed, for a message; of many, the first."""
+        """Return the names of the changed inputs for a message, of many only the first ones; "" if none has changed."""
         try:
             now = self._read()
         except (UserError, OSError, SyntaxError, ValueError) as error:  # in the middle of an edit
@@ -77,7 +77,7 @@ class StageGuard:
         return ", ".join(names[:NAMED_CHANGES]) + (f" and {more} more" if more > 0 else "")
 
     def _read(self) -> dict[str, Any]:
-        """Return all that the stage reads, by names for people: values, hashes, and the identity of each file."""
+        """Return all inputs by readable names: values of parameters, hashes of code, and the identity of each file."""
         content = params.read(self._workspace.params) if self._params else {}
         found: dict[str, Any] = {}
         for key in self._params:
@@ -107,11 +107,11 @@ class StageGuard:
 
 
 def find_dvc() -> psutil.Process | None:
-    """Return the DVC that started this stage; None where a person or a script did; raise UserError if it has ended."""
+    """Return the DVC process that started this stage, None if it wasn't DVC; raise UserError if DVC has ended."""
     stage = os.environ.get(DVC_STAGE)
     if not stage:
         return None
-    # Between the two may be a shell, which has the variable as well.
+    # A shell may be between this process and DVC; it has the variable, too.
     for parent in psutil.Process().parents():
         try:
             if parent.environ().get(DVC_STAGE) != stage:
@@ -120,18 +120,18 @@ def find_dvc() -> psutil.Process | None:
             break
     else:
         raise _orphan_error()
-    # The one that adopts an orphan is of another session, for DVC runs a stage within its own.
+    # DVC runs a stage in its own session, so a process of another session has only adopted the orphaned stage.
     try:
         is_adopted = os.getsid(parent.pid) != os.getsid(0)
     except OSError:
-        is_adopted = True  # it has just ended, or may not be looked at
+        is_adopted = True  # the process has just ended, or we have no permission to look at it
     if is_adopted:
         raise _orphan_error()
     return parent
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Return whether a process has ended; also where nobody has asked for its exit code yet."""
+    """Return whether a process has ended; a zombie, whose exit code wasn't read yet, has ended."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -139,7 +139,7 @@ def has_ended(process: psutil.Process) -> bool:
 
 
 def identify_files(path: Path) -> Iterator[tuple[str, tuple[int, int, int]]]:
-    """Yield each file at or below `path`, hidden ones aside, with what another file or a write would change."""
+    """Yield each visible file at or below `path` with its inode, size and mtime, which change when it is written."""
     files = [path.as_posix()]
     if path.is_dir():
         files = []

@@ -1,6 +1,6 @@
 """Run an exported file: .onnx by ONNX Runtime, as it is served, and .tflite by LiteRT, as a phone does.
 
-For train, which checks the files, and evaluate, which measures them.
+train uses it to check the files, evaluate to measure them.
 """
 
 import math
@@ -18,7 +18,7 @@ from pipeline.files import damaged_file_error, missing_file_error
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-# At once: bounds the memory that a wide network takes.
+# Images, and values, that are computed at once: bounds the memory that a wide network takes.
 BATCH_IMAGES, BATCH_VALUES = 1000, 1_000_000
 INPUT, OUTPUT = "pixels", "probabilities"  # the names in every ONNX file
 
@@ -31,7 +31,7 @@ def open_onnx(path: Path) -> "InferenceSession":
         raise missing_file_error(path)
     try:
         return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    except Exception as error:  # it has an error of its own for each way in which a file can be wrong
+    except Exception as error:  # ONNX Runtime has another error class for each kind of damage
         raise damaged_file_error(path, error) from None
 
 
@@ -47,9 +47,9 @@ def predict_onnx(session: "InferenceSession", pixels: NDArray[Any]) -> NDArray[n
 
 
 def predict_litert(path: Path, pixels: NDArray[Any]) -> NDArray[np.float32]:
-    """Return probabilities, float32 [n, classes], for raw pixels, whole numbers 0…255, of any type, shaped likewise.
+    """Return probabilities, float32 [n, classes], for raw pixels, whole numbers 0…255 of any type.
 
-    Raise UserError if the file is missing or damaged.
+    The pixels are shaped as the model takes them. Raise UserError if the file is missing or damaged.
     """
     if not path.exists():
         raise missing_file_error(path)
@@ -72,7 +72,7 @@ def predict_litert(path: Path, pixels: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def split_in_batches(pixels: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield images [n, …] as views of at most as many as are computed at once; a memory map's don't stay in memory."""
+    """Yield views of images [n, …], one per batch; after each batch, release the memory of a memory map's pages."""
     size = count_batch_images(pixels.shape[1:])
     for start in range(0, len(pixels), size):
         yield pixels[start : start + size]
@@ -80,7 +80,7 @@ def split_in_batches(pixels: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 
 def release_pages(array: NDArray[Any]) -> None:
-    """Give back the memory of a read-only memory map's pages; what is read again comes from the system's cache."""
+    """Release the memory of a read-only memory map's pages; a page that is read again comes from the system's cache."""
     owner: Any = array
     while isinstance(owner, np.ndarray) and not owner.flags.writeable:
         owner = owner.base

@@ -9,12 +9,12 @@ SERVING_CODE = Path("serving/model.py")
 LOCK = Path("requirements.lock")
 PARAMS = Path("params.yaml")
 DIAGRAM = Path("dvc.yaml")
-# Where the running code lies: in DVC's temporary workspaces not the project's root.
+# The folder of the running code; in DVC's temporary workspaces it isn't the project's root.
 CODE = Path(__file__).parent.parent
 
 
 def project_root() -> Path:
-    """Return the project's root; inside DVC's temporary workspaces (`dvc exp run --temp`) still the real one."""
+    """Return the project's real root, also from inside DVC's temporary workspaces (`dvc exp run --temp`)."""
     return Path(os.environ.get("DVC_ROOT") or Path(__file__).parent.parent).resolve()
 
 
@@ -30,7 +30,7 @@ class Workspace:
 
     @property
     def code(self) -> Path:
-        """Return the folder that says what each stage computes with."""
+        """Return the folder of the files that list what each stage computes with."""
         return self.root / "code"
 
     @property

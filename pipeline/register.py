@@ -1,6 +1,6 @@
-"""Bring every preset's model into MLflow: a run, a registered version, and the champion's alias if it earns it.
+"""Record every preset's model in MLflow: a run, a registered version, and the alias champion if the gate promotes it.
 
-Each is keyed by content, so it is there once, however often this stage runs. Writes registry/.
+Runs and versions are keyed by content, so running this stage again adds none. Writes registry/.
 """
 
 import os
@@ -37,13 +37,13 @@ def main(workspace: Workspace = Workspace()) -> None:
     for model in models:
         require_asked_parameters(model, params)
     name = models[0].dataset["name"]
-    # One at a time: two that look for a run before either makes it would both make it.
+    # One process at a time: two that search for a run before either has made it would both make it.
     with translate_errors(), lock_registry() as require_lock:
         store = connect(name, require_lock)
         numbers, records = register(store, models, params.promotion, find_credit(name, params.credits))
         champion = store.aliases().get(CHAMPION)
     with publish(workspace.registry, guard.check) as folder:
-        # Neither numbers nor the champion: another store has others, and a person may move the alias.
+        # Leave out version numbers and the champion: another store has other numbers, and a person may move the alias.
         keys = {model.name: {"content_key": model.key} for model in models}
         write_json(folder / "registry.json", {"name": name, "models": keys})
         write_comparison(models, folder)
@@ -59,8 +59,8 @@ def main(workspace: Workspace = Workspace()) -> None:
 def require_asked_parameters(model: TrainedModel, params: Params) -> None:
     """Raise UserError if a model was trained with other parameters than params.yaml has.
 
-    Between the moment when a training publishes and the one when DVC reads params.yaml again, an edit makes DVC record
-    the model under parameters that it wasn't trained with.
+    If params.yaml is edited after a training publishes and before DVC reads it again, DVC records the model under
+    parameters that it wasn't trained with.
     """
     asked: dict[str, Any] = {"seed": params.seed, "seeds_per_model": params.seeds_per_model}
     asked |= {"parameters": params.model(model.name).model_dump(mode="json")}
@@ -73,9 +73,9 @@ def require_asked_parameters(model: TrainedModel, params: Params) -> None:
 
 
 def remove_former_reports(presets: Collection[str], workspace: Workspace) -> None:
-    """Remove the reports of models that `presets` no longer has, where DVC made them and so can restore them.
+    """Remove the reports of models that are no longer in `presets`, if dvc.lock has them, so that DVC can restore them.
 
-    This stage depends on all of reports/: what only some checkouts still have would make it run again in the others.
+    This stage depends on all of reports/: a report that only some checkouts have would make it run again in the others.
     """
     lock = workspace.root / "dvc.lock"
     recorded = re.findall(r"^  evaluate@([\w-]+):$", lock.read_text(), re.MULTILINE) if lock.exists() else []
@@ -88,7 +88,7 @@ def remove_former_reports(presets: Collection[str], workspace: Workspace) -> Non
 def register(
     store: Store, models: list[TrainedModel], policy: Promotion, credit: Credit = NO_CREDIT
 ) -> tuple[dict[str, str], dict[str, Record]]:
-    """Record runs and versions, and decide on each; return versions by the models' names, decisions by version."""
+    """Record a run and a version per model, and decide on each; return versions by model and decisions by version."""
     close_dead_runs(store)
     versions = {model.name: register_version(store, model) for model in models}
     may_decide = policy.in_experiments or not is_experiment()
@@ -106,7 +106,7 @@ def is_experiment() -> bool:
 
 
 def print_outcome(name: str, champion: str | None, numbers: dict[str, str], records: dict[str, Record]) -> None:
-    """Say who is champion if it is none of these, why there is none, and what an experiment leaves open."""
+    """Print the champion if it isn't one of these versions, why there is none, and what an experiment leaves open."""
     undecided = [number for number in numbers.values() if number not in records]
     if champion is None:
         reasons = [f"version {number}: {record['reasons'][0]}" for number, record in records.items()]

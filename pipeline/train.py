@@ -1,4 +1,4 @@
-"""Train one model: data/prepared/ and models.<model> of params.yaml to models/<model>/."""
+"""Train one model: read data/prepared/ and models.<model> of params.yaml, write models/<model>/."""
 
 import csv
 from datetime import UTC, datetime
@@ -53,7 +53,7 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
         pixels = as_raw(data.val.pixels)
 
         def calibrate(network: "keras.Model") -> "tuple[keras.Model, dict[str, str]]":
-            """Return the model that is published, and what its ONNX file says of it."""
+            """Return the model to publish, and the metadata of its ONNX file."""
             temperature = measure_temperature(network, config, data.val)
             metadata = {"model": name, "parameters": str(network.count_params()), "temperature": f"{temperature:g}"}
             return published.take_pixels(network, config, temperature), metadata
@@ -68,10 +68,10 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(["epoch", *METRICS])
             rows.writerows([epoch["epoch"], *epoch["metrics"].values()] for epoch in epochs)
-        # Only now, so that the published files are the same with and without further seeds.
+        # Train further seeds last, so that the published files are the same with and without them.
         further_seeds = range(params.seed + 1, params.seed + params.seeds_per_model)
         (folder / "further_seeds").mkdir()
-        # Also where there are none: evaluate depends on this folder, and DVC refuses a dependency that is missing.
+        # Write the file without further seeds, too: evaluate depends on its folder, and DVC refuses a missing one.
         write_json(folder / "further_seeds" / "seeds.json", {"further_seeds": list(further_seeds)})
         for seed in further_seeds:
             print(f"{name}  again, with seed {seed}", flush=True)
