@@ -11,12 +11,12 @@ from typing import IO, Literal
 from pipeline.cli import UserError, first_line
 from pipeline.config.dataset import is_archive
 
-# What a damaged archive ends in; zipfile asks for a password by a RuntimeError.
+# The errors of a damaged archive; zipfile raises RuntimeError for one that needs a password.
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, RuntimeError)
 
 
 def gather_files(files: Iterable[Path], folder: Path) -> None:
-    """Bring files into the new folder `folder`: an archive's content, a link to any other."""
+    """Put files into the new folder `folder`: unpack archives, and link all other files."""
     folder.mkdir()
     for file in files:
         if is_archive(file.name):
@@ -26,7 +26,7 @@ def gather_files(files: Iterable[Path], folder: Path) -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack an archive into a folder; raise UserError if it is damaged, or would write elsewhere."""
+    """Unpack an archive into a folder; raise UserError if it is damaged, or would write outside the folder."""
     name = archive.name.lower()
     try:
         if name.endswith(".zip"):
@@ -47,7 +47,7 @@ def unpack(archive: Path, folder: Path) -> None:
     except DAMAGE as error:
         raise _damage_error(archive, error) from None
     except OSError as error:
-        if error.errno is not None:  # this machine's disk
+        if error.errno is not None:  # an error of this machine's disk, not of the archive
             raise
         raise _damage_error(archive, error) from None
 

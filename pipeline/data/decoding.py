@@ -16,16 +16,16 @@ from pipeline.data.equality import hash_images
 from serving.image_files import read_image_file
 from serving.images import ALL_FORMATS, Form, ImageError, prepare
 
-CHUNK_PICTURES, CHUNK_VALUES = 16, 4_000_000  # that a thread decodes at a time; the second bounds large forms
-# Pillow decodes and scales without holding Python back, so threads do; each needs the memory of one decoded picture.
+CHUNK_PICTURES, CHUNK_VALUES = 16, 4_000_000  # that a thread decodes at a time; the second bounds the memory
+# Pillow releases Python's lock while it decodes and scales, so threads are enough; each needs memory for one picture.
 MAX_THREADS = 16
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """What came of n pictures: the faults by their places; of the readable ones in their order, what identifies them.
+    """The result of decoding n pictures: each fault by its picture's place, and hashes of the readable ones, in order.
 
-    `sha256` is of their files, `hashes`, uint64 [readable, 2], of their pixels.
+    `sha256` has the hashes of their files; `hashes`, uint64 [readable, 2], those of their pixels.
     """
 
     faults: dict[int, str]
@@ -68,7 +68,7 @@ def decode_pictures(contents: Iterator[Path | bytes], count: int, form: Form, pi
 
 
 def _decode_chunk(contents: list[Path | bytes], form: Form) -> tuple[UInt8Array, list[str], dict[int, str]]:
-    """Return the readable ones, uint8 [n, *form.shape]; their files' sha256; and the others' faults, by place."""
+    """Return the readable pictures, uint8 [n, *form.shape], the sha256 of their files, and the faults by place."""
     images, digests, faults = [], [], {}
     for place, content in enumerate(contents):
         try:

@@ -14,7 +14,7 @@ TEST_IMAGES = 360  # a fifth, chosen by a fixed seed: a test set must not change
 
 
 def write_digits(folder: Path) -> None:
-    """Write the four IDX files of MNIST's names into `folder`, not packed."""
+    """Write four IDX files with the names of MNIST's, uncompressed, into `folder`."""
     from sklearn.model_selection import train_test_split
 
     pixels, labels = read_scans()
@@ -30,7 +30,7 @@ def write_digits(folder: Path) -> None:
 
 
 def read_scans() -> tuple[NDArray[np.float64], IntArray]:
-    """Return grey levels 0…16, [1797, 8, 8], and labels: scikit-learn's file, read without the second to import it."""
+    """Return grey levels 0…16, [1797, 8, 8], and labels, from scikit-learn's file: its import would take a second."""
     path = Path(str(distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")))
     table = np.loadtxt(path, delimiter=",")
     return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64)

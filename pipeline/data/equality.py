@@ -10,13 +10,13 @@ from pipeline.data.arrays import BoolArray, IntArray, UInt8Array, UInt16Array, U
 
 
 def hash_images(images: UInt8Array) -> UInt64Array:
-    """Return 128 bits of each image, uint64 [n, 2], so that different images don't share theirs."""
+    """Return a hash of 128 bits per image, uint64 [n, 2]: enough that different images get different hashes."""
     digests = b"".join(blake2b(image, digest_size=16).digest() for image in images)
     return np.frombuffer(digests, "<u8").reshape(-1, 2)
 
 
 def number_equal(hashes: UInt64Array) -> IntArray:
-    """Return a number 0 … k − 1 for each of n images, int64 [n], which equal ones share; `hashes` is uint64 [n, 2]."""
+    """Return a number 0 … k − 1 per image, int64 [n], the same for equal images; `hashes` is uint64 [n, 2]."""
     order = np.lexsort(hashes.T)
     ordered = hashes[order]
     is_new = np.zeros(len(order), np.int64)
@@ -27,7 +27,7 @@ def number_equal(hashes: UInt64Array) -> IntArray:
 
 
 def find_differing(numbers: IntArray, values: UInt16Array | BoolArray) -> BoolArray:
-    """Return which images have an equal one of another value: of another label, or in the other set."""
+    """Return which images, bool [n], equal an image with another value: with another label, or in the other set."""
     _, firsts = np.unique(numbers, return_index=True)
     is_mixed = np.bincount(numbers, values != values[firsts][numbers]) > 0
     mixed: BoolArray = is_mixed[numbers]
@@ -35,7 +35,7 @@ def find_differing(numbers: IntArray, values: UInt16Array | BoolArray) -> BoolAr
 
 
 def find_repeated(numbers: IntArray, among: BoolArray) -> IntArray:
-    """Return for each image the place of the first equal one, -1 if it is itself the first; of those `among` alone."""
+    """Return the place of the first image that equals each image; -1 if it is the first, or not in the mask `among`."""
     originals = np.full(len(numbers), -1)
     places = np.flatnonzero(among)
     _, firsts, inverse = np.unique(numbers[places], return_index=True, return_inverse=True)
@@ -46,7 +46,7 @@ def find_repeated(numbers: IntArray, among: BoolArray) -> IntArray:
 def pair_contradictions(
     numbers: IntArray, contradictory: BoolArray, labels: UInt16Array, is_test: BoolArray
 ) -> Iterator[list[tuple[int, int]]]:
-    """Yield for each set of equal, contradictory images the pairs of each with one that it contradicts."""
+    """Yield, for each set of equal images that contradict each other, pairs of an image and one that it contradicts."""
     sets = defaultdict(list)
     for place in np.flatnonzero(contradictory).tolist():
         sets[numbers[place]].append(place)

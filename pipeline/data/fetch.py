@@ -18,7 +18,7 @@ OTHER_DATA = "use the data set that needs no network: `dataset: digits` in param
 
 
 class UnreachableError(UserError):
-    """No mirror could be reached, as without a network; one that lacks a file, or has another, was reached."""
+    """No mirror could be reached, as without a network. A mirror that lacks the file or has another one was reached."""
 
 
 def fetch(
@@ -32,8 +32,8 @@ def fetch(
 ) -> None:
     """Write `files` of the data set `name` into `folder`, each checked before it gets its name.
 
-    Try each mirror in turn, each of them 1 + `retries` times. Raise UserError, with what the user can do, if none has
-    a file as published; UnreachableError if none could even be reached. `without` says how to do without the files.
+    Try the mirrors in turn, each 1 + `retries` times. Raise UserError, with what the user can do, if no mirror has a
+    file as published; UnreachableError if none could even be reached. `without` tells how to do without the files.
     """
     import pooch
 
@@ -93,7 +93,7 @@ def _is_unreachable(error: Exception) -> bool:
 
 
 def _report_failure(url: str, expected: str, error: Exception) -> None:
-    """Print why a mirror didn't give the file with the sha256 `expected`; raise an error of this machine's."""
+    """Print why a mirror didn't give the file with the sha256 `expected`; raise `error` if this machine caused it."""
     import requests
 
     response = getattr(error, "response", None)
@@ -106,7 +106,7 @@ def _report_failure(url: str, expected: str, error: Exception) -> None:
     elif isinstance(error, OSError):
         raise error  # this machine's disk, not the mirror
     else:
-        # pooch's message has the sum that it found after `but got`.
+        # In pooch's message, the sha256 that it found follows `but got`.
         print(
             f"{url}: not the published file (its sha256 differs: expected {expected[:12]}…, "
             f"found {str(error).rpartition('but got ')[2][:12]}…)",

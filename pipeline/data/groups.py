@@ -1,4 +1,4 @@
-"""Which images belong together: those of one writer, or of one group of pictures, share a number."""
+"""Group numbers: images that belong together, of one writer or one group of pictures, share a number."""
 
 import csv
 import gzip
@@ -18,9 +18,9 @@ LABEL, WRITER = 0, 2  # columns of QMNIST's tables
 
 
 def read_writers(folder: Path, tables: WriterTables, labels: UInt16Array, is_test: BoolArray) -> list[str]:
-    """Return who wrote each image, by the number of the writer: training images first, as `labels` and `is_test`.
+    """Return the number of each image's writer, as text, for all training images and then all test images.
 
-    Raise UserError if a table in `folder` is missing or damaged, or describes other images than these.
+    Raise UserError if a table in `folder` is missing or damaged, or if its labels differ from `labels`.
     """
     writers: list[str] = []
     for file, own in zip(tables.files, (labels[~is_test], labels[is_test]), strict=True):
@@ -41,7 +41,7 @@ def read_writers(folder: Path, tables: WriterTables, labels: UInt16Array, is_tes
 
 
 def _read_table(path: Path) -> tuple[IntArray, list[str]]:
-    """Return the labels and the writers of a table of tabs, packed by gzip."""
+    """Return the labels and the writers of a tab-separated table that is compressed by gzip."""
     try:
         with gzip.open(path, "rt", encoding="ascii", newline="") as file:
             rows = [(int(row[LABEL]), row[WRITER]) for row in csv.reader(file, delimiter="\t")]
@@ -53,13 +53,13 @@ def _read_table(path: Path) -> tuple[IntArray, list[str]]:
 
 
 def write_groups(folder: Path, numbers: IntArray, split_of: IntArray) -> None:
-    """Write the numbers of each split's images, in their order; `split_of` has each one's place in SPLITS, or -1."""
+    """Write the group numbers of each split's images, in order; `split_of` has each image's place in SPLITS, or -1."""
     for place, split in enumerate(SPLITS):
         np.save(folder / split / FILE, numbers[split_of == place])
 
 
 def load_groups(prepared: Path, split: str) -> IntArray:
-    """Return the numbers of a split's images, int64 [n]; raise UserError if the file is missing or damaged."""
+    """Return the group numbers of a split's images, int64 [n]; raise UserError if the file is missing or damaged."""
     path = prepared / split / FILE
     try:
         groups: IntArray = np.load(path)
@@ -71,5 +71,5 @@ def load_groups(prepared: Path, split: str) -> IntArray:
 
 
 def count_groups(folder: Path) -> dict[str, int]:
-    """Return the number of groups in the folder of a split, as an entry of its description; nothing if it has none."""
+    """Return the number of groups in the folder of a split, as an entry of its description; {} if it has none."""
     return {"groups": len(np.unique(np.load(folder / FILE)))} if (folder / FILE).exists() else {}

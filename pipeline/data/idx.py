@@ -19,10 +19,10 @@ CHUNK = 4096  # items at a time, unless the caller says otherwise
 
 
 def read_idx(folder: Path, name: str, size: tuple[int, ...] = (), chunk: int = CHUNK) -> Iterator[UInt8Array]:
-    """Yield the file `name` of `folder`, packed by gzip or not, in chunks of at most `chunk` items of this size.
+    """Yield the items of the file `name` in `folder`, compressed by gzip or not, at most `chunk` at a time.
 
-    Chunks are uint8 [n, *size]: images have a height and a width, labels no size. Raise UserError for a missing or
-    damaged file, another magic number or size, and for fewer or more bytes than the header announces.
+    Chunks are uint8 [n, *size]; `size` is (height, width) for images and () for labels. Raise UserError for a missing
+    or damaged file, another magic number or size, and for fewer or more bytes than the header announces.
     """
     path = next((p for p in (folder / f"{name}.gz", folder / name) if p.exists()), None)
     if path is None:
@@ -56,7 +56,7 @@ def read_labels(folder: Path, name: str) -> UInt8Array:
 
 
 def write_idx(path: Path, values: UInt8Array) -> None:
-    """Write a uint8 array of any shape, not packed."""
+    """Write a uint8 array of any shape, uncompressed."""
     header = struct.pack(f">4B{values.ndim}I", 0, 0, 8, values.ndim, *values.shape)
     path.write_bytes(header + values.tobytes())
 

@@ -1,4 +1,4 @@
-"""All images of a data set as arrays, whatever form it has: what preparing, comparing and splitting work on."""
+"""All images of a data set as arrays, whatever its form is: the input for preparing, comparing and splitting."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from serving.images import Form
 
 LISTINGS = {"folders": list_folders, "csv": list_csv, "parquet": list_parquet}
 IDX_SETS = ("train", "t10k")
-CHUNK_VALUES = 3_000_000  # that are read at a time
+CHUNK_VALUES = 3_000_000  # pixel values that are read at a time
 MAX_CLASSES = 65_536
 NO_PICTURE = "no picture"
 
@@ -35,12 +35,12 @@ class LeftOut(NamedTuple):
 
 @dataclass(frozen=True)
 class Images:
-    """Of n images: class numbers, uint16 [n]; whether they are test images; and their hashes, uint64 [n, 2].
+    """The n images of a data set: class numbers, uint16 [n]; which are for testing, bool [n]; hashes, uint64 [n, 2].
 
-    `chunks` yields their pixels in order, uint8 [some, height, width] or [some, height, width, 3]; `name` is what an
-    image is called. `rows` has the places of IDX images in their file; `groups` has the group of each picture, or the
-    writer of each IDX image if that is known; of pictures, `digests` has the sha256 of each one's file, and `left_out`
-    the files that aren't among the n.
+    `chunks` yields their pixels in order, uint8 [some, height, width] or [some, height, width, 3]; `name` returns an
+    image's name by its place. `rows` has the places of IDX images in their file; `groups` has the group of each
+    picture, or the writer of each IDX image if known. For pictures, `digests` has the sha256 of each file, and
+    `left_out` lists the files that aren't among the n images.
     """
 
     class_names: tuple[str, ...]
@@ -59,12 +59,12 @@ class Images:
         return self.class_names[int(self.labels[place])]
 
     def describe(self, place: int) -> str:
-        """Return what a message says of an image that contradicts another."""
+        """Return an image's name, class and set for a message about a contradiction."""
         return f"{self.name(place)} ({self.label(place)}{', test' if self.is_test[place] else ''})"
 
 
 def read_idx_images(folder: Path, dataset: Dataset) -> Images:
-    """Return the images of MNIST's four files, which are read again each time that their pixels are asked for.
+    """Return the images of MNIST's four files; each call of `chunks` reads the files again.
 
     Raise UserError if a file is missing or wrong, or if images and labels don't belong together.
     """
@@ -96,7 +96,7 @@ def read_idx_images(folder: Path, dataset: Dataset) -> Images:
 
 
 def _hash_set(name: str, chunks: Iterator[UInt8Array], labels: int) -> UInt64Array:
-    """Return the hashes of one set's images; raise UserError if it hasn't as many as labels, or no pixel is bright."""
+    """Return the hashes of one set's images; raise UserError unless there are `labels` images and a bright pixel."""
     from tqdm import tqdm
 
     hashes, highest = [np.zeros((0, 2), np.uint64)], 0
@@ -119,7 +119,7 @@ def _hash_set(name: str, chunks: Iterator[UInt8Array], labels: int) -> UInt64Arr
 def read_pictures(folder: Path, dataset: Dataset, pixels: Path) -> Images:
     """Decode the pictures of `folder` into the file `pixels`; return those that can be read.
 
-    Raise UserError if the data set has another form, or refuses what can't be read.
+    Raise UserError if the folder hasn't the data set's form, or if a picture can't be read and `broken` is `refuse`.
     """
     listing = LISTINGS[dataset.form](folder, dataset)
     numbers = _number_classes(listing, dataset)
@@ -159,7 +159,7 @@ def _read_pixels(path: Path, shape: tuple[int, ...]) -> Iterator[UInt8Array]:
 
 
 def _number_classes(listing: Listing, dataset: Dataset) -> dict[str, int]:
-    """Return the classes' numbers by their names; raise UserError unless class_names has each that the data has."""
+    """Return each class's number by its name; raise UserError if class_names lacks a class, or there are too many."""
     names = tuple(normalize("NFC", name) for name in dataset.class_names) or listing.class_names
     if lacking := sorted({picture.label for picture in listing.pictures} - set(names)):
         raise UserError(

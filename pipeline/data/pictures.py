@@ -1,4 +1,4 @@
-"""List a data set's pictures before any is read: folders of files, a class each; and what every form's list has."""
+"""List a data set's pictures without reading them: one folder per class here, and the types that every form uses."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,14 +11,14 @@ from pipeline.config.dataset import Dataset
 from serving.image_files import SUFFIXES
 
 SPLITS = ("train", "test")
-# What people call the parts of a data set: a class of such a name is more likely one of these.
+# Usual names for the parts of a data set: a folder with such a name is more likely a part than a class.
 PARTS = {*SPLITS, "training", "testing", "val", "valid", "validation", "dev", "eval"}
 NAMED = 5  # files that a message names; the others are counted
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture, unread: its place in the data set's folder, its class, whether it is for testing, and its group."""
+    """One picture before it is read: its path in the data set's folder, its class, its set (test or not), its group."""
 
     path: str
     label: str
@@ -28,7 +28,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Listing:
-    """All pictures of a data set, and how to read them in the same order: files, or the bytes of such.
+    """All pictures of a data set; `read` yields their paths, or the bytes of their files, in the same order.
 
     `class_names` are the classes in the data's own order; `strays` are the files that are no pictures.
     """
@@ -40,9 +40,9 @@ class Listing:
 
 
 def list_folders(folder: Path, dataset: Dataset) -> Listing:
-    """Return the pictures of a folder per class, at the top or in train/ and test/, sorted by path.
+    """Return the pictures of a data set with one folder per class, at its top or in train/ and test/, sorted by path.
 
-    Raise UserError if the folders have another form, or one of them has no picture.
+    Raise UserError if the folders are arranged in another way, or if one of them has no picture.
     """
     if dataset.files:
         folder = _find_top(folder)
@@ -81,7 +81,7 @@ def _find_top(folder: Path) -> Path:
 
 
 def _require_pictures(folder: Path, part: str, pictures: list[Picture], strays: list[str]) -> None:
-    """Raise UserError unless there is a picture in each folder of `folder`, or of one of its two parts."""
+    """Raise UserError unless each class folder in `folder`/`part` has a picture; `part` is train, test or ""."""
     depth = 2 if part else 1
     filled = {tuple(picture.path.split("/")[:depth]) for picture in pictures}
     places = {name: normalize("NFC", f"{part}/{name}".lstrip("/")) for name in list_subfolders(folder / part)}
@@ -95,9 +95,9 @@ def _require_pictures(folder: Path, part: str, pictures: list[Picture], strays: 
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield each file below a folder with its place in it, normalised (NFC) and with slashes, sorted by that.
+    """Yield each file below a folder and its path in the folder, normalised (NFC) and with slashes; sort by that path.
 
-    Hidden files and folders, and those of macOS' archives, are passed over. Raise UserError for a link to a folder.
+    Skip hidden files and folders, and those that macOS adds to archives. Raise UserError for a link to a folder.
     """
     found: list[tuple[str, str]] = []
     for root, folders, files in os.walk(folder):
@@ -111,7 +111,7 @@ def walk(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def require_no_link(folder: Path) -> None:
-    """Raise UserError if a folder of pictures is a link: DVC doesn't look behind it, so changes would go unnoticed."""
+    """Raise UserError if a folder of pictures is a link: DVC doesn't follow it, so it would miss changes."""
     if folder.is_symlink():
         raise UserError(
             f"{folder} is a link to another folder, in which DVC wouldn't notice changes: move or copy the pictures "
@@ -134,7 +134,7 @@ def is_picture(path: str) -> bool:
 
 
 def find_group(path: str, separator: str | None) -> str:
-    """Return what stands in a file's name before the first separator; nothing where there is no separator."""
+    """Return the part of a file's name before the first separator; "" if there is no separator."""
     name = path.rpartition("/")[2]
     return name.partition(separator)[0] if separator and separator in name else ""
 

@@ -1,4 +1,4 @@
-"""Stored bytes and what a network sees of them: the one place that knows the scale and the encoding of labels."""
+"""Convert stored bytes to a network's inputs: the only module that knows the pixels' scale and the labels' encoding."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,11 +27,11 @@ def encode_one_hot(labels: NDArray[Any], classes: int) -> FloatArray:
 
 
 def as_raw(pixels: UInt8Array) -> UInt8Array:
-    """Return stored pixels [n, height, width, channels] as published models take them: grey ones without channels."""
+    """Return stored pixels [n, height, width, channels] as published models take them: grey ones lack the last axis."""
     return pixels.reshape(len(pixels), *raw_shape(pixels.shape[1:]))
 
 
 def raw_shape(image_shape: Sequence[int]) -> tuple[int, ...]:
-    """Return the shape of one raw image, of stored height, width and channels: a grey one has no channels."""
+    """Return a raw image's shape from its stored (height, width, channels): a grey image has no axis for channels."""
     height, width, channels = image_shape
     return (height, width) if channels == 1 else (height, width, channels)

@@ -1,6 +1,6 @@
-"""Write the prepared data: memory-mappable arrays, and what dataset.json says of them.
+"""Write the prepared data: memory-mappable arrays, and their description for dataset.json.
 
-Images are read, written and counted in chunks, so the memory it takes doesn't grow with their number.
+Images are read, written and counted in chunks, so memory use doesn't grow with their number.
 """
 
 import csv
@@ -51,8 +51,8 @@ def prepare(
 ) -> dict[str, Any]:
     """Write the splits train, val and test of the data set `name` into `folder`; return its description.
 
-    With tables of `writers`, the images of one writer are a group, which no split that is drawn parts. Raise UserError
-    if a file is missing or wrong, or if the images aren't what a classifier can learn from.
+    With tables of `writers`, the images of one writer are a group; splits that are drawn here never divide a group.
+    Raise UserError if a file is missing or wrong, or if a classifier can't learn from the images.
     """
     unpacked, pixels = folder / "unpacked", folder / "pixels"
     try:
@@ -63,7 +63,7 @@ def prepare(
         selection = select_images(images, dataset)
         split_of = assign_splits(images, selection, dataset, validation_images, seed)
     except UserError as error:
-        # Of an archive's content, a message names the archive.
+        # Let the message name the archive instead of the temporary folder with its content.
         raise UserError(str(error).replace(str(unpacked), ", ".join(dataset.files))) from None
     left_out = images.left_out + selection.left_out
     if dataset.form != "idx":
@@ -95,14 +95,14 @@ def prepare(
         "files_sha256": {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(folder.rglob("*.*"))},
     }
     if has_groups:
-        # How many validation images were asked for: groups, which stay whole, rarely make up as many.
+        # The number of validation images that was asked for: whole groups rarely add up to exactly that number.
         trained = int((split_of == TRAIN).sum() + (split_of == VAL).sum())
         description["validation_images"] = count_validation_images(validation_images, trained)
     return description
 
 
 def _find_source(workspace: Workspace, dataset: Dataset, unpacked: Path) -> Path:
-    """Return the folder that has the data set's images; of archives, `unpacked`, where they are unpacked."""
+    """Return the folder that has the data set's images; unpack archives into `unpacked`, and return that."""
     if dataset.folder is not None:
         source = workspace.root / dataset.folder
         for part in (source, *source.parents):
@@ -123,12 +123,12 @@ def assign_splits(
 ) -> IntArray:
     """Return each image's place in SPLITS, int64 [n], or -1 for those that are left out.
 
-    Raise UserError if there are too few images of a class, or a split would lack one.
+    Raise UserError if there are too few images of a class, or if a split would lack a class.
     """
     kept = selection.kept
     labels, is_test = images.labels[kept], images.is_test[kept]
     require_classes(labels, is_test, images.class_names)
-    if dataset.form == "idx" and not images.groups:  # as they are published, also where that parts equal ones
+    if dataset.form == "idx" and not images.groups:  # keep the published sets, even if equal images are in both
         drawn = np.where(is_test, TEST, TRAIN)
         drawn[~is_test] = np.where(draw_validation_mask(labels[~is_test], validation_images, seed), VAL, TRAIN)
     else:
@@ -145,7 +145,7 @@ def assign_splits(
 
 
 def write_sources(path: Path, images: Images, split_of: IntArray) -> None:
-    """Write a line per picture of a split: the rows that index.npy counts from 0."""
+    """Write a line per picture that is in a split; index.npy refers to these lines, counted from 0."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("path", "label", "split", "sha256"))
@@ -154,7 +154,7 @@ def write_sources(path: Path, images: Images, split_of: IntArray) -> None:
 
 
 def write_left_out(path: Path, left_out: list[LeftOut]) -> None:
-    """Write a line per file that was passed over, with the reason."""
+    """Write a line per file or image that is in no split, with the reason."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([LeftOut._fields, *left_out])
@@ -187,11 +187,11 @@ def write_splits(folder: Path, images: Images, split_of: IntArray, shape: tuple[
 
 
 def summarise(folder: Path, classes: int) -> dict[str, Any]:
-    """Return what dataset.json says of a split: images, images per class, mean and deviation of pixels in [0, 1].
+    """Return a split's entry in dataset.json: images, images per class, mean and deviation of pixels in [0, 1].
 
-    And the number of groups, where images have any.
+    It has the number of groups, too, if the images have groups.
     """
-    counts = np.zeros(256, np.int64)  # of each pixel value: exact, however many there are
+    counts = np.zeros(256, np.int64)  # of each pixel value: whole numbers, so exact for any number of pixels
     with (folder / "images.npy").open("rb") as file:  # not mapped: a map's pages stay in memory
         np.lib.format.read_magic(file)
         shape, _, _ = np.lib.format.read_array_header_1_0(file)

@@ -1,4 +1,4 @@
-"""Choose among equal images: which stay, which are left out, and what a message says of the others."""
+"""Choose among equal images: which stay, which are left out, and the error for those that contradict each other."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from pipeline.data.pictures import name_some
 
 @dataclass(frozen=True)
 class Selection:
-    """The places of the images that stay, int64; the others; and the number that equal images share, int64 [n].
+    """The places of the images that stay, int64; the others, with reasons; a number that equal images share, int64 [n].
 
     `duplicates` and `contradictions` count what was found, whether it stays or not.
     """

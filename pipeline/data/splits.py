@@ -14,9 +14,9 @@ VALIDATION_FRACTION = 6  # a small data set gives at most a sixth of its trainin
 
 
 def require_classes(labels: UInt16Array, is_test: BoolArray, class_names: Sequence[str]) -> None:
-    """Raise UserError unless each of two classes or more can train, validate and be tested.
+    """Raise UserError unless there are two classes or more, each with enough images for every split.
 
-    Where no image is marked as a test image, the test set is still to be drawn from the others.
+    If no image is marked as a test image, the test set is drawn from the others later, which takes one image more.
     """
     if len(class_names) < 2:
         raise UserError(f"there is one class, {', '.join(class_names) or 'or none'}; two classes or more are needed")
@@ -40,10 +40,10 @@ def draw_splits(
     test_share: float,
     seed: int,
 ) -> IntArray:
-    """Return each image's place in SPLITS, int64 [n]: test images are drawn if there are none, then validation images.
+    """Return each image's place in SPLITS, int64 [n]: draw test images if there are none, then validation images.
 
-    Images with the same number in `units`, int64 [n], are on the same side of what is drawn. What tests depends on
-    `hashes`, uint64 [n], alone: the seed doesn't change it, and images that are added leave most of it as it was.
+    Images with the same number in `units`, int64 [n], stay together in each split that is drawn. `hashes`, uint64 [n],
+    decide the test images: the seed doesn't change them, and adding images changes few of them.
     """
     split_of = np.where(is_test, TEST, TRAIN)
     if not is_test.any():
@@ -60,7 +60,7 @@ def draw_splits(
 
 
 def require_all_classes(labels: UInt16Array, split_of: IntArray, class_names: Sequence[str]) -> None:
-    """Raise UserError unless each split has each class: what belongs together may be all that a class has."""
+    """Raise UserError unless each split has each class: one group may hold all images of a class."""
     for place, split in enumerate(SPLITS):
         counts = np.bincount(labels[split_of == place], minlength=len(class_names))
         if lacking := [class_names[number] for number in np.flatnonzero(counts == 0).tolist()]:
@@ -96,22 +96,22 @@ def require_one_per_class(validation_images: int, classes: int) -> None:
 
 
 def number_units(groups: Sequence[str]) -> IntArray:
-    """Return a number per image, int64 [n], which those of one group share; one without a group is alone."""
+    """Return a number per image, int64 [n], the same within a group; an image without a group has its own number."""
     numbers: dict[str | int, int] = {}
     return np.array([numbers.setdefault(group or place, len(numbers)) for place, group in enumerate(groups)], np.int64)
 
 
 def draw_units(labels: UInt16Array, units: IntArray, order: IntArray, wanted: int) -> BoolArray:
-    """Return a mask over n images, True for about `wanted` of them, stratified by class, no unit on both sides.
+    """Return a mask over n images, True for about `wanted` of them, stratified by class; it divides no unit.
 
-    `units` has a number 0 … k − 1 per image, which images that belong together share, and `order` is the order in
-    which the units are looked at. A unit is taken if the classes come nearer to their shares by it. Each class is on
-    both sides, unless its units forbid that.
+    `units` has a number 0 … k − 1 per image, the same for images that belong together; `order` is the order in which
+    units are considered. A unit is taken if that brings the classes nearer to their shares. Each class has images on
+    both sides of the mask, unless its units make that impossible.
     """
     shares = share_by_class(np.bincount(labels), wanted)
     members = np.split(np.argsort(units, kind="stable"), np.cumsum(np.bincount(units))[:-1])
     contents = [Counter(labels[rows].tolist()) for rows in members]
-    left = Counter(labels.tolist())  # on the other side
+    left = Counter(labels.tolist())  # images of each class that aren't taken
     taken: Counter[int] = Counter()
     chosen = np.zeros(len(members), bool)
 
@@ -127,7 +127,7 @@ def draw_units(labels: UInt16Array, units: IntArray, order: IntArray, wanted: in
         gain = sum(count * (2 * (shares[label] - taken[label]) - count) for label, count in contents[unit].items())
         if gain > 0 and leaves_some(unit):
             take(unit)
-    for label in range(len(shares)):  # those whose units are all larger than their share
+    for label in range(len(shares)):  # classes without images so far: each of their units is larger than the share
         if not taken[label]:
             able = [unit for unit in order.tolist() if label in contents[unit] and leaves_some(unit)]
             if able:
@@ -136,7 +136,7 @@ def draw_units(labels: UInt16Array, units: IntArray, order: IntArray, wanted: in
 
 
 def share_by_class(counts: IntArray, wanted: int) -> list[int]:
-    """Return how many images of each class make up `wanted`: in proportion, and one at least."""
+    """Return how many images of each class to take for `wanted` in all: in proportion, and at least one."""
     exact = counts * (wanted / counts.sum())
     shares = np.maximum(np.floor(exact).astype(int), 1)
     short = max(0, wanted - int(shares.sum()))
@@ -145,7 +145,7 @@ def share_by_class(counts: IntArray, wanted: int) -> list[int]:
 
 
 def join_units(units: IntArray, numbers: IntArray) -> IntArray:
-    """Return units, joined where they have images with the same number in common; both int64 [n], from 0."""
+    """Return units, int64 [n], joined if they have images with the same number in `numbers`; both count from 0."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 

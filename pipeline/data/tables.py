@@ -1,4 +1,4 @@
-"""List a data set's pictures by tables: CSV files of paths and labels, and Parquet as Hugging Face publishes images."""
+"""List a data set's pictures in tables: CSV files of paths and labels, and Parquet as Hugging Face publishes images."""
 
 import csv
 import json
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import pyarrow
     from pyarrow.parquet import ParquetFile
 
-ROWS = 256  # that are read at a time
+ROWS = 256  # read at a time
 
 
 def list_csv(folder: Path, dataset: Dataset) -> Listing:
-    """Return the pictures that the tables in `folder` name, sorted by path; paths begin where their table lies.
+    """Return the pictures that the tables in `folder` name, sorted by path; paths are relative to their table.
 
     Raise UserError if a table lacks a column or a value, or names a file that isn't in the folder.
     """
@@ -45,10 +45,10 @@ def list_csv(folder: Path, dataset: Dataset) -> Listing:
 
 
 def list_parquet(folder: Path, dataset: Dataset) -> Listing:
-    """Return the pictures inside the Parquet files of `folder`: by the files' names, each in the order of its rows.
+    """Return the pictures inside the Parquet files of `folder`, ordered by file name and then by row.
 
-    Labels are text, or numbers whose names the metadata has, or `class_names`. Raise UserError if a file is damaged or
-    lacks a column, or if a label has no name.
+    Labels are text, or numbers whose names are in the metadata or in `class_names`. Raise UserError if a file is
+    damaged or lacks a column, or if a label has no name.
     """
     wanted = _columns(dataset, "image")
     files = list(_find_tables(folder, ".parquet"))
@@ -83,13 +83,13 @@ def _name_label(label: Any, names: Sequence[str], place: str) -> str:
 
 
 def _columns(dataset: Dataset, image: str) -> list[str]:
-    """Return the columns of the image, the label and, where there is one, the group."""
+    """Return the names of the columns with the image, the label and, if there is one, the group."""
     group = [] if dataset.group_column is None else [dataset.group_column]
     return [dataset.image_column or image, dataset.label_column, *group]
 
 
 def _find_tables(folder: Path, suffix: str) -> list[tuple[Path, str]]:
-    """Return the tables in `folder`, sorted, with the place of each in it; raise UserError if there are none."""
+    """Return the tables in `folder`, sorted, each with its path in the folder; raise UserError if there are none."""
     tables = [(path, place) for path, place in walk(folder) if place.lower().endswith(suffix)]
     if not tables:
         raise UserError(f"{folder} has no table: a file that ends in {suffix} is expected")
@@ -121,7 +121,7 @@ def _read_rows(table: Path, wanted: Sequence[str]) -> Iterator[tuple[int, dict[s
 
 
 def _resolve_place(table: str, path: str, where: str) -> str:
-    """Return a picture's place in the data set's folder, of a path beside its table; raise UserError outside of it."""
+    """Return a picture's path in the data set's folder from its path beside `table`; raise UserError if it has `..`."""
     parts = [part for part in path.replace("\\", "/").split("/") if part != "."]
     if ".." in parts or not all(parts):
         raise UserError(f"{where}: {path!r} should be a path below the table's folder, without ..")
@@ -152,7 +152,7 @@ def _read_values(table: "ParquetFile", path: Path, columns: Sequence[str]) -> It
 
 
 def _find_class_names(schema: "pyarrow.Schema", dataset: Dataset) -> list[str]:
-    """Return the names of labels that are numbers: of Hugging Face's metadata, or the entry's; or none."""
+    """Return the names of numeric labels: from Hugging Face's metadata, else from the data set's class_names."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return [normalize("NFC", name) for name in features[dataset.label_column]["names"]]
@@ -161,7 +161,7 @@ def _find_class_names(schema: "pyarrow.Schema", dataset: Dataset) -> list[str]:
 
 
 def _sort_labels(labels: set[str]) -> tuple[str, ...]:
-    """Return labels sorted: numbers as such, names by their letters."""
+    """Return sorted labels: first numbers by their value, then names alphabetically."""
     return tuple(
         sorted(labels, key=lambda label: (not label.isdecimal(), int(label) if label.isdecimal() else 0, label))
     )
