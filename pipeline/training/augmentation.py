@@ -8,18 +8,18 @@ from pipeline.config.model import Augmentation, ModelConfig, PerceptronModel
 
 GREY = (0.299, 0.587, 0.114)  # what red, green and blue add to brightness: ITU-R BT.601
 SMALLEST_CONTRAST = 0.25  # between the greys that black and white become
-STRONGEST_NOISE = 0.35  # its standard deviation, of white
+STRONGEST_NOISE = 0.35  # standard deviation; white is 1
 
 
 def find_reach(config: ModelConfig) -> Augmentation:
-    """Return how far a model's training changes its images; the perceptron's doesn't."""
+    """Return how far a model's training changes its images; the perceptron trains without augmentation."""
     return Augmentation() if isinstance(config, PerceptronModel) else config.augmentation
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> tf.Tensor:
-    """Return each image [n, h, w, c], float32 in [0, 1], changed at random within `reach`, each in its own way.
+    """Return the images [n, h, w, c], float32 in [0, 1], each changed differently at random within `reach`.
 
-    `seed` is two integers. An option that is off draws nothing, and no option changes what another one draws.
+    `seed` is two integers. An option that is off draws no random numbers, and no option changes those of another.
     """
     if reach.translation or reach.rotation or reach.zoom or reach.horizontal_flip:
         images = move(images, seed, reach)
@@ -29,7 +29,7 @@ def augment(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> tf.Tenso
 def move(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> tf.Tensor:
     """Return each image [n, h, w, c] moved by its own random affine map, within `reach`.
 
-    What comes in from outside is 0 or a mirror image. Shifts are whole pixels, so that an image that is only
+    Pixels from outside the image are 0 or mirrored ones. Shifts are whole pixels, so that an image that is only
     shifted or mirrored keeps its values.
     """
     count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
@@ -45,7 +45,7 @@ def move(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> tf.Tensor:
     offset_y = cy - sine * (cx + dx) - cosine * (cy + dy)
     row_x = (cosine, -sine, offset_x)
     if reach.horizontal_flip:
-        # Mirrors the input, at no cost; another operation for it would take as long as all of this.
+        # Mirror by the same map, at no cost; a separate operation would take as long as this whole function.
         side = 1 - 2 * tf.cast(tf.random.stateless_uniform([count], seed + 2) < 0.5, tf.float32)
         row_x = (side * cosine, -side * sine, cx + side * (offset_x - cx))
     zeros = tf.zeros_like(dx)
@@ -63,8 +63,8 @@ def move(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> tf.Tensor:
 def change_colours(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> tf.Tensor:
     """Return each image [n, h, w, c] with another brightness, contrast and saturation, in this order, within `reach`.
 
-    Each is a factor, as in torchvision's ColorJitter: of all values, of their distance from the image's mean grey, and
-    of their distance from the pixel's grey. What leaves [0, 1] is cut off after each.
+    Each is a factor, as in torchvision's ColorJitter: brightness multiplies all values, contrast their distance from
+    the image's mean grey, saturation their distance from the pixel's grey. Values are clipped to [0, 1] after each.
     """
 
     def draw(share: float, offset: int) -> tf.Tensor:
@@ -86,11 +86,11 @@ def change_colours(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> t
 
 
 def corrupt(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> tf.Tensor:
-    """Return images [n, h, w, c] of which the shares in `reach` get other levels, noise, a patch inverted, or a blur.
+    """Return images [n, h, w, c]; the shares in `reach` get other levels, noise, an inverted patch, or a blur.
 
-    Each image draws for each of the four whether it gets it, and how strongly. They train a network for images that are
-    worse than those of the data set: D. Hendrycks and T. Dietterich, Benchmarking neural network robustness to common
-    corruptions and perturbations, ICLR 2019, show that without such, accuracy falls.
+    For each image and each of the four, chance decides whether it is applied, and how strongly. They prepare a network
+    for worse images than the data set has: D. Hendrycks and T. Dietterich, Benchmarking neural network robustness to
+    common corruptions and perturbations, ICLR 2019, show that accuracy falls on such images otherwise.
     """
     height, width = images.shape[1], images.shape[2]
 
@@ -101,7 +101,7 @@ def corrupt(images: tf.Tensor, seed: tf.Tensor, reach: Augmentation) -> tf.Tenso
         return tf.where(draw(offset) < share, changed, images)
 
     def span(length: int, offset: int) -> tf.Tensor:
-        """Return which of the places along an axis, [n, 1, 1, length], lie in a stretch of half of it at most."""
+        """Return a mask, bool [n, 1, 1, length]: a random stretch along an axis, at most half as long as the axis."""
         half = draw(offset + 1, 0.05, 0.25) * length
         return tf.abs(tf.range(float(length)) - draw(offset) * length) < half
 

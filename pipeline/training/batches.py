@@ -1,4 +1,4 @@
-"""The batches of a training: gathered from memory maps in an order of each epoch's own, and augmented."""
+"""The batches of a training: read from memory maps in a new order in each epoch, and augmented."""
 
 import math
 
@@ -11,14 +11,14 @@ from pipeline.data.prepared import Split
 from pipeline.inference import count_batch_images
 from pipeline.training.augmentation import augment, find_reach
 
-MAX_BUFFERED_IMAGES = 1_000_000  # tf.data's shuffle holds an order in memory, at 200 bytes an image
-# The default of 4 mixes badly: of 200,000 places, the means of batches spread 0.75 times as far as by chance, and the
-# orders of two epochs correlate at up to 0.09; with 8, at 1.00 and 0.004.
+MAX_BUFFERED_IMAGES = 1_000_000  # tf.data's shuffle keeps the order in memory, with 200 bytes per image
+# The default of 4 mixes badly: with 200,000 places, the means of batches spread 0.75 times as far as by chance, and the
+# orders of two epochs correlate by up to 0.09; with 8 rounds, these figures are 1.00 and 0.004.
 PERMUTATION_ROUNDS = 8
 
 
 def make_batches(split: Split, classes: int, config: ModelConfig, seed: int) -> tf.data.Dataset:
-    """Return a tf.data set of (images, labels) batches, in each epoch shuffled and augmented differently, by the seed.
+    """Return a tf.data set of (images, labels) batches, shuffled and augmented differently in each epoch, by seed.
 
     Images are float32 [batch, height, width, channels] in [0, 1], labels one-hot, float32 [batch, classes]. The
     perceptron gets several of its batches at once, and cuts them itself.
@@ -51,18 +51,18 @@ def make_validation_batches(split: Split, classes: int) -> tf.data.Dataset:
 
 
 def _run_ahead(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Return the batches with the next two made while one is computed."""
+    """Return the batches; two more are prepared while the network computes with one."""
     options = tf.data.Options()
-    # Nothing here is left to tuning, and its thread may miss that an epoch has ended: TensorFlow 2.21 then waits until
-    # that thread wakes, which it does ever more rarely, so an epoch of 47 s took 82 s.
+    # Nothing here needs autotuning, and its thread may miss the end of an epoch: TensorFlow 2.21 then waits until that
+    # thread wakes up, which it does more and more rarely, so an epoch of 47 s took 82 s.
     options.autotune.enabled = False
     return batches.prefetch(2).with_options(options)
 
 
 def draw_order(count: int, size: int, seed: int) -> tf.data.Dataset:
-    """Return the places 0 … `count` − 1 in batches int64 [size], in another order in each epoch, by the seed.
+    """Return the places 0 … `count` − 1 in batches, int64 [size], in another order in each epoch, from the seed.
 
-    The memory that it takes is bounded: beyond a million, orders are permutations that are computed place by place.
+    Memory use is bounded: for more than a million images, permutations are computed place by place.
     """
     if count <= MAX_BUFFERED_IMAGES:
         # fit(numpy, shuffle=True) repeats one permutation in every epoch once Keras is seeded; tf.data doesn't.

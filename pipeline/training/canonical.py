@@ -19,7 +19,7 @@ def canonicalise_keras(path: Path) -> None:
     metadata["date_saved"] = "1980-01-01@00:00:00"
     parts["metadata.json"] = json.dumps(metadata).encode()
     numbers: dict[bytes, int] = {}
-    # An object that layers share is known by its address; number them in the order in which they appear.
+    # Keras names an object that layers share by its memory address; number such objects in order of appearance.
     parts["config.json"] = re.sub(
         rb'"shared_object_id": (\d+)',
         lambda found: b'"shared_object_id": %d' % numbers.setdefault(found[1], len(numbers)),
@@ -33,7 +33,7 @@ def canonicalise_keras(path: Path) -> None:
 def canonicalise_onnx(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the same graph, its nodes and tensors named and ordered by a walk from the output.
 
-    tf2onnx gives other names and another order each time. Changes `model`, too.
+    tf2onnx gives other names and another order each time. This changes `model`, too.
     """
     graph = model.graph
     replace_unknown_operators(graph)
@@ -57,7 +57,7 @@ def canonicalise_onnx(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def replace_unknown_operators(graph: onnx.GraphProto) -> None:
-    """Replace what tf2onnx leaves in TensorFlow's operators by ONNX's own: erfc = 1 − erf, expm1 = exp − 1."""
+    """Replace operators of TensorFlow that tf2onnx leaves by those of ONNX: erfc = 1 − erf, expm1 = exp − 1."""
     for node in [node for node in graph.node if node.op_type in ("Erfc", "Expm1")]:
         operator = "Erf" if node.op_type == "Erfc" else "Exp"
         one, inner = f"{node.output[0]}/one", f"{node.output[0]}/{operator}"

@@ -1,4 +1,4 @@
-"""What augmentation makes of a few training images, for people to look at."""
+"""A few training images after augmentation, for people to look at."""
 
 import numpy as np
 import tensorflow as tf
@@ -13,9 +13,10 @@ IMAGES, CHANGED = 4, 9
 
 
 def draw_examples(split: Split, config: ModelConfig, seed: int) -> UInt8Array | None:
-    """Return training images of several classes, each as it is and then changed, [images, 1 + CHANGED, h, w, c].
+    """Return training images, each unchanged and then CHANGED times augmented, [images, 1 + CHANGED, h, w, c].
 
-    None for a model that trains on the images as they are. The training itself draws other numbers.
+    The images are of several classes. Return None for a model without augmentation. Training itself draws other
+    random numbers.
     """
     reach = find_reach(config)
     if reach == Augmentation():

@@ -16,7 +16,7 @@ from pipeline.training.layers import describe_layers
 from pipeline.training.published import predict
 
 TOLERANCE = 1e-4  # largest difference of a probability between two forms of one model
-TIE = 1e-5  # two classes whose probabilities differ by less: with many classes, some images have such
+TIE = 1e-5  # classes whose probabilities differ by less are tied; with many classes, some images have ties
 
 
 def export_model(
@@ -25,9 +25,9 @@ def export_model(
     """Write model.keras, model.onnx, model.tflite and model_int8.tflite; `metadata` is kept inside the ONNX file,
     beside the tensors of its layers.
 
-    Raise UserError unless the first three give `pixels`, uint8, shaped as the model takes them, the same labels and
-    nearly the same probabilities. The fourth is an approximation, fitted to `calibration`, float32 of the same shape;
-    evaluate measures it.
+    Raise UserError unless the first three give the same labels and nearly the same probabilities for `pixels`, uint8,
+    shaped as the model takes them. The fourth is an approximation, whose ranges are measured on `calibration`, float32
+    of the same shape; evaluate measures its accuracy.
     """
     # First, because Keras exports only a model that has been called.
     (expected,) = predict(model, pixels)
@@ -50,11 +50,11 @@ def export_onnx(model: keras.Model, path: Path, metadata: Mapping[str, str], pix
 
 
 def write_int8(model: keras.Model, path: Path, calibration: FloatArray) -> None:
-    """Write a LiteRT file of 8-bit weights and activations: a pixel a byte, uint8, to float32 [n, classes].
+    """Write a LiteRT file with 8-bit weights and activations: uint8 pixels in, float32 [n, classes] out.
 
-    The range of each layer is what the images `calibration`, raw pixels in float32, make of it. An operator that LiteRT
-    has in float32 alone (of Keras' activations, elu, hard_shrink and a few more) stays float32 inside the file. So do
-    all activations of a network that has no ranges that LiteRT can run; a message says so.
+    Each layer's range is measured on the images `calibration`, raw pixels in float32. An operator that LiteRT has only
+    in float32 (of Keras' activations, elu, hard_shrink and a few more) stays float32 inside the file. So do all
+    activations of a network if LiteRT can't run their ranges; a message says so.
     """
     from tensorflow import lite, uint8
 
@@ -72,14 +72,14 @@ def write_int8(model: keras.Model, path: Path, calibration: FloatArray) -> None:
     try:
         predict_litert(path, calibration[:1])
     except RuntimeError:
-        # Seen where a layer is dead: of answers that are all 0 the range is none, and LiteRT can't divide by it.
+        # This happens if a layer is dead: its outputs are all 0, so its range is 0, and LiteRT can't divide by it.
         print(f"{path.name} has 8-bit weights alone: this network's activations have no range that LiteRT can run")
         pixels = keras.Input(model.input_shape[1:], dtype="uint8")
         keras.Model(pixels, model(keras.ops.cast(pixels, "float32"))).export(path, **weights)
 
 
 def require_same_answers(name: str, answers: FloatArray, expected: FloatArray) -> None:
-    """Raise UserError unless two sets of probabilities [n, classes] nearly agree, and on labels but for ties."""
+    """Raise UserError unless two sets of probabilities [n, classes] nearly agree, and on labels except for ties."""
     difference = float(np.abs(answers - expected).max())
     behind = expected.max(axis=1) - expected[np.arange(len(expected)), answers.argmax(axis=1)]
     labels = int((behind > TIE).sum())

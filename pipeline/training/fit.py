@@ -20,28 +20,28 @@ from pipeline.data.prepared import Split, TrainingData
 if TYPE_CHECKING:
     import keras
 
-# An epoch's metrics, by their names in Keras' logs. Keras' own val_loss is the objective, which differs between models.
+# An epoch's metrics: our names, and those in Keras' logs. Keras' val_loss is the objective, which differs by model.
 METRICS = {
     "loss": "loss",
     "accuracy": "accuracy",
     "val_loss": "val_crossentropy",
     "val_accuracy": "val_accuracy",
 }
-MEMBERS_APART = 1_000_000  # between the seeds of two members: farther than those of further seeds
+MEMBERS_APART = 1_000_000  # distance between the seeds of two members: more than between further seeds
 Epoch = dict[str, Any]
-"""What the receipt says of an epoch: its number, metrics, seconds, time of its end, and the machine's load."""
+"""The receipt's entry on an epoch: its number, metrics, seconds, time of its end, and the machine's load."""
 
 
 class DivergedError(UserError):
-    """A training whose loss or weights are no longer numbers: to a sweep a bad point, not the end."""
+    """The loss or the weights are no longer finite numbers: a sweep counts this as a bad point and goes on."""
 
 
 def ignore_epoch(epoch: Epoch) -> None:
-    """Do nothing with an epoch, where nobody watches the training."""
+    """Do nothing with an epoch: the default where nobody watches the training."""
 
 
 def use_threads(number: int) -> None:
-    """Have TensorFlow, which must not be imported yet, compute each operation with so many threads."""
+    """Let TensorFlow compute each operation with `number` threads; call this before TensorFlow is imported."""
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(number)
 
 
@@ -52,10 +52,10 @@ def train_model(
     seed: int,
     on_epoch: Callable[[Epoch], None] = ignore_epoch,
 ) -> "tuple[keras.Model, list[Epoch]]":
-    """Return a network trained from `seed` alone, as in a process of its own, and its epochs.
+    """Train a network from `seed`, with the same result as in a new process; return it and its epochs.
 
     `on_epoch` gets each epoch at its end. Raise DivergedError, and UserError for a value that Keras refuses or
-    a network that is too large to export. TensorFlow is imported here at the latest.
+    a network that is too large to export. This imports TensorFlow if nothing has imported it before.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silence_stderr(), unavailable("matplotlib", "pandas", "sklearn"):
@@ -65,13 +65,13 @@ def train_model(
         from pipeline.training import networks
 
     networks.require_exportable(name, config, data.image_shape, data.classes)
-    keras.backend.clear_session()  # or the names of layers would count on, and memory would grow
+    keras.backend.clear_session()  # otherwise layer names would go on counting, and memory would grow
     tf.config.experimental.enable_op_determinism()
     steps_per_epoch = math.ceil(len(data.train.pixels) / config.batch_size)
     members: list[keras.Model] = []
     epochs: list[Epoch] = []
     for place in range(config.members):
-        own_seed = (seed + place * MEMBERS_APART) % 2**32  # where seeds end
+        own_seed = (seed + place * MEMBERS_APART) % 2**32  # seeds are below 2**32
         keras.utils.set_random_seed(own_seed)
         members.append(networks.build_compiled(config, data.image_shape, data.classes, steps_per_epoch))
         networks.whiten(members[-1], data.train.pixels)
@@ -88,10 +88,10 @@ def fit(
     on_epoch: Callable[[Epoch], None] = ignore_epoch,
     first_epoch: int = 1,
 ) -> list[Epoch]:
-    """Train a compiled network as `config` says, with one line printed per epoch; return the epochs.
+    """Train a compiled network as `config` says, and print one line per epoch; return the epochs.
 
-    `on_epoch` gets each as soon as there is one. Raise DivergedError for a loss or weights that are not finite. The
-    epochs of further members are counted on from `first_epoch`.
+    `on_epoch` gets each epoch at its end. Raise DivergedError for a loss or weights that are not finite. Epochs are
+    numbered from `first_epoch`, so that further members continue the numbers of the ones before.
     """
     import keras
 
@@ -100,7 +100,7 @@ def fit(
     epochs: list[Epoch] = []
     all_epochs = config.epochs * config.members
     clock = time.perf_counter()
-    psutil.cpu_percent()  # starts the count
+    psutil.cpu_percent()  # the first call starts the measurement
 
     def end_epoch(index: int, logs: dict[str, float]) -> None:
         nonlocal clock
@@ -128,7 +128,7 @@ def fit(
         make_batches(data.train, data.classes, config, seed),
         validation_data=make_validation_batches(data.val, data.classes),
         epochs=config.epochs,
-        shuffle=False,  # tf.data has done it
+        shuffle=False,  # tf.data shuffles
         verbose=0,
         callbacks=callbacks,
     )
@@ -141,7 +141,7 @@ def fit(
 def unavailable(*modules: str) -> Iterator[None]:
     """Make imports of these modules fail inside the block, unless they are imported already.
 
-    Keras imports some where they can be had, for functions that nothing here uses, and takes a third longer.
+    Keras imports some of them if they are installed, for functions that nothing here uses, which takes a third longer.
     """
     hidden = [name for name in modules if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None is Python's way to forbid an import
@@ -153,7 +153,7 @@ def unavailable(*modules: str) -> Iterator[None]:
 
 
 def measure_temperature(network: "keras.Model", config: ModelConfig, split: Split) -> float:
-    """Return the temperature with which a trained network is published, fitted on these images, of validation."""
+    """Return the temperature with which a trained network is published, fitted to `split`, the validation images."""
     from pipeline.training.published import answer_views, predict
     from pipeline.training.temperature import fit_temperature
 
@@ -162,7 +162,7 @@ def measure_temperature(network: "keras.Model", config: ModelConfig, split: Spli
 
 
 def measure_accuracy(network: "keras.Model", config: ModelConfig, split: Split, temperature: float) -> float:
-    """Return the accuracy of what is published of a trained network, which its last epoch's need not be."""
+    """Return the accuracy of the published form of a trained network; the last epoch's accuracy may differ."""
     from pipeline.training.published import predict, take_pixels
 
     (answers,) = predict(take_pixels(network, config, temperature), as_raw(split.pixels))
@@ -172,7 +172,7 @@ def measure_accuracy(network: "keras.Model", config: ModelConfig, split: Split, 
 def require_finite(name: str, network: "keras.Model", epoch: int, loss: float) -> None:
     """Raise DivergedError if the loss or a weight isn't a finite number.
 
-    The loss alone may look like one, for Keras clips probabilities.
+    The loss alone isn't enough: Keras clips probabilities, so it can stay finite when the weights don't.
     """
     if not math.isfinite(loss) or not all(np.isfinite(weights).all() for weights in network.get_weights()):
         raise DivergedError(
@@ -182,7 +182,7 @@ def require_finite(name: str, network: "keras.Model", epoch: int, loss: float) -
 
 
 def measure_system_load() -> dict[str, float]:
-    """Return CPU since the last call, in per cent, and memory in use, by the names of MLflow's own system metrics."""
+    """Return CPU use since the last call, in percent, and memory in use, by the names of MLflow's system metrics."""
     memory = psutil.virtual_memory()
     return {
         "cpu_utilization_percentage": psutil.cpu_percent(),

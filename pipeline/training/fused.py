@@ -1,4 +1,4 @@
-"""Two parts of Keras by TensorFlow's own fused operations: Keras computes each by a dozen, which nothing fuses."""
+"""Two parts of Keras, computed by TensorFlow's fused operations: Keras uses a dozen unfused ones for each of them."""
 
 import keras
 import tensorflow as tf
@@ -29,7 +29,7 @@ class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras has no types
 
 
 class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]  # Keras has no types
-    """Keras' batch normalisation, for images by one operation while training: a CNN takes an eighth less time.
+    """Keras' batch normalisation, with one operation for images in training: a CNN takes an eighth less time.
 
     Unlike Keras' own, it averages the unbiased variance. A published network has Keras' own in its place.
     """

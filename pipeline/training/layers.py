@@ -1,4 +1,4 @@
-"""Which tensors of an ONNX file are the layers of its network, for those who look inside: the app's page, the report.
+"""Find the tensors of an ONNX file that are the layers of its network; the app's page and the report show them.
 
 Exporters rename, merge and reorder what Keras calls a layer. So a layer's tensor is found by its values: those that
 Keras computes for the same images.
@@ -14,10 +14,10 @@ from pipeline.inference import INPUT, OUTPUT
 from pipeline.training.networks import list_members
 from serving.layers import CHANNELS_LAST, Layer, Step, Sums, add_outputs
 
-TOLERANCE = 1e-4  # of a value, or of a tensor's largest one if that is above 1
+TOLERANCE = 1e-4  # largest difference of a value; relative to the tensor's largest value if that is above 1
 IMAGES = 4  # that tensors are compared on
 WEIGHTED = ("Conv", "MatMul", "Gemm")
-# What follows a layer's activation and isn't shown.
+# Layers that may follow an activation and aren't shown.
 AFTER = (
     keras.layers.Dropout,
     keras.layers.Flatten,
@@ -27,10 +27,10 @@ AFTER = (
 
 
 def describe_layers(published: keras.Model, network: onnx.ModelProto, pixels: UInt8Array) -> list[Layer]:
-    """Return the layers with weights of a published model, from the first to the output, by the tensors of its file.
+    """Return a published model's layers with weights, from the first to the output, with their tensors in its file.
 
-    Of several members the first is described, and of several views the image itself. A layer is left out if the file
-    has no tensor for it. `pixels` are images as the model takes them.
+    If there are several members, describe the first one; if there are several views, the unchanged image. Leave out a
+    layer for which the file has no tensor. `pixels` are images as the model takes them.
     """
     images = pixels[:IMAGES].astype(np.float32)
     tensors = _run_file(network, images)
@@ -63,7 +63,7 @@ def _run_keras(published: keras.Model, images: FloatArray) -> list[tuple[str, Fl
 
 
 def _run_file(network: onnx.ModelProto, images: FloatArray) -> dict[str, FloatArray]:
-    """Return what the file computes, by the names of the tensors, in its order."""
+    """Return the values of all tensors that the file computes, by name, in the file's order."""
     names = [name for node in network.graph.node for name in node.output]
     file = add_outputs(network.SerializeToString(), (name for name in names if name != OUTPUT))
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])

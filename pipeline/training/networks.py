@@ -35,13 +35,13 @@ WHITENING = "whitening"  # the name of a first convolution that isn't trained
 ImageShape = tuple[int, int, int]  # height, width, channels
 CROSSENTROPY = "crossentropy"  # the metric's name
 MAX_WEIGHTS = 500_000_000  # of 4 bytes: an ONNX file holds 2 GB
-# What tf2onnx takes to convert a network, measured with 7.5 and 30 million weights: 45 to 57 times their size.
+# Memory that tf2onnx needs to convert a network, measured with 7.5 and 30 million weights: 45 to 57 times their size.
 EXPORT_BYTES_PER_WEIGHT = 230
 SMALLEST_PROBABILITY = 1e-7  # as evaluate clips probabilities
 
 
 def build_compiled(config: ModelConfig, image_shape: ImageShape, classes: int, steps_per_epoch: int) -> keras.Model:
-    """Return the network to train, where there are several members one of them, with its loss, optimizer and schedule.
+    """Return a compiled network to train, with loss, optimizer and schedule: one member, if the model has several.
 
     Raise UserError for a value that Keras refuses.
     """
@@ -63,7 +63,7 @@ def build_compiled(config: ModelConfig, image_shape: ImageShape, classes: int, s
 
 
 def require_exportable(name: str, config: ModelConfig, image_shape: ImageShape, classes: int) -> None:
-    """Raise UserError if the network would have more weights than this machine can export; none of them is made."""
+    """Raise UserError if the network would have more weights than this machine can export; allocate none of them."""
     with keras.StatelessScope(initialize_variables=False):
         weights = build_network(config, image_shape, classes).count_params()
     memory, needed = psutil.virtual_memory().total, weights * EXPORT_BYTES_PER_WEIGHT
@@ -80,7 +80,7 @@ def require_exportable(name: str, config: ModelConfig, image_shape: ImageShape, 
 def build_network(config: ModelConfig, image_shape: ImageShape, classes: int) -> keras.Model:
     """Return the network of the section, with all its members: float32 [n, *image_shape] in [0, 1] to [n, classes].
 
-    The outputs are probabilities, but for the perceptron, whose units give their net input.
+    The outputs are probabilities; those of the perceptron are the net inputs of its units.
     """
     if config.members == 1:
         return build_member(config, image_shape, classes)
@@ -100,7 +100,7 @@ def join_members(config: ModelConfig, members: list[keras.Model]) -> keras.Model
 
 
 def list_members(network: keras.Model) -> list[keras.Model]:
-    """Return the members of a network; of one that has none, itself."""
+    """Return the members of a network, or the network itself as the only one."""
     return [layer for layer in network.layers if isinstance(layer, keras.Model)] or [network]
 
 
@@ -110,7 +110,7 @@ def build_member(
     classes: int,
     batch_normalization: type[keras.layers.Layer] = keras.layers.BatchNormalization,
 ) -> keras.Model:
-    """Return one member of `build_network`, which takes and gives the same."""
+    """Return one member of `build_network`, with the same inputs and outputs as the whole network."""
     images = keras.Input(image_shape, name="images")
     if isinstance(config, PerceptronModel):
         units = keras.layers.Dense(classes, kernel_initializer="zeros", name="threshold_units")
@@ -119,7 +119,7 @@ def build_member(
     for convolution in config.convolutions if isinstance(config, CNNModel) else ():
         x = _make_convolution(convolution, config)(x)
         if convolution.pool_size > 1:
-            # Before the activation: the same result where it is monotonic (ReLU), and less to compute.
+            # Pool before the activation: the result is the same if that is monotonic (ReLU), and less is computed.
             x = keras.layers.MaxPooling2D(convolution.pool_size)(x)
         x = _finish_layer(x, convolution, config, batch_normalization)
     pooling = config.pooling if isinstance(config, CNNModel) else None
@@ -135,7 +135,7 @@ def build_member(
 
 
 def whiten(network: keras.Model, pixels: UInt8Array) -> None:
-    """Set the filters of a network's whitening convolution, if it has one, by training images as they are stored."""
+    """Compute the filters of a network's whitening convolution, if it has one, from training images as stored."""
     layer = next((layer for layer in network.layers if layer.name == WHITENING), None)
     if layer:
         layer.set_weights(compute_whitening(pixels, layer.kernel_size[0], layer.filters))
@@ -144,7 +144,7 @@ def whiten(network: keras.Model, pixels: UInt8Array) -> None:
 def compute_crossentropy(labels: keras.KerasTensor, answers: keras.KerasTensor, from_logits: bool) -> keras.KerasTensor:
     """Return the cross-entropy in nats, [n], of one-hot labels and answers, both [n, classes], as evaluate computes it.
 
-    Unlike a loss it has no smoothing, no weights and no other form: of all models it means the same.
+    Unlike the loss of a model, it has no smoothing, no weights and always this form, so that models can be compared.
     """
     probabilities = keras.ops.softmax(answers) if from_logits else answers
     true = keras.ops.sum(labels * probabilities, axis=-1)
@@ -158,7 +158,7 @@ def _make_convolution(layer: Convolution, config: DenseModel) -> keras.layers.La
         layer.kernel_size,
         strides=layer.strides,
         padding=layer.padding,
-        use_bias=not layer.batch_normalization or layer.whitening,  # otherwise normalisation subtracts it again
+        use_bias=not layer.batch_normalization or layer.whitening,  # otherwise normalisation cancels a bias
         kernel_initializer=_make(keras.initializers, layer.kernel_initializer or config.kernel_initializer),
         **fixed,
     )
@@ -198,7 +198,7 @@ def _make_schedule(
 
 
 def _make(module: ModuleType, named: KerasObject) -> Any:
-    """Return a new object of the class that Keras' `module` has under this name, in capitals or not."""
+    """Return a new object of the class with this name in Keras' `module`; capitals and underscores don't matter."""
     classes = {key.lower(): value for key, value in vars(module).items() if isinstance(value, type)}
     try:
         return classes[named.name.lower().replace("_", "")](**named.arguments)
@@ -207,5 +207,5 @@ def _make(module: ModuleType, named: KerasObject) -> Any:
 
 
 def keras_error(named: KerasObject, error: Exception) -> UserError:
-    """Return the error for a value that is of the right type, but that Keras doesn't take."""
+    """Return the error for a value that has the right type, but that Keras refuses."""
     return UserError(f"params.yaml: Keras refuses {named.name} with {named.arguments}: {error}")

@@ -1,4 +1,4 @@
-"""Rosenblatt's threshold units, which learn image by image: a step too small for TensorFlow, so NumPy takes it."""
+"""Rosenblatt's threshold units, which learn image by image: NumPy computes such small steps faster than TensorFlow."""
 
 import keras
 import numpy as np
@@ -12,14 +12,14 @@ from pipeline.data.pixels import SCALE
 class Perceptron(keras.Model):  # type: ignore[misc]  # Keras has no types
     """Threshold units, one per class against the rest, that `fit` trains by Rosenblatt's rule, from zero weights.
 
-    It cuts the batches that it is given into those of the model's section: a step of TensorFlow for each image would
-    take nine times as long. Weights are counted in grey levels, whole numbers, which float64 adds without rounding:
-    with one image at a time, every processor learns the same.
+    It splits the batches that it gets into batches of the configured size: one TensorFlow step per image would take
+    nine times as long. Weights are sums of grey levels, which are whole numbers, so float64 adds them without rounding:
+    with one image per batch, every processor learns the same weights.
     Source: F. Rosenblatt, Principles of Neurodynamics, 1962, chapter 5 (error correction).
     """
 
     def __init__(self, units: keras.Model, config: PerceptronModel):
-        """Take the units, images [n, height, width, channels] to net inputs [n, classes], as one dense layer."""
+        """Wrap `units`, one dense layer from images [n, height, width, channels] to net inputs [n, classes]."""
         super().__init__(units.input, units.output)
         self._config = config
         self._kernel, self._bias = (np.zeros(weights.shape) for weights in self.trainable_variables)
@@ -37,15 +37,16 @@ class Perceptron(keras.Model):  # type: ignore[misc]  # Keras has no types
         return metrics
 
     def learn(self, images: FloatArray, labels: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Correct the units after each batch; return the net inputs [n, units] that were judged, kernel and bias.
+        """Correct the units after each batch; return net inputs [n, units] before the corrections, kernel and bias.
 
-        Each unit that fired wrongly loses the image, each that should have fired gains it.
+        The image is subtracted from the weights of a unit that fired wrongly, and added to those of one that should
+        have fired.
         """
         pixels = np.rint(images.reshape(len(images), -1) / SCALE).astype(np.float64)
         net_input = np.empty(labels.shape)
         for start in range(0, len(pixels), self._config.batch_size):
             batch = slice(start, start + self._config.batch_size)
-            # A bias is the weight of a pixel that is always white; it is counted as often as one is scaled.
+            # Pixels and kernel are unscaled here, so their product is 1 / SCALE² times as large; scale the bias alike.
             net_input[batch] = pixels[batch] @ self._kernel + self._bias / float(SCALE) ** 2
             errors = (net_input[batch] > 0) - labels[batch]
             if errors.any():
@@ -58,9 +59,9 @@ class Perceptron(keras.Model):  # type: ignore[misc]  # Keras has no types
 
 
 def rosenblatt(labels: keras.KerasTensor, net_input: keras.KerasTensor) -> keras.KerasTensor:
-    """Return the loss that Rosenblatt's rule descends: how far the units that are wrong are from being right.
+    """Return the loss that Rosenblatt's rule minimises, [n]: how far the wrong units are from the right answer.
 
-    One-hot labels and net inputs, both [n, units], to [n]; zero where every unit is right.
+    It takes one-hot labels and net inputs, both [n, units]; it is zero for an image on which every unit is right.
     """
     step = keras.ops.cast(net_input > 0, net_input.dtype)
     return keras.ops.sum((step - labels) * net_input, axis=-1)

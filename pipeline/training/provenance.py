@@ -1,4 +1,4 @@
-"""What a receipt records of the surroundings that made a model: files, code, packages, machine, git and DVC."""
+"""What a receipt records about the origin of a model: files, code, packages, machine, git and DVC."""
 
 import os
 import platform
@@ -16,9 +16,9 @@ PACKAGES = ("tensorflow", "keras", "numpy", "onnx", "tf2onnx", "ai-edge-litert")
 
 
 def collect_provenance(threads: int) -> dict[str, Any]:
-    """Return what the receipt says of the surroundings, as they are now: call it before the work begins.
+    """Return the receipt's entries on code, packages, machine, git and DVC as they are now; call it before training.
 
-    `threads` is how many TensorFlow is given for one operation.
+    `threads` is the number of threads that TensorFlow uses for one operation.
     """
     return {
         "code_sha256": hash_code(),
@@ -47,9 +47,9 @@ def hash_code() -> dict[str, str]:
 
 
 def read_git_state(folder: Path = Path(), max_characters: int = MAX_DIFF_CHARACTERS) -> dict[str, str | bool | None]:
-    """Return the commit that is checked out, and whether tracked files differ from it; None where git can't say.
+    """Return the commit that is checked out, and whether tracked files differ from it; None if git can't tell.
 
-    `diff` is how they differ, as `git apply` takes it, cut off at a million characters; None if they don't.
+    `diff` is the difference as `git apply` takes it, cut off at a million characters; None if there is none.
     """
 
     def git(*arguments: str) -> str | None:

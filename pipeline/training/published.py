@@ -1,4 +1,4 @@
-"""What is published of a trained network: raw pixels in, probabilities out."""
+"""The published form of a trained network: raw pixels in, probabilities out."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ from pipeline.training.networks import build_network, list_members
 def take_pixels(trained: keras.Model, config: ModelConfig, temperature: float = 1.0) -> keras.Model:
     """Return the model that is published: raw pixels in 0…255 to probabilities [n, classes].
 
-    It takes float32 [n, height, width], of colour images [n, height, width, 3]. It holds a copy of the trained network,
-    so not the optimizer's state. `temperature` divides the logits, by way of the output layer's weights: no operation
-    is added, and files of 8 bits lose no more than without.
+    It takes float32 [n, height, width], or [n, height, width, 3] for colour images. It holds a copy of the trained
+    network, without the optimizer's state. Dividing the output layer's weights by `temperature` divides the logits: no
+    operation is added, and 8-bit files lose no more accuracy than without it.
     """
     views = answer_views(trained, config, temperature)
     answers = keras.layers.Average()(views.outputs) if len(views.outputs) > 1 else views.outputs[0]
@@ -26,7 +26,7 @@ def take_pixels(trained: keras.Model, config: ModelConfig, temperature: float = 
 
 
 def answer_views(trained: keras.Model, config: ModelConfig, temperature: float = 1.0) -> keras.Model:
-    """Return the model from raw pixels to a list of probabilities [n, classes]: each member's, of each view."""
+    """Return the model from raw pixels to a list of probabilities [n, classes], one per view and member."""
     image_shape = trained.input_shape[1:]
     network = build_network(config, image_shape, trained.output_shape[-1])
     network.set_weights(trained.get_weights())
@@ -39,7 +39,7 @@ def answer_views(trained: keras.Model, config: ModelConfig, temperature: float =
     if pixels.shape[1:] != image_shape:
         images = keras.layers.Reshape(image_shape)(images)
     if isinstance(config, PerceptronModel):
-        # Several units may fire, or none; the strongest net input decides. Softmax makes a distribution of them.
+        # Several units may fire, or none; the strongest net input decides. Softmax turns them into a distribution.
         return keras.Model(pixels, [keras.layers.Softmax()(network(images))])
     wanted = config.test_time_augmentation or TestTimeAugmentation()
     views = (images, *make_views(images, wanted))
@@ -49,7 +49,7 @@ def answer_views(trained: keras.Model, config: ModelConfig, temperature: float =
 def make_views(images: keras.KerasTensor, wanted: TestTimeAugmentation) -> list[keras.KerasTensor]:
     """Return the changed views of images [n, height, width, channels] whose answers are averaged with the image's own.
 
-    What comes in from outside is 0.
+    Pixels from outside the image are 0.
     """
     views = []
     if distance := wanted.translation:
@@ -63,7 +63,7 @@ def make_views(images: keras.KerasTensor, wanted: TestTimeAugmentation) -> list[
 
 
 def predict(model: keras.Model, pixels: NDArray[Any]) -> FloatArray:
-    """Return a model's outputs, [outputs, n, classes], for raw pixels shaped as it takes them."""
+    """Return a model's outputs, [outputs, n, classes], for raw pixels shaped as the model takes them."""
     batches = (batch.astype(np.float32) for batch in split_in_batches(pixels))
     outputs = [np.stack(keras.tree.flatten(model.predict_on_batch(batch))) for batch in batches]
     return np.concatenate(outputs, axis=1)

@@ -1,4 +1,4 @@
-"""The temperature of a model's answers: what makes its probabilities mean what they say."""
+"""The temperature of a model's answers, which calibrates its probabilities."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,16 +6,17 @@ from numpy.typing import NDArray
 from pipeline.data.arrays import FloatArray, IntArray
 
 BOUNDS = (0.01, 100.0)
-DIGITS = 4  # significant, of the temperature: more are not a result
-SMALLEST_PROBABILITY = 1e-30  # bounds a log-probability, at -69
+DIGITS = 4  # significant digits of the temperature; further ones mean nothing
+SMALLEST_PROBABILITY = 1e-30  # log-probabilities are at least -69
 
 
 def fit_temperature(answers: FloatArray, labels: IntArray) -> float:
     """Return the temperature that gives validation images the lowest cross-entropy.
 
-    `answers` are a softmax's probabilities [outputs, n, classes], of each member and view; their logits are divided by
-    the temperature before their mean is taken. `labels` are class numbers [n]. The images count as if there were one
-    more, whose label is drawn at random: a model that is right on all would otherwise become certain of everything.
+    `answers` are softmax probabilities [outputs, n, classes], an output per member and view; their logits are divided
+    by the temperature before the mean of the probabilities is taken. `labels` are class numbers [n]. The loss counts
+    one more image, with a random label: without it, a model that is right on all images would become certain of
+    everything.
     Source: C. Guo, G. Pleiss, Y. Sun and K. Weinberger, On calibration of modern neural networks, ICML 2017.
     """
     from scipy.optimize import minimize_scalar
@@ -32,7 +33,7 @@ def fit_temperature(answers: FloatArray, labels: IntArray) -> float:
 
 
 def soften(logits: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """Return the mean probabilities [n, classes] of logits [outputs, n, classes], each up to a constant."""
+    """Return the mean probabilities [n, classes] of logits [outputs, n, classes]; a constant in them doesn't matter."""
     scaled = logits / temperature
     exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     probabilities: NDArray[np.float64] = (exponentials / exponentials.sum(axis=-1, keepdims=True)).mean(axis=0)
