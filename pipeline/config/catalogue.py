@@ -8,12 +8,12 @@ from pipeline.config.dataset import IDX_FILES, Dataset
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = IDX_FILES
 DIGITS = tuple("0123456789")
-# As published: the images of these sets stay all, also those that are there twice.
+# All published images of these sets stay, also duplicates and contradictions.
 PUBLISHED: dict[str, Any] = {
     "form": "idx", "height": 28, "width": 28, "color_mode": "grayscale", "duplicates": "keep", "contradictions": "keep",
 }  # fmt: skip
 
-# Each has two mirrors, for the day when one is gone. The sums are the publishers' own, as TensorFlow Datasets and
+# Each has two mirrors, in case one disappears. The sha256 are of the publishers' own files, as TensorFlow Datasets and
 # torchvision list them.
 CATALOGUE: dict[str, Dataset] = {
     "mnist": Dataset(
@@ -90,9 +90,9 @@ class WriterTables:
     """The sha256 of each by its name."""
 
 
-# Which parts of data sets are optional: fetched if `writers` is true.
+# Optional parts of data sets, fetched if `writers` is true.
 # QMNIST has a row per image of MNIST. Source: C. Yadav and L. Bottou, Cold case: the lost MNIST digits, NeurIPS 2019;
-# github.com/facebookresearch/qmnist, BSD licence. The sums are of its files at this commit.
+# github.com/facebookresearch/qmnist, BSD licence. The sha256 are of its files at this commit.
 QMNIST_COMMIT = "c5d0468d749822b3dfc4fcb7110a1e94d541b1c1"
 WRITERS: dict[str, WriterTables] = {
     "mnist": WriterTables(

@@ -1,4 +1,4 @@
-"""The section `credits` of params.yaml: whose data sets are, and their licences; and those of the built-in ones."""
+"""The section `credits` of params.yaml: authors and licences of data sets; and the credits of the built-in ones."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -22,7 +22,7 @@ class Credit(Section):
 NO_CREDIT = Credit()
 
 
-# As the publishers state it: in the README files of Fashion-MNIST and KMNIST, and at UCI. Of MNIST, others state it.
+# As the publishers state it: in the README files of Fashion-MNIST and KMNIST, and at UCI. For MNIST, others state it.
 CREDITS: dict[str, Credit] = {
     "mnist": Credit(
         source="Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST database of handwritten digits",
@@ -47,5 +47,5 @@ CREDITS: dict[str, Credit] = {
 
 
 def find_credit(name: str, own: Mapping[str, Credit]) -> Credit:
-    """Return what is known of a data set: by params.yaml, else of a built-in one."""
+    """Return the credit of a data set: from `own`, else that of a built-in data set, else NO_CREDIT."""
     return own.get(name) or CREDITS.get(name, NO_CREDIT)

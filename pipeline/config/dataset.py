@@ -12,7 +12,7 @@ from pipeline.config.section import Section, spelled
 PICTURES = "pictures"  # the folder for people's own pictures; dvc.yaml has it as a dependency of `preprocess`
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst")
 INK_SIZE = (28, 28)  # of MNIST's own form
-MAX_VALUES = 1_000_000  # of one image: 577×577 in colour; a request of one image has as many
+MAX_VALUES = 1_000_000  # of one image: 577×577 in colour; a call of the served model takes as many
 IDX_FILES = (
     "train-images-idx3-ubyte.gz",
     "train-labels-idx1-ubyte.gz",
@@ -133,5 +133,5 @@ class Dataset(Section):
 
 
 def is_archive(file: str) -> bool:
-    """Return whether a file is one that is unpacked, by its name."""
+    """Return whether a file is an archive, by the ending of its name."""
     return file.lower().endswith(ARCHIVES)

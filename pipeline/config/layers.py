@@ -54,6 +54,6 @@ class Convolution(Layer):
         return self
 
     def compute_side(self, side: int) -> int:
-        """Return the height of what the layer makes of an image of this height, in pixels; likewise the width."""
+        """Return the height of the layer's output for an image of this height, in pixels; the same holds for widths."""
         places = side - self.kernel_size + 1 if self.padding == "valid" else side
         return -(-places // self.strides) // self.pool_size

@@ -91,7 +91,7 @@ class Training(Section):
 
     @property
     def publishes_last_epoch(self) -> bool:
-        """Whether the published model answers as the last epoch's network: no average, nor an earlier epoch's."""
+        """Whether the published model is the last epoch's network, not an average or an earlier epoch's network."""
         return self.early_stopping is None or not self.early_stopping.restore_best_weights
 
     def require_fitting(self, image_shape: tuple[int, int, int]) -> None:
@@ -108,7 +108,7 @@ class PerceptronModel(Training):
 
     @property
     def members(self) -> int:
-        """Return that there is one network."""
+        """Return 1: a perceptron is a single network."""
         return 1
 
 
@@ -138,7 +138,7 @@ class DenseModel(Training):
     the mean of their probabilities: costs the time of so many."""
 
     def require_fitting(self, image_shape: tuple[int, int, int]) -> None:
-        """Raise ValueError if a view of images of this shape would show nothing of them."""
+        """Raise ValueError if a test-time view would be shifted so far that it shows nothing of the image."""
         views, side = self.test_time_augmentation, min(image_shape[:2])
         if views and views.translation >= side:
             raise ValueError(
@@ -179,9 +179,9 @@ class CNNModel(DenseModel):
         return self
 
     def require_fitting(self, image_shape: tuple[int, int, int]) -> None:
-        """Raise ValueError, which names the convolution, if one can't take images of this shape.
+        """Raise ValueError, with the convolution's place, if one can't take images of this shape.
 
-        It may leave nothing of them, or should whiten by more filters than a patch has components.
+        Either it leaves nothing of them, or it should whiten with more than two filters per component of a patch.
         """
         super().require_fitting(image_shape)
         height, width, channels = image_shape

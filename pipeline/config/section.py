@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-# For keys that came later: a receipt without them stays what it was, so a model made before is the same content.
+# For keys that were added later: an unset one isn't in a receipt, so models from before keep their content key.
 LeftOutIfUnset = Field(exclude_if=lambda value: not value)
 
 
@@ -23,7 +23,7 @@ def require_known(name: str, allowed: Iterable[str], what: str) -> None:
 
 
 def spelled(pattern: str, expected: str) -> AfterValidator:
-    """Return a validator of text that matches a pattern, whose error says in words what is `expected`."""
+    """Return a validator for text that must match a pattern; its error says in words what is `expected`."""
 
     def require(value: str) -> str:
         if not re.fullmatch(pattern, value):
