@@ -2,7 +2,7 @@
 
 Source of all definitions and severities: N. Mu and J. Gilmer, MNIST-C: a robustness benchmark for computer vision,
 arXiv 1906.02337 (2019), and the program that they published with it. Lengths are in pixels of 28×28 images, so other
-sizes are not corrupted. The numbers drawn are our own: the images differ from the published ones as two draws do.
+sizes are not corrupted. The random numbers are our own: the images differ from the published ones as two draws do.
 """
 
 from collections.abc import Callable
@@ -16,17 +16,17 @@ from pipeline.evaluation.drawings import SIDE, draw_clouds, draw_lines, draw_zig
 from pipeline.evaluation.edges import find_edges
 from pipeline.evaluation.moves import shift, transform
 
-CLOUDS = 64  # that are drawn, for the images in turn: one for each would take longer than all the rest
+CLOUDS = 64  # drawn, and used for the images in turn: one per image would take longer than all the rest
 
 
 def corrupt(name: str, images: UInt8Array, random: Generator) -> UInt8Array:
-    """Return uint8 [n, 28, 28] under the corruption `name`."""
+    """Return the images, uint8 [n, 28, 28], under the corruption `name`."""
     changed = CORRUPTIONS[name]((images / 255).astype(np.float32), random)
     return np.rint(255 * np.clip(changed, 0, 1)).astype(np.uint8)
 
 
 def add_shot_noise(images: FloatArray, random: Generator) -> FloatArray:
-    """Draw each pixel as a count of photons, three of which are full light."""
+    """Draw each pixel as a number of photons; three photons are full light."""
     return (random.poisson(3 * images) / 3).astype(np.float32)
 
 
@@ -37,7 +37,7 @@ def add_impulse_noise(images: FloatArray, random: Generator) -> FloatArray:
 
 
 def blur_as_glass(images: FloatArray, random: Generator) -> FloatArray:
-    """Blur, twice exchange about half of the pixels with one above, to the left, or both, and blur."""
+    """Blur; twice, swap about half of the pixels with the one above, to the left, or both; blur again."""
     pixels = _blur(images, 0.7).reshape(len(images), -1).T.copy()  # a row per pixel, so that all images are one vector
     every = np.arange(len(images))
     for _ in range(2):
@@ -56,7 +56,7 @@ def blur_as_glass(images: FloatArray, random: Generator) -> FloatArray:
 def blur_by_motion(images: FloatArray, random: Generator) -> FloatArray:
     """Blur each image to one side, within 45° of the row, by half a Gaussian of deviation 3 that is 20 pixels long.
 
-    As ImageMagick does, by which the published images were made: whole pixels, the edge repeated.
+    It does as ImageMagick, with which the published images were made: whole pixels, and the edge is repeated.
     """
     angles = np.radians(random.uniform(-45, 45, len(images)))
     steps = np.arange(21)
@@ -103,7 +103,7 @@ def invert_stripes(images: FloatArray, random: Generator) -> FloatArray:
 
 
 def add_fog(images: FloatArray, random: Generator) -> FloatArray:
-    """Add clouds three times as bright as the ink, and scale down to the brightness that was."""
+    """Add clouds three times as bright as the ink, and scale down to the brightness from before."""
     clouds = draw_clouds(min(len(images), CLOUDS), random)[:, :SIDE, :SIDE]
     brightest = images.max(axis=(1, 2), keepdims=True)
     foggy: FloatArray = (images + 3 * clouds[np.arange(len(images)) % len(clouds)]) * (brightest / (brightest + 3))
@@ -111,7 +111,7 @@ def add_fog(images: FloatArray, random: Generator) -> FloatArray:
 
 
 def spatter(images: FloatArray, random: Generator) -> FloatArray:
-    """Throw mud of a quarter of full light: where random heights, blurred, are above 0.65, and most nearby are."""
+    """Add mud of a quarter of full light where blurred random heights, and most heights nearby, are above 0.65."""
     heights = _blur(random.normal(0.65, 0.3, images.shape).astype(np.float32), 1)
     mud = _blur((heights > 0.65).astype(np.float32), 1.5)
     mud[mud < 0.8] = 0
@@ -119,7 +119,7 @@ def spatter(images: FloatArray, random: Generator) -> FloatArray:
 
 
 def add_dotted_line(images: FloatArray, random: Generator) -> FloatArray:
-    """Draw a line from the left edge to the right, two columns of it and two not, in turn."""
+    """Draw a line from the left edge to the right: two columns drawn, two left out, in turn."""
     first, last = random.integers(0, 27, (2, len(images))).astype(np.float64)
     left = np.zeros(len(images))
     return np.where(np.arange(SIDE) // 2 % 2, images + draw_lines((left, first), (left + 27, last)), images)
@@ -168,7 +168,7 @@ def _draw_sides(random: Generator, shape: tuple[int, ...]) -> IntArray:
 def _to_either_side(
     images: FloatArray, random: Generator, turn: Callable[[float], tuple[tuple[float, float], tuple[float, float]]]
 ) -> FloatArray:
-    """Return each image under the map `turn` of 0.4 radians, or of as many to the other side."""
+    """Return each image under the map `turn` of 0.4 or -0.4 radians, at random."""
     sides, changed = _draw_sides(random, (len(images),)), np.empty_like(images)
     for side in (-1, 1):
         changed[sides == side] = transform(images[sides == side], turn(0.4 * side), is_repeated=False)

@@ -1,4 +1,4 @@
-"""Find what is usual of the answers to validation images; serving/doubt.py says of others whether they are."""
+"""Find which answers are usual for validation images; serving/doubt.py says whether other answers are usual."""
 
 from typing import Any
 
@@ -9,17 +9,18 @@ from pipeline.data.arrays import FloatArray, UInt8Array
 from serving.doubt import describe, describe_answers, measure_distance
 
 UNSURE_SHARE = 0.005  # of validation images
-RIDGE = 0.3  # of each measure's own variance: keeps what hardly varies among validation images from deciding alone
-MIN_DEVIATION = 0.01  # of each measure: a network that is certain of each validation image may be a little less so
-DIGITS = 6  # significant, of each number
+RIDGE = 0.3  # share added to each measure's variance: one that hardly varies on validation images can't decide alone
+MIN_DEVIATION = 0.01  # of each measure: a network that is certain of all validation images may be less so of others
+DIGITS = 6  # significant digits of each number
 BATCH_IMAGES = 1000  # described at once; bounds the memory
 
 
 def fit(pixels: UInt8Array, probabilities: FloatArray, is_ink: bool) -> dict[str, Any] | None:
     """Return `means`, `scale`, `precision` and `limit` of the answers, [n, classes], to raw pixels, [n, …].
 
-    Strokes count where the data set is ink. The limit leaves UNSURE_SHARE of the images beyond it, each half measured
-    by what is usual of the other half: an image is nearer to a mean that it is a part of. None of a single image.
+    Strokes are measured, too, if the data set is ink. UNSURE_SHARE of the images are beyond the limit; for it, each
+    half is compared with the other half, because an image is nearer to a mean that includes it. Return None for fewer
+    than two images.
     """
     if len(probabilities) < 2:
         return None
@@ -38,14 +39,14 @@ def fit(pixels: UInt8Array, probabilities: FloatArray, is_ink: bool) -> dict[str
         for half in (is_first, ~is_first)
     ]
     limit = np.quantile(np.concatenate(distances), 1 - UNSURE_SHARE, method="higher")
-    limit = max(limit, described.shape[1])  # the mean distance, had none of the measures to do with another
+    limit = max(limit, described.shape[1])  # the mean distance if the measures were uncorrelated
     return fit_classes(described, classes, count) | {"limit": shorten(limit)}
 
 
 def fit_classes(described: NDArray[np.float64], classes: NDArray[np.int64], count: int) -> dict[str, Any]:
     """Return each class's mean, each measure's deviation within the classes, and the inverse of their correlation.
 
-    A class that is never answered gets the mean of all.
+    A class that is never answered gets the mean of all answers.
     """
     found = [described[classes == number] for number in range(count)]
     means = np.stack([(own if len(own) else described).mean(axis=0) for own in found])
@@ -57,6 +58,6 @@ def fit_classes(described: NDArray[np.float64], classes: NDArray[np.int64], coun
 
 
 def shorten(numbers: NDArray[np.float64] | np.float64) -> Any:
-    """Return the numbers as lists, to so many significant digits: the last bits are not a result."""
+    """Return the numbers as lists, to DIGITS significant digits: the last bits mean nothing."""
     shortened = [float(f"{number:.{DIGITS}g}") for number in np.ravel(numbers)]
     return np.reshape(shortened, np.shape(numbers)).tolist()

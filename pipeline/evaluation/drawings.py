@@ -16,7 +16,7 @@ Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 def draw_clouds(count: int, random: Generator) -> FloatArray:
     """Return heights in [0, 1], float32 [count, 256, 256], by the diamond-square algorithm on a torus.
 
-    What is added at random falls by 1.4² from one step to the next. Source: A. Fournier, D. Fussell and L. Carpenter,
+    The random displacement is divided by 1.4² after each step. Source: A. Fournier, D. Fussell and L. Carpenter,
     Computer rendering of stochastic models, CACM 25 (1982).
     """
     heights = np.zeros((count, CLOUD_SIDE, CLOUD_SIDE), np.float32)
@@ -45,7 +45,7 @@ def draw_zigzags(first: IntArray, rise: IntArray) -> FloatArray:
     """Return a zigzag per image, of amplitude 2 and period 8, from column 2 to 25 and row `first` to `first + rise`."""
     angle = np.arctan(rise / 23)
     length = 23 / np.cos(angle)
-    # Its corners along the line and across it; the last is where the line ends.
+    # The distances of its corners along the line and across it; the last corner is where the line ends.
     corners = [(0 * length, 0 * length)]
     corners += [(2.0 + 4 * number + 0 * length, 2.0 * (-1) ** number + 0 * length) for number in range(6)]
     corners += [(length, -1 / (length - 20))]
@@ -60,7 +60,7 @@ def draw_zigzags(first: IntArray, rise: IntArray) -> FloatArray:
 
 
 def draw_lines(start: Points, end: Points) -> FloatArray:
-    """Return one line per image, from (column, row) [n] to another one at its right, that fades over 1.5 rows."""
+    """Return one line per image, from a (column, row), [n] each, to one further right; it fades over 1.5 rows."""
     columns, rows = np.arange(SIDE, dtype=np.float32), np.arange(SIDE, dtype=np.float32)[:, np.newaxis]
     left, top, right, bottom = (np.asarray(part, np.float32)[:, np.newaxis, np.newaxis] for part in (*start, *end))
     away = np.abs(rows - (top + (bottom - top) / (right - left) * (columns - left)))

@@ -9,16 +9,16 @@ from pipeline.data.arrays import FloatArray, UInt8Array
 from serving.drift import count, describe, place
 
 MAX_BINS, IMAGES_PER_BIN = 10, 30
-MIN_IMAGES = 100  # fewer say too little of what is usual: chance alone would look like drift
-DIGITS = 4  # significant, of each edge: the last bits are not a result
-SUREST = 0.999  # in answers that are surer, machines differ
+MIN_IMAGES = 100  # with fewer, chance alone would look like drift
+DIGITS = 4  # significant digits of each edge: the last bits mean nothing
+SUREST = 0.999  # confidences above this differ between machines
 BATCH_IMAGES = 1000  # described at once; bounds the memory
 
 
 def fit(pixels: UInt8Array, probabilities: FloatArray, is_ink: bool) -> dict[str, Any] | None:
     """Return `edges` and `counts` of each statistic's bins, of raw pixels, [n, …], and the answers to them.
 
-    Bins hold about as many images each; fewer images get fewer bins. None of less than MIN_IMAGES.
+    All bins hold about the same number of images; fewer images get fewer bins. None for fewer than MIN_IMAGES.
     """
     if len(pixels) < MIN_IMAGES:
         return None
@@ -47,7 +47,7 @@ def find_edges(values: NDArray[np.floating], bins: int) -> NDArray[np.float64]:
 
 
 def group_classes(classes: NDArray[np.int64], number: int, bins: int) -> NDArray[np.float64]:
-    """Return edges between class numbers, of `number` classes: each for itself, or of many so many groups of them."""
+    """Return edges between `number` class numbers: a bin per class or, if there are more, at most `bins` groups."""
     if number <= bins:
         return np.arange(0.5, number - 1)
     quantiles = np.quantile(classes, np.arange(1, bins) / bins)

@@ -9,10 +9,10 @@ DEVIATION, WEAK, STRONG = 1.0, 0.1, 0.2  # the defaults of scikit-image, with wh
 
 
 def find_edges(images: FloatArray) -> BoolArray:
-    """Return where images in [0, 1], [n, height, width], have an edge.
+    """Return where images in [0, 1], [n, height, width], have an edge: a mask of the same shape.
 
-    Where the gradient is largest across the edge and not weak, in a line that is strong somewhere. Source: J. Canny, A
-    computational approach to edge detection, IEEE PAMI 8 (1986).
+    There the gradient is largest across the edge and at least WEAK, on a line that is STRONG somewhere. Source: J.
+    Canny, A computational approach to edge detection, IEEE PAMI 8 (1986).
     """
     blurred, seen = (
         ndimage.gaussian_filter(each, (0, DEVIATION, DEVIATION), mode="constant")
@@ -24,16 +24,16 @@ def find_edges(images: FloatArray) -> BoolArray:
     )
     size = np.hypot(down, right)
     is_edge = np.zeros(images.shape, bool)
-    inner = size[:, 1:-1, 1:-1] >= WEAK  # on the border there is no telling
+    inner = size[:, 1:-1, 1:-1] >= WEAK  # on the border, neighbours are missing
     places = tuple(each + border for each, border in zip(np.nonzero(inner), (0, 1, 1), strict=True))
     is_edge[places] = _is_largest(size, down[places], right[places], places)
     return _keep_strong_lines(is_edge, is_edge & (size >= STRONG))
 
 
 def _is_largest(size: FloatArray, down: FloatArray, right: FloatArray, places: tuple[np.ndarray, ...]) -> BoolArray:
-    """Return at which places [k] the gradient (down, right) is as large as one pixel further on and one back.
+    """Return at which places [k] the gradient (down, right) is at least as large as one pixel ahead and one behind.
 
-    Between the neighbour in the nearest direction along an axis and the diagonal one, its size is interpolated.
+    Its size there is interpolated between the nearest neighbour along an axis and the diagonal neighbour.
     """
     number, row, column = places
     steps_down, steps_right = np.sign(down).astype(int), np.sign(right).astype(int)
@@ -48,7 +48,7 @@ def _is_largest(size: FloatArray, down: FloatArray, right: FloatArray, places: t
 
 
 def _keep_strong_lines(is_edge: BoolArray, is_strong: BoolArray) -> BoolArray:
-    """Return the edges that hang together with a strong one, within their image."""
+    """Return the edges that are connected with a strong edge of the same image."""
     neighbours = np.zeros((3, 3, 3), bool)
     neighbours[1] = True
     lines, count = ndimage.label(is_edge, neighbours)

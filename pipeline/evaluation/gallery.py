@@ -1,4 +1,4 @@
-"""Which images of a model's answers are shown, and what in them speaks for an answer."""
+"""Choose images that show a model's answers, and mark the parts that support an answer."""
 
 import numpy as np
 from PIL import Image
@@ -9,10 +9,10 @@ FOR, AGAINST = (60.0, 140.0, 255.0), (255.0, 140.0, 40.0)  # blue and orange
 
 
 def overlay(image: UInt8Array, losses: FloatArray) -> UInt8Array:
-    """Return the image in grey, blue where it speaks for the answer and orange where against it, [height, width, 3].
+    """Return the image in grey, blue where it supports the answer, orange where it contradicts, [height, width, 3].
 
-    `losses` is what the answer loses where a part is covered, [rows, columns] of any size (`serving.occlusion`); the
-    strongest colour is the largest one in either direction.
+    `losses`, [rows, columns] of any size, is how much the answer loses if a part is covered (`serving.occlusion`); the
+    loss with the largest absolute value gets the strongest colour.
     """
     grey = image if image.ndim == 2 else image.mean(axis=2)
     share = losses / max(float(np.abs(losses).max()), 1e-6)

@@ -8,10 +8,10 @@ import numpy as np
 from pipeline.config.promotion import Promotion
 
 LOST_IMAGES = 2
-"""What a version may lose at a class on balance, however few images there are of it.
+"""How many images a version may lose at a class on balance, however few images the class has.
 
-With MNIST's 500 of each, `max_class_loss` decides. With 24, a loss of 18 points can't be excluded even if none was
-lost, and a gate that asked for it would never promote anything. `benchmarks/gate.py` simulates both.
+With MNIST's 500 images per class, `max_class_loss` decides. With 24, a loss of 18 points can't be excluded even if no
+image was lost, so a gate that required this would never promote anything. `benchmarks/gate.py` simulates both.
 """
 
 
@@ -25,7 +25,7 @@ class Candidate:
     size_bytes: int
     """Size of model.onnx."""
     latencies_ms: tuple[float, ...] | None = None
-    """Milliseconds per image, of each round, the fastest first; measured only if the policy limits it."""
+    """Milliseconds per image in each round, the fastest first; measured only if the policy limits the latency."""
 
     @property
     def correct(self) -> np.ndarray:
@@ -39,7 +39,7 @@ class Candidate:
 
     @property
     def validation_sha256(self) -> str:
-        """What tells one set of validation images from another: a hash of their places and labels."""
+        """Identifies a set of validation images: a hash of their places and labels."""
         places = self.image.astype(np.int64).tobytes()
         return hashlib.sha256(places + "\0".join(map(str, self.label)).encode()).hexdigest()
 
@@ -56,7 +56,7 @@ class Decision:
     promote: bool
     reasons: list[str]
     validation_sha256: str | None = None
-    """Which validation images decided, as `Candidate.validation_sha256`; None where none had to."""
+    """`Candidate.validation_sha256` of the images that decided; None if none were needed."""
 
 
 def decide(candidate: Candidate, champion: Candidate | None, policy: Promotion, earlier_decisions: int = 0) -> Decision:
@@ -109,11 +109,11 @@ def check_gain(candidate: Candidate, champion: Candidate, policy: Promotion) -> 
 
 
 def check_classes(candidate: Candidate, champion: Candidate, policy: Promotion) -> tuple[bool, str]:
-    """Return whether no class can have lost too much, and the finding at the one that may have lost most.
+    """Return whether no class can have lost too much, and the finding on the class that may have lost most.
 
-    Each class has a bound at the full confidence 1 - alpha. The bound of the class that lost most, and so the largest
-    bound, is below its loss with a probability of at most alpha (an intersection–union test). Source: R. L. Berger,
-    Multiparameter hypothesis testing and acceptance sampling, Technometrics 24 (1982).
+    Each class has a bound at the full confidence 1 - alpha. The probability that the bound of the class that lost most
+    is below its loss is at most alpha; for the largest bound it isn't higher (an intersection–union test). Source:
+    R. L. Berger, Multiparameter hypothesis testing and acceptance sampling, Technometrics 24 (1982).
     """
     bounds, refused = {}, []
     for name in np.unique(champion.label).tolist():
@@ -140,7 +140,7 @@ def percent(share: float) -> str:
 
 
 def p_value(candidate: Candidate, champion: Candidate) -> float:
-    """Return the probability of so many more correct answers of the candidate if it is no better: one-sided."""
+    """Return the one-sided p-value: the probability of such a gain in right answers if the candidate is no better."""
     from pipeline.evaluation.significance import fisher, mcnemar
 
     test = mcnemar if has_same_images(candidate, champion) else fisher
@@ -148,7 +148,7 @@ def p_value(candidate: Candidate, champion: Candidate) -> float:
 
 
 def loss_bound(candidate: Candidate, champion: Candidate, alpha: float) -> float:
-    """Return the accuracy that the candidate has lost at most, in [-1, 1], at confidence 1 - alpha."""
+    """Return an upper bound on the accuracy that the candidate has lost, in [-1, 1], at confidence 1 - alpha."""
     from pipeline.evaluation.significance import newcombe_bound, tango_bound
 
     bound = tango_bound if has_same_images(candidate, champion) else newcombe_bound

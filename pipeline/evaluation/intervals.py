@@ -1,4 +1,4 @@
-"""Intervals of a share of right answers where images come in groups: arrays in, numbers out."""
+"""Confidence intervals of a share of right answers for images that come in groups: arrays in, numbers out."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.arrays import BoolArray, IntArray
 
-ROUNDS = 2000  # the ends of a 95 % interval then are what other rounds would give, but for a twentieth of its width
+ROUNDS = 2000  # with other random draws, the ends of a 95 % interval differ by about a twentieth of its width
 DRAWN_AT_ONCE = 2_000_000  # counts; bounds the memory
 
 Floats = NDArray[np.float64]
@@ -17,13 +17,13 @@ Interval = tuple[float, float]
 def bootstrap_groups(
     parts: Sequence[tuple[BoolArray, IntArray]], confidence: float = 0.95, rounds: int = ROUNDS, seed: int = 0
 ) -> list[Interval | None]:
-    """Return for each part of the images the interval that its share of right answers has if other groups are drawn.
+    """Return, for each part of the images, the interval of its share of right answers, by the cluster bootstrap.
 
-    Of a part, whether each answer is right, bool [n], and the number of the image's group, int64 [n]. As many groups as
-    there are in all parts are drawn with replacement, all images of each, and the middle of the shares is the interval:
-    the cluster bootstrap by percentiles. None for a part of one group, or where all answers are right, or all wrong:
-    what hasn't been seen isn't drawn. Sources: C. A. Field and A. H. Welsh, Bootstrapping clustered data, Journal of
-    the RSS B 69 (2007); B. Efron and R. J. Tibshirani, An introduction to the bootstrap (1993), chapter 13.
+    A part has, for each image, whether the answer is right, bool [n], and the number of its group, int64 [n]. A round
+    draws as many groups as there are in all parts, with replacement and with all their images; the interval holds the
+    middle `confidence` of the shares. It is None for a part with one group, or with only right or only wrong answers:
+    each round gives the same share. Sources: C. A. Field and A. H. Welsh, Bootstrapping clustered data, Journal of the
+    RSS B 69 (2007); B. Efron and R. J. Tibshirani, An introduction to the bootstrap (1993), chapter 13.
     """
     numbers = np.unique(np.concatenate([groups for _, groups in parts]), return_inverse=True)[1]
     own = np.split(numbers, np.cumsum([len(groups) for _, groups in parts])[:-1])
@@ -43,7 +43,7 @@ def bootstrap_groups(
 
 
 def _draw_shares(right: Floats, images: Floats, rounds: int, random: np.random.Generator) -> Floats:
-    """Return shares of right answers, [rounds, parts], NaN where no image was drawn; of counts [parts, groups]."""
+    """Return shares of right answers, [rounds, parts], from counts [parts, groups]; NaN if no image was drawn."""
     count = images.shape[1]
     step = max(1, DRAWN_AT_ONCE // count)
     shares = []

@@ -1,4 +1,4 @@
-"""How long an exported model takes for one image, on the machine that asks."""
+"""Measure how long an exported model takes for one image, on this machine."""
 
 import time
 from pathlib import Path
@@ -9,8 +9,8 @@ import numpy as np
 def measure_latencies_ms(path: Path, rounds: int = 5, runs: int = 100) -> tuple[float, ...]:
     """Return the median milliseconds of ONNX Runtime for one image in each of several rounds, the fastest first.
 
-    With one thread, after a warm-up of a tenth of a round. Another process only makes a round slower, so the first says
-    most of the model, and the range of all says how quiet the machine was.
+    Use one thread, after a warm-up of a tenth of a round. Other processes only make a round slower, so the fastest
+    round describes the model best, and the range of all shows how quiet the machine was.
     """
     import onnxruntime
 

@@ -1,4 +1,4 @@
-"""Pictures of the inside of a network: its first weights, what its layers answer, and where its last one puts images.
+"""Pictures of a network's inside: its first weights, its layers' outputs, and images placed by its last hidden layer.
 
 The same network and images give the same bytes.
 """
@@ -19,7 +19,7 @@ from pipeline.inference import split_in_batches
 from serving.layers import NetworkLayers
 
 WIDTH = 8.0  # inches, at matplotlib's 100 dots
-MOST_TILES = 40  # of a layer that are shown
+MOST_TILES = 40  # shown per layer
 TILES_IN_A_ROW = 20
 UNITS_IN_A_ROW = 64
 MOST_NAMED = 20  # classes that get a colour of their own
@@ -27,7 +27,7 @@ EMBEDDED = 2000  # images at most: more hide one another
 
 
 def plot_layers(inside: NetworkLayers, image: UInt8Array, class_names: Sequence[str], path: Path) -> None:
-    """Draw the weights of the first layer, and what each layer answers to `image`, raw pixels."""
+    """Draw the weights of the first layer, and each layer's output for `image`, raw pixels."""
     rows: list[tuple[str, NDArray[Any], dict[str, Any]]] = []
     if inside.layers:
         title, tiles = show_first_weights(inside, image.shape)
@@ -52,7 +52,7 @@ def plot_layers(inside: NetworkLayers, image: UInt8Array, class_names: Sequence[
 
 
 def show_first_weights(inside: NetworkLayers, image_shape: Sequence[int]) -> tuple[str, NDArray[Any]]:
-    """Return a title and the first layer's weights as tiles: of each unit all pixels, of each filter its own."""
+    """Return a title and the first layer's weights as tiles: one per filter or, in a dense layer, one per unit."""
     layer, (kernel, _) = inside.layers[0], inside.weights[0]
     if layer["kind"] == "convolution":
         filters = kernel.mean(axis=1)
@@ -64,7 +64,7 @@ def show_first_weights(inside: NetworkLayers, image_shape: Sequence[int]) -> tup
 
 
 def tile_answers(values: FloatArray) -> NDArray[Any]:
-    """Return the answers of a layer to one image, [height, width, channels] or [units], as one picture."""
+    """Return a layer's output for one image, [height, width, channels] or [units], as one picture."""
     if values.ndim == 3:
         return tile(values.transpose(2, 0, 1))
     rows = -(-len(values) // UNITS_IN_A_ROW)
@@ -86,7 +86,7 @@ def tile(pictures: NDArray[Any]) -> NDArray[Any]:
 
 
 def measure_height(picture: NDArray[Any]) -> float:
-    """Return in inches how high a picture is drawn: as wide as the figure, but its pixels at most a tenth high."""
+    """Return a picture's height in inches: as for the figure's width, but at most 0.1 per pixel, and 1.5."""
     height, width = picture.shape[:2]
     return float(min(height * 0.1, height / width * WIDTH, 1.5))
 
@@ -110,7 +110,7 @@ def label_outputs(axes: Axes, class_names: Sequence[str]) -> None:
 
 
 def compute_features(inside: NetworkLayers, images: UInt8Array) -> tuple[str, FloatArray]:
-    """Return the name of the last hidden layer and what it answers to images, [n, features]; of none, the output's."""
+    """Return the name of the last hidden layer, else of the output, and what it computes for images, [n, features]."""
     layer = inside.layers[-2:][0]
     name = "the output" if layer["kind"] == "output" else "the last hidden layer"
     values = [inside.compute(batch, [layer["output"]])[0] for batch in split_in_batches(images)]
@@ -118,7 +118,7 @@ def compute_features(inside: NetworkLayers, images: UInt8Array) -> tuple[str, Fl
 
 
 def embed(features: FloatArray) -> FloatArray:
-    """Return where features [n, features] lie on the two directions in which they spread most, [n, 2].
+    """Return the coordinates of features [n, features] along the two directions of largest variance, [n, 2].
 
     Source: K. Pearson, On lines and planes of closest fit to systems of points in space, 1901 (principal components).
     """
@@ -133,7 +133,7 @@ def embed(features: FloatArray) -> FloatArray:
 
 
 def plot_embedding(features: FloatArray, labels: IntArray, class_names: Sequence[str], by: str, path: Path) -> None:
-    """Draw where features [n, features] of test images lie, each in its label's colour; `by` says whose they are."""
+    """Draw where features [n, features] of test images lie, each in its label's colour; `by` names their layer."""
     places = embed(features)
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.subplots()

@@ -21,7 +21,7 @@ Answers = tuple[FloatArray, BoolArray]
 
 
 def draw(plot: Callable[[Axes], None], width: float = 4.5, height: float = 3.2) -> str:
-    """Return an SVG element, of so many inches, that `plot` has drawn; the same data give the same text."""
+    """Return an SVG element, `width` by `height` inches, drawn by `plot`; the same data give the same text."""
     with matplotlib.rc_context(
         {
             **{"svg.fonttype": "none", "svg.hashsalt": "report", "font.size": 9, "font.family": "sans-serif"},
@@ -48,7 +48,7 @@ def draw(plot: Callable[[Axes], None], width: float = 4.5, height: float = 3.2) 
 
 
 def draw_learning_curves(history: pd.DataFrame) -> str:
-    """Return the accuracy of each epoch, on training and on validation images."""
+    """Return a plot of the accuracy of each epoch, on training and on validation images."""
 
     def plot(axes: Axes) -> None:
         axes.plot(history["epoch"], history["accuracy"], "--", marker=".", color=INK, label="training")
@@ -61,7 +61,7 @@ def draw_learning_curves(history: pd.DataFrame) -> str:
 
 
 def draw_reliability(answers: Answers) -> str:
-    """Return accuracy by confidence, a point per bin, larger for more images; on the diagonal both are equal."""
+    """Return a plot of accuracy by confidence, a point per bin, larger for more images; both are equal on the line."""
 
     def plot(axes: Axes) -> None:
         confidence, accuracy, images = zip(*measure_reliability(*answers), strict=True)
@@ -73,7 +73,7 @@ def draw_reliability(answers: Answers) -> str:
 
 
 def draw_coverage(models: Mapping[str, Answers]) -> str:
-    """Return the share of wrong answers of each model, by the share of images that are refused, the least sure ones."""
+    """Return a plot of each model's share of wrong answers by the share of images refused, the least sure first."""
 
     def plot(axes: Axes) -> None:
         wrong = 100 * (1 - TRUSTED_ACCURACY)

@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from pipeline.data.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 from pipeline.evaluation.tables import PROBABILITY
 
-# Each is answered whenever a server is asked whether it is ready.
+# A server computes the answers to all of them whenever it is asked whether it is ready.
 MAX_GOLDEN_IMAGES, MAX_GOLDEN_VALUES = 20, 1_000_000
 CALIBRATION_BINS = 15
-DIGITS = 10  # after the point, of what is published
+DIGITS = 10  # decimals of a published metric
 SMALLEST_PROBABILITY = 1e-7  # as in Keras' cross-entropy: a certain mistake costs 16 nats, not infinity
 
 
 def score(labels: IntArray, probabilities: FloatArray) -> dict[str, float]:
     """Return accuracy, mean cross-entropy in nats, Brier score and expected calibration error.
 
-    To ten digits: further ones depend on the order of a sum. The Brier score is the mean of the squared differences
-    between probabilities and labels, summed over the classes (G. Brier, 1950): from 0, best, to 2.
+    They have ten decimals: further ones depend on the order of a sum. The Brier score is the mean of the squared
+    differences between probabilities and labels, summed over the classes (G. Brier, 1950): from 0, the best, to 2.
     """
     true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     found = {
@@ -37,8 +37,9 @@ def score(labels: IntArray, probabilities: FloatArray) -> dict[str, float]:
 def measure_calibration_error(labels: IntArray, probabilities: FloatArray) -> float:
     """Return by how much confidence and accuracy differ, on average over the images: 0.01 is a percentage point.
 
-    In bins of equal width: M. Naeini, G. Cooper and M. Hauskrecht, Obtaining well calibrated probabilities using
-    Bayesian binning, AAAI 2015; as many bins as in C. Guo et al., On calibration of modern neural networks, ICML 2017.
+    Bins have equal width: M. Naeini, G. Cooper and M. Hauskrecht, Obtaining well calibrated probabilities using
+    Bayesian binning, AAAI 2015; there are as many as in C. Guo et al., On calibration of modern neural networks, ICML
+    2017.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     bins = measure_reliability(confidence, probabilities.argmax(axis=1) == labels)
@@ -48,7 +49,7 @@ def measure_calibration_error(labels: IntArray, probabilities: FloatArray) -> fl
 def measure_reliability(
     confidence: NDArray[np.floating], is_right: BoolArray, bins: int = CALIBRATION_BINS
 ) -> list[tuple[float, float, int]]:
-    """Return mean confidence, accuracy and number of images for each bin of confidence that has any."""
+    """Return mean confidence, accuracy and number of images for each bin of confidence with images."""
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     return [
         (float(confidence[place == number].mean()), float(is_right[place == number].mean()), int(count))
@@ -58,7 +59,7 @@ def measure_reliability(
 
 
 def summarise_seeds(accuracies: list[float]) -> dict[str, float]:
-    """Return mean and sample deviation (n − 1), to as many digits, of one model's accuracies with two seeds or more."""
+    """Return mean and sample deviation (n − 1), to DIGITS decimals, of a model's accuracies with two seeds or more."""
     mean, deviation = np.mean(accuracies), np.std(accuracies, ddof=1)
     return {"accuracy_mean": round(float(mean), DIGITS), "accuracy_deviation": round(float(deviation), DIGITS)}
 
@@ -75,10 +76,10 @@ def tabulate_predictions(
 
 
 def choose_golden_images(pixels: UInt8Array, labels: IntArray, probabilities: FloatArray) -> dict[str, Any]:
-    """Return an image of each class and the model's answer, a class number, for the served model to check itself by.
+    """Return an image per class with the model's answer, a class number, by which the served model checks itself.
 
-    The most confident of the right answers; of a class that the model never gets right, of the wrong ones: such an
-    answer holds on every machine. Of many classes or large images, some classes at equal distances.
+    Choose the most confident right answer or, if the model is never right on a class, the most confident wrong one:
+    these are the same on every machine. With many classes or large images, choose some classes, at equal distances.
     """
     answers = probabilities.argmax(axis=1)
     rank = probabilities.max(axis=1) + (answers == labels)
@@ -96,7 +97,7 @@ def choose_golden_images(pixels: UInt8Array, labels: IntArray, probabilities: Fl
 def score_classes(labels: IntArray, probabilities: FloatArray, class_names: Sequence[str]) -> pd.DataFrame:
     """Return precision, recall, F1 and number of images of each class, one row per class, by its name.
 
-    A share of nothing is 0.
+    A ratio whose denominator is 0 is 0.
     """
     counts = count_answers(labels, probabilities.argmax(axis=1), len(class_names))
     right, images, answered = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)

@@ -1,4 +1,4 @@
-"""Move what images show, [n, height, width] or [n, height, width, 3], of any type: arrays in, arrays out."""
+"""Shift, turn and scale images, [n, height, width] or [n, height, width, 3], of any type: arrays in, arrays out."""
 
 from typing import Any, TypeVar, cast
 
@@ -8,13 +8,13 @@ from scipy import ndimage
 
 Images = TypeVar("Images", bound=NDArray[Any])
 Map = tuple[tuple[float, float], tuple[float, float]]
-"""From the place of a pixel, (row, column) from the centre, to where it was before."""
+"""A matrix from a pixel's new place, (row, column) from the centre, to its old place."""
 
 
 def shift(images: Images, down: ArrayLike, right: ArrayLike, is_repeated: bool = True) -> Images:
     """Return images shifted by whole pixels, each by its own [n] or all by one.
 
-    What comes in from outside is the edge repeated, or 0.
+    Pixels from outside the image repeat its edge, or are 0.
     """
     rows, columns = np.broadcast_to(down, len(images)), np.broadcast_to(right, len(images))
     reach = max(int(np.abs(rows).max()), int(np.abs(columns).max()))
@@ -22,12 +22,12 @@ def shift(images: Images, down: ArrayLike, right: ArrayLike, is_repeated: bool =
     padded = np.pad(images, around, "edge" if is_repeated else "constant")
     windows = np.lib.stride_tricks.sliding_window_view(padded, images.shape[1:3], axis=(1, 2))
     taken = windows[np.arange(len(images)), reach - rows, reach - columns]
-    # The colours come before the window.
+    # In `taken`, colours are before the rows and columns of the window: move them to the end.
     return cast(Images, taken if images.ndim == 3 else np.moveaxis(taken, 1, -1))
 
 
 def transform(images: Images, before: Map, is_repeated: bool = True) -> Images:
-    """Return images under a linear map about their centre, bilinear; `before` leads back from each new place."""
+    """Return images under a linear map about their centre, bilinear; `before` maps new places to old ones."""
     matrix = np.eye(images.ndim)
     matrix[1:3, 1:3] = before
     centre = (np.array(images.shape) - 1) / 2
@@ -42,5 +42,5 @@ def turn(images: Images, degrees: float) -> Images:
 
 
 def resize(images: Images, factor: float) -> Images:
-    """Return what images show `factor` times as large."""
+    """Return images whose content is `factor` times as large, scaled about the centre."""
     return transform(images, ((1 / factor, 0), (0, 1 / factor)))

@@ -22,7 +22,7 @@ SIZE_INCHES = (6, 5)  # at matplotlib's 100 dots per inch
 def plot_confusion(labels: IntArray, answers: IntArray, class_names: Sequence[str], path: Path) -> None:
     """Draw the counts of (label, answer) pairs on the test set; rare pairs are shaded darker than in proportion.
 
-    Of more than MOST_COUNTED classes, in colours alone, on a larger picture.
+    With more than MOST_COUNTED classes, draw only colours, without numbers, on a larger picture.
     """
     are_few = len(class_names) <= MOST_COUNTED
     figure = Figure(figsize=SIZE_INCHES if are_few else LARGE_INCHES, layout="constrained")
@@ -52,7 +52,7 @@ def plot_mistakes(
 ) -> None:
     """Draw the wrong answers on the test set that the model was most sure of: answer, confidence and label.
 
-    Images are uint8 [n, height, width], dark where they have ink, or [n, height, width, 3].
+    Images are uint8 [n, height, width], whose ink is drawn dark, or [n, height, width, 3].
     """
     answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(answers != labels)

@@ -28,7 +28,7 @@ class Answers:
 
     split: Split
     by_seed: Sequence[FloatArray]
-    """By the ONNX file of each seed; the first is the published model."""
+    """The answers of each seed's ONNX file; the first is the published model."""
     litert: FloatArray
     int8: FloatArray
 
@@ -49,7 +49,7 @@ def exported_paths(model: Path) -> list[Path]:
 
 
 def answer(sessions: Sequence["InferenceSession"], model: Path, split: Split) -> Answers:
-    """Return what the ONNX files, opened as `sessions`, and the two LiteRT files of the folder `model` answer."""
+    """Return the answers of the ONNX files, opened as `sessions`, and of the two LiteRT files in the folder `model`."""
     pixels = as_raw(split.pixels)
     by_seed = [inference.predict_onnx(session, pixels) for session in sessions]
     with silence_stderr():
@@ -59,7 +59,7 @@ def answer(sessions: Sequence["InferenceSession"], model: Path, split: Split) ->
 
 
 def compute_metrics(described: Mapping[str, str], answers: Mapping[str, Answers]) -> dict[str, float | int]:
-    """Return the content of metrics.json, from what the ONNX file says of itself and the answers to each split.
+    """Return the content of metrics.json, from the ONNX file's metadata and the answers to each split.
 
     Raise UserError for a file that an older version wrote.
     """
@@ -77,7 +77,7 @@ def compute_metrics(described: Mapping[str, str], answers: Mapping[str, Answers]
         found |= {f"{name}_{key}": value for key, value in (scores[0] | spread).items()}
         differing += int((given.litert.argmax(axis=1) != given.published.argmax(axis=1)).sum())
         found[f"int8_{name}_accuracy"] = metrics.score(labels, given.int8)["accuracy"]
-    # A metric and not an error: train has refused an export that answers otherwise, but two classes may tie.
+    # A metric and not an error: train has refused exports with other answers, but answers may differ if classes tie.
     found["litert_differing_labels"] = differing
     if seeds > 1:
         found["seeds_per_model"] = seeds
@@ -102,7 +102,7 @@ def write_report(
         metrics.tabulate_predictions(name, given.split.index, given.labels, given.published, names)
         for name, given in answers.items()
     ]
-    # Nine digits give a float32 back, so a metric computed from these is the one in metrics.json.
+    # Nine digits restore a float32 exactly, so metrics computed from this file equal those in metrics.json.
     pd.concat(tables).to_csv(folder / "predictions.csv", index=False, float_format="%.9g")
     val, test = answers["val"], answers["test"]
     pixels = as_raw(val.split.pixels)
@@ -123,7 +123,7 @@ def write_report(
 
 
 def write_layers(folder: Path, inside: NetworkLayers, test: Answers, class_names: Sequence[str]) -> None:
-    """Write pictures of what the network's layers answer to a test image, and of where its last one puts many."""
+    """Draw the layers' outputs for one test image, and many test images placed by the last hidden layer's output."""
     pixels = as_raw(test.split.pixels)
     layer_plots.plot_layers(inside, pixels[0], class_names, folder / "layers.png")
     shown = np.linspace(0, len(pixels) - 1, min(len(pixels), layer_plots.EMBEDDED)).astype(int)

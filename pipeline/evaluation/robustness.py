@@ -24,8 +24,8 @@ from pipeline.evaluation.moves import resize, shift, turn
 from pipeline.evaluation.strangers import choose_places, draw_strangers, has_digits, has_other_hand, read_other_hand
 from serving.images import Form
 
-# Images that are changed: of 1,000 an accuracy of 90 % is known to 2 points, and all conditions together cost about as
-# much as the validation and test images. The second number bounds the memory that large pictures take.
+# Number of images to change: with 1,000, an accuracy of 90 % is known to 2 points, and all conditions together cost
+# about as much as the validation and test images. The second number bounds the memory that large pictures take.
 MOST_IMAGES, MOST_VALUES = 1000, 10_000_000
 SEED = 0  # not the seed of params.yaml: all models see the same images
 HALF_TURNED = {"6": "9", "9": "6"}
@@ -43,10 +43,10 @@ Row = dict[str, str | float]
 
 
 def measure(predict: Predict, split: Split, clean: FloatArray, dataset: Mapping[str, Any]) -> pd.DataFrame:
-    """Return a row per condition, its name and group first; what has no meaning under one is missing there.
+    """Return a row per condition, its name and group first; a value that has no meaning for a condition is missing.
 
-    `predict` gives the probabilities of raw pixels, `clean` are those of the split's images, [n, classes]; `dataset` is
-    the content of dataset.json.
+    `predict` returns the probabilities for raw pixels, `clean` has those for the split's images, [n, classes];
+    `dataset` is the content of dataset.json.
     """
     places = choose_images(split.pixels.shape)
     images, labels, clean = as_raw(split.pixels[places]), split.labels[places].astype(np.int64), clean[places]
@@ -61,7 +61,7 @@ def measure(predict: Predict, split: Split, clean: FloatArray, dataset: Mapping[
 
 
 def choose_images(shape: Sequence[int]) -> IntArray:
-    """Return the places of the images that are changed, of stored ones of this shape, [n, height, width, channels]."""
+    """Return the places of the images to change, among stored ones of this shape, [n, height, width, channels]."""
     return choose_places(shape[0], min(MOST_IMAGES, max(1, MOST_VALUES // int(np.prod(shape[1:])))))
 
 
@@ -72,7 +72,7 @@ def make_form(shape: Sequence[int], dataset: Mapping[str, Any]) -> Form:
 
 
 def seed(name: str) -> Generator:
-    """Return the random numbers of one condition, independent of the others."""
+    """Return the random generator of one condition, independent of the others."""
     return default_rng([SEED, *name.encode()])
 
 
@@ -81,7 +81,7 @@ def name_row(name: str, group: str) -> Row:
 
 
 def list_conditions(form: Form) -> dict[str, tuple[str, Change]]:
-    """Return group and change of each condition that images of this form can be put under, by name."""
+    """Return, by name, group and change of each condition that is possible for images of this form."""
     found: dict[str, tuple[str, Change]] = {}
     if form.shape == (SIDE, SIDE):
         found |= {name: ("corruption", partial(corrupt, name)) for name in CORRUPTIONS}
@@ -97,13 +97,13 @@ def list_conditions(form: Form) -> dict[str, tuple[str, Change]]:
 
 
 def shift_around(pixels: int, images: UInt8Array, _: Generator) -> UInt8Array:
-    """Return each image shifted by so many pixels in one of the eight directions, in turn."""
+    """Return each image shifted by `pixels` in one of the eight directions, in turn."""
     down, right = pixels * DIRECTIONS[np.arange(len(images)) % len(DIRECTIONS)].T
     return shift(images, down, right)
 
 
 def turn_to_both_sides(degrees: float, images: UInt8Array, _: Generator) -> UInt8Array:
-    """Return each image turned by so many degrees, to the left and to the right in turn."""
+    """Return each image turned by `degrees`, to the left and to the right in turn."""
     turned = images.copy()
     for first, angle in ((0, degrees), (1, -degrees)):
         turned[first::2] = turn(images[first::2], angle)
@@ -111,7 +111,7 @@ def turn_to_both_sides(degrees: float, images: UInt8Array, _: Generator) -> UInt
 
 
 def resize_all(factor: float, images: UInt8Array, _: Generator) -> UInt8Array:
-    """Return what images show, so many times as large."""
+    """Return images whose content is `factor` times as large."""
     return resize(images, factor)
 
 
@@ -122,13 +122,13 @@ def thicken(images: UInt8Array, _: Generator) -> UInt8Array:
 
 
 def thin(images: UInt8Array, _: Generator) -> UInt8Array:
-    """Return strokes thinner by half a pixel: between the image and its erosion, in which hair lines would vanish."""
+    """Return strokes thinner by half a pixel: the mean of image and erosion, which alone would remove thin lines."""
     eroded: UInt8Array = ndimage.grey_erosion(images, (1, 2, 2))
     return images // 2 + eroded // 2
 
 
 def measure_digits(predict: Predict, images: UInt8Array, labels: IntArray, dataset: Mapping[str, Any]) -> Iterator[Row]:
-    """Yield what can be asked of digits alone: sixes and nines turned by 180°, and scans of an other hand."""
+    """Yield the rows of conditions for digits only: sixes and nines turned by 180°, and scans of another hand."""
     names = dataset["class_names"]
     turned = np.array([names.index(HALF_TURNED.get(name, name)) for name in names])
     is_turned = (turned != np.arange(len(names)))[labels]
@@ -141,7 +141,7 @@ def measure_digits(predict: Predict, images: UInt8Array, labels: IntArray, datas
 
 
 def score_answers(probabilities: FloatArray, labels: IntArray, clean: FloatArray | None = None) -> Row:
-    """Return number of images, accuracy, mean confidence, and the share of answers that are those to clean images."""
+    """Return number of images, accuracy, mean confidence, and the share of answers that equal those to clean images."""
     answers = probabilities.argmax(axis=1)
     found: Row = {"images": len(answers), "accuracy": float((answers == labels).mean())}
     found["confidence"] = average_confidence(probabilities)
@@ -159,9 +159,9 @@ def average_confidence(probabilities: FloatArray) -> float:
 
 
 def measure_auroc(known: FloatArray, strange: FloatArray) -> float:
-    """Return the area under the ROC curve: how often a known one has more than a strange one, a tie being half.
+    """Return the area under the ROC curve: how often a known value is above a strange one; a tie counts half.
 
-    Of all pairs: H. Mann and D. Whitney, Annals of Mathematical Statistics 18 (1947).
+    It is computed over all pairs: H. Mann and D. Whitney, Annals of Mathematical Statistics 18 (1947).
     """
     ordered = np.sort(strange)
     below, up_to = (np.searchsorted(ordered, known, side) for side in ("left", "right"))
@@ -169,7 +169,7 @@ def measure_auroc(known: FloatArray, strange: FloatArray) -> float:
 
 
 def summarise(table: pd.DataFrame) -> dict[str, float]:
-    """Return the means of SUMMARIES where the table has their groups."""
+    """Return the means that SUMMARIES defines, if the table has their groups."""
     return {
         key: round(float(table.loc[table["group"] == group, column].mean()), DIGITS)
         for key, (group, column) in SUMMARIES.items()

@@ -10,11 +10,11 @@ from scipy.stats import binomtest, fisher_exact
 from pipeline.data.arrays import BoolArray
 
 Alternative = Literal["two-sided", "greater"]
-"""What p is against: that the two differ, or that the first is the better one."""
+"""The alternative hypothesis: that the two differ, or that the first one is better."""
 
 
 def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the interval, within [0, 1], that holds the true share of right answers after `correct` of `n`; n > 0.
+    """Return the confidence interval, within [0, 1], of the share of right answers, given `correct` of `n`; n > 0.
 
     Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
     """
@@ -23,9 +23,10 @@ def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[flo
 
 
 def mcnemar(correct_a: BoolArray, correct_b: BoolArray, alternative: Alternative = "two-sided") -> float:
-    """Return the p that two models are equally often right; bool [n] each, on the same images in one order.
+    """Return the p-value of two models being right equally often; bool [n] each, on the same images in one order.
 
-    Exact: of the images that one alone gets right, either has half. 1.0 if there are none; ValueError if n differs.
+    The test is exact: each model is expected to have half of the images that only one of them gets right. Return 1.0
+    if there are none; raise ValueError if n differs.
     Source: Q. McNemar, Note on the sampling error of the difference between correlated proportions, Psychometrika 12
     (1947), with the binomial distribution in place of its approximation by χ².
     """
@@ -35,7 +36,7 @@ def mcnemar(correct_a: BoolArray, correct_b: BoolArray, alternative: Alternative
 
 
 def fisher(correct_a: BoolArray, correct_b: BoolArray, alternative: Alternative = "two-sided") -> float:
-    """Return the p that two models are equally often right; bool [n] and [m], on different images.
+    """Return the p-value of two models being right equally often; bool [n] and [m], on different images.
 
     Source: R. A. Fisher, On the interpretation of χ² from contingency tables, Journal of the RSS 85 (1922).
     """
@@ -44,7 +45,7 @@ def fisher(correct_a: BoolArray, correct_b: BoolArray, alternative: Alternative 
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """Return p-values that are corrected for being looked at together, in the same order.
+    """Return p-values that are corrected for multiple comparisons, in the same order.
 
     Source: S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian J. of Statistics 6 (1979).
     """
@@ -56,9 +57,9 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 def tango_bound(correct_a: BoolArray, correct_b: BoolArray, alpha: float) -> float:
-    """Return what B's accuracy exceeds A's by at most, in [-1, 1], at confidence 1 - alpha; the same n > 0 images.
+    """Return an upper bound on B's accuracy minus A's, in [-1, 1], at confidence 1 - alpha; on the same n > 0 images.
 
-    The upper end of the score interval: the difference at which the score statistic is the quantile of 1 - alpha.
+    It is the upper end of the score interval: the difference at which the score statistic is the quantile of 1 - alpha.
     Source: T. Tango, Equivalence test and confidence interval for the difference in proportions for the paired-sample
     design, Statistics in Medicine 17 (1998).
     """
@@ -66,22 +67,22 @@ def tango_bound(correct_a: BoolArray, correct_b: BoolArray, alpha: float) -> flo
     n, seen, z = len(correct_a), only_b - only_a, NormalDist().inv_cdf(1 - alpha)
 
     def excess(difference: float) -> float:
-        """Return how much farther `difference` is from the one seen than z standard errors under it."""
+        """Return by how much more than z standard errors `difference` is above the observed one, times n."""
         b = (2 * n - seen) * difference - (only_a + only_b)
         c = -only_a * difference * (1 - difference)
-        share_of_a = (np.sqrt(max(b * b - 8 * n * c, 0.0)) - b) / (4 * n)  # the likeliest under `difference`
+        share_of_a = (np.sqrt(max(b * b - 8 * n * c, 0.0)) - b) / (4 * n)  # the most likely one given `difference`
         variance = max(n * (2 * share_of_a + difference * (1 - difference)), 0.0)
         return float(n * difference - seen - z * np.sqrt(variance))
 
-    low = seen / n + 1e-9  # at the difference seen itself, both terms can be 0
+    low = seen / n + 1e-9  # at the observed difference itself, both terms can be 0
     return float(brentq(excess, low, 1.0)) if low < 1 else 1.0
 
 
 def newcombe_bound(correct_a: BoolArray, correct_b: BoolArray, alpha: float) -> float:
-    """Return what B's accuracy exceeds A's by at most, in [-1, 1], at confidence 1 - alpha; on different images.
+    """Return an upper bound on B's accuracy minus A's, in [-1, 1], at confidence 1 - alpha; on different images.
 
     Source: R. G. Newcombe, Interval estimation for the difference between independent proportions: comparison of eleven
-    methods, Statistics in Medicine 17 (1998), method 10, of Wilson's intervals.
+    methods, Statistics in Medicine 17 (1998), method 10, from Wilson's intervals.
     """
     share_a, share_b = float(correct_a.mean()), float(correct_b.mean())
     low_a, _ = wilson_interval(int(correct_a.sum()), len(correct_a), 1 - 2 * alpha)

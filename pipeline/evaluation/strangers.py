@@ -1,4 +1,4 @@
-"""Images that show none of the classes, and digits of another hand: what a model meets and was not trained for."""
+"""Images that show none of the classes, and digits of another hand: images that a model wasn't trained for."""
 
 import string
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ PAGE, LETTER_SIZE = 128, 72  # pixels
 def draw_strangers(images: UInt8Array, form: Form, are_digits: bool, random: Generator) -> dict[str, UInt8Array]:
     """Return images of the same form as `images`, uint8 [n, *form.shape], that show none of the classes, by kind.
 
-    Letters are strangers to digits alone: other data sets may have them as classes.
+    Letters are only drawn for digits: other data sets may have them as classes.
     """
     strangers = {
         "noise": random.integers(0, 256, images.shape, np.uint8),
@@ -71,5 +71,5 @@ def has_digits(class_names: Sequence[str]) -> bool:
 
 
 def has_other_hand(dataset: Mapping[str, Any]) -> bool:
-    """Return whether scikit-learn's scans are of the kind of a data set, given its dataset.json, and not its own."""
+    """Return whether a data set, by its dataset.json, has digits in ink like scikit-learn's scans, but isn't these."""
     return has_digits(dataset["class_names"]) and dataset["resize"] == "ink" and dataset["name"] != "digits"

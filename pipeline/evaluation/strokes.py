@@ -20,13 +20,13 @@ Floats = NDArray[np.float64]
 def measure_thickness(pixels: UInt8Array) -> Floats:
     """Return the mean width of the strokes of images [n, height, width], float64 [n], in pixels; 0 without ink.
 
-    The area of a stroke over half the length of its outline. Of soft edges, the area is the sum of the ink, and the
-    outline's length the sum of its slopes. What is thinner than two pixels is measured as up to two. Source:
+    This is the area of the strokes divided by half the length of their outline. As edges are soft, the area is the sum
+    of the ink, and the length is the sum of its slopes. Strokes thinner than two pixels measure up to two. Source:
     W. H. Fleming and R. Rishel, An integral formula for total gradient variation, Archiv der Mathematik 11 (1960).
     """
     ink = np.pad(pixels.astype(np.float64), ((0, 0), (1, 1), (1, 1)))
     down, across = ink[:, 1:, :] - ink[:, :-1, :], ink[:, :, 1:] - ink[:, :, :-1]
-    # At the corner that four pixels share, each slope is the mean of the two there.
+    # At each corner that four pixels share, take the mean of the two slopes in each direction.
     down, across = (down[:, :, 1:] + down[:, :, :-1]) / 2, (across[:, 1:, :] + across[:, :-1, :]) / 2
     outline = np.hypot(down, across).sum(axis=(1, 2))
     thickness: Floats = 2 * ink.sum(axis=(1, 2)) / np.maximum(outline, TINY)
@@ -34,10 +34,10 @@ def measure_thickness(pixels: UInt8Array) -> Floats:
 
 
 def measure_slant(pixels: UInt8Array) -> Floats:
-    """Return by how much images [n, height, width] lean to the right, float64 [n], in degrees from upright.
+    """Return how far the strokes of images [n, height, width] lean to the right, float64 [n], in degrees from upright.
 
-    The angle of the shear that takes the covariance of the ink's rows and columns away. Source: D. C. Castro, J. Tan,
-    B. Kainz, E. Konukoglu and B. Glocker, Morpho-MNIST, JMLR 20 (2019).
+    This is the angle of the shear that makes the covariance of the ink's rows and columns zero. Source: D. C. Castro,
+    J. Tan, B. Kainz, E. Konukoglu and B. Glocker, Morpho-MNIST, JMLR 20 (2019).
     """
     ink = pixels.astype(np.float64)
     total = np.maximum(ink.sum(axis=(1, 2)), TINY)
@@ -52,7 +52,7 @@ def measure_slant(pixels: UInt8Array) -> Floats:
 
 
 def slice_strokes(pixels: UInt8Array, labels: IntArray) -> list[Slice]:
-    """Return the parts of the images [n, height, width] by thickness and by slant, but for those without images."""
+    """Return slices of the images [n, height, width] by thickness and by slant, without empty slices."""
     parts = []
     for measure, bounds, form in (
         (measure_thickness, THICKNESS_PX, "strokes of {} pixels"),

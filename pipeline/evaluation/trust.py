@@ -10,22 +10,22 @@ from pipeline.data.arrays import BoolArray, IntArray
 TRUSTED_ACCURACY = 0.999
 
 # MNIST's test images whose published labels are doubtful, by their places in the file: five people looked at each of
-# 100 candidates. Most of them gave ten another label, said of three that they show no digit, and of two didn't agree.
+# 100 candidates. A majority gave another label to ten, and said that three show no digit; on two they didn't agree.
 # Source: C. Northcutt, A. Athalye and J. Mueller, Pervasive label errors in test sets, NeurIPS 2021 (cleanlab's
 # label-errors).
 CORRECTED_LABELS = {
     947: 9, 1621: 6, 1901: 4, 2462: 0, 2597: 3, 3558: 0, 5937: 3, 6651: 6, 6783: 6, 9729: 6,
 }  # fmt: skip
 NO_LABEL = (2130, 2654, 3520, 8527, 9679)
-# Who wrote MNIST's test images: high-school students the first half, employees of the Census Bureau the second, but for
+# High-school students wrote the first half of MNIST's test images, employees of the Census Bureau the second, except
 # one image. Source: QMNIST's tables of writers, C. Yadav and L. Bottou, Cold case: the lost MNIST digits, NeurIPS 2019;
-# they correct MNIST's own description, which has the halves the other way round.
+# they correct MNIST's own description, which swaps the two halves.
 STUDENTS = 5000
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A part of the test images: which of `images`, and the labels that its answers are compared with."""
+    """A part of the test images: which ones, bool [n], and the labels of all, with which answers are compared."""
 
     name: str
     is_in: BoolArray
@@ -55,7 +55,7 @@ def find_refused_share(
 
 
 def slice_mnist(index: IntArray, labels: IntArray) -> list[Slice]:
-    """Return the parts of MNIST's test images, of places `index` in the file, and all of them with corrected labels."""
+    """Return slices of MNIST's test images, at places `index` in the file: by writers, and with corrected labels."""
     corrected = np.array([CORRECTED_LABELS.get(int(place), label) for place, label in zip(index, labels, strict=True)])
     return [
         Slice("by students", index < STUDENTS, labels),
