@@ -20,7 +20,7 @@ Mirror = Callable[[optuna.Study, str], None]  # the second argument is the paren
 
 
 def tolerant(call: Mirror) -> Mirror:
-    """Return a `call` that stops at its first failure, with one warning: MLflow must not cost a search anything."""
+    """Wrap `call`: at its first failure, print one warning, and then do nothing: MLflow must not stop a search."""
     works = True
 
     def attempt(study: optuna.Study, status: str) -> None:
@@ -42,7 +42,7 @@ def tolerant(call: Mirror) -> Mirror:
 def mirror(study: optuna.Study, status: str) -> None:
     """Bring MLflow up to date with the storage: one parent run, of this status, and a child run for each trial.
 
-    What is there stays, and what is logged carries the trial's own times: it may be called at any time, and again.
+    Finished runs stay as they are, and new entries have the trial's own times, so this may be called at any time.
     """
     store = connect(study.user_attrs["dataset"])
     parent = update_parent(store, study, status)
@@ -73,12 +73,12 @@ def update_parent(store: Store, study: optuna.Study, status: str) -> str:
 
 
 def log_trial(store: Store, parent: str, child: "Run | None", trial: FrozenTrial, status: str) -> None:
-    """Log one trial to its run, `child`, or to a new one; end that if the trial has ended."""
+    """Log one trial to its run, `child`, or to a new run; end the run if the trial has ended."""
     from mlflow.entities import Metric, Param, RunTag
 
     if child is None:
         started = to_milliseconds(trial.datetime_start) if trial.datetime_start else None
-        process = trial.user_attrs.get(PROCESS_TAG, identify_process())  # of several, the one that trains it
+        process = trial.user_attrs.get(PROCESS_TAG, identify_process())  # of several processes, the trial's own
         tags = {"mlflow.parentRunId": parent, PROCESS_TAG: process}
         child = store.client.create_run(store.experiment_id, started, tags, f"trial {trial.number}")
     store.client.log_batch(
@@ -99,5 +99,5 @@ def child_status(trial: FrozenTrial, status: str) -> str:
     """Return how a finished trial's run ended, in a sweep of this status."""
     if trial.state.name in ("COMPLETE", "PRUNED"):
         return "FINISHED"
-    # A failed trial was killed, unless it is the error that is just ending this search.
+    # A failed trial was killed, unless its error is the one that ends this search.
     return "FAILED" if status == "FAILED" else "KILLED"

@@ -12,17 +12,17 @@ from optuna.trial import FrozenTrial, TrialState
 from pipeline.sweep.space import Point
 from pipeline.sweep.study import N_STARTUP_TRIALS
 
-MAX_ATTEMPTS = 3  # trainings of one point that die; a point that takes too much memory kills each worker that tries it
-MAX_DRAWS = 1000  # at random, until one is new; then the space has hardly any point left
+MAX_ATTEMPTS = 3  # trainings of one point that die; a point that needs too much memory kills each worker that tries it
+MAX_DRAWS = 1000  # random draws until a point is new; if none is, the space has hardly any point left
 
 
 def identify(point: Point) -> str:
-    """Return a text that two equal points have in common, and no others."""
+    """Return a text that is the same for two points only if they are equal."""
     return json.dumps(point, sort_keys=True)
 
 
 def find_retry(trials: Sequence[FrozenTrial], keys: set[str]) -> Point | None:
-    """Return the first point of these `keys` whose trials all failed, if they are fewer than MAX_ATTEMPTS."""
+    """Return the first point with these `keys` whose trials all failed, fewer than MAX_ATTEMPTS times; else None."""
     failed = [trial.params for trial in trials if trial.state == TrialState.FAIL and trial.params.keys() == keys]
     attempts = Counter(map(identify, failed))
     others = {identify(trial.params) for trial in trials if trial.state != TrialState.FAIL}
@@ -31,9 +31,9 @@ def find_retry(trials: Sequence[FrozenTrial], keys: set[str]) -> Point | None:
 
 
 def draw_point(trials: Sequence[FrozenTrial], distributions: dict[str, BaseDistribution], seed: int) -> Point | None:
-    """Return a point that no trial has: what Optuna's TPE proposes, or if that was drawn, one at random.
+    """Return a point that no trial has: the one that Optuna's TPE proposes or, if a trial has it, a random one.
 
-    Points that are being trained count as bad ones meanwhile, so that TPE proposes others. None if none was found.
+    Points in training count as bad ones meanwhile, so that TPE proposes others. Return None if no point was found.
     """
     tpe = optuna.samplers.TPESampler(seed=seed, n_startup_trials=N_STARTUP_TRIALS, constant_liar=True)
     draft = optuna.create_study(direction="maximize", sampler=tpe)

@@ -14,16 +14,16 @@ from pipeline.tracking.postgresql import make_engine, parse_address
 from serving.environment import without_password
 
 SETTING = "SWEEP_STORAGE"
-# Optuna stores heartbeats without their zone, so all sessions need the same one, and one without summer time.
+# Optuna stores heartbeats without a time zone, so all sessions need the same zone, one without summer time.
 CONNECTION = {"connect_timeout": 10, "options": "-c timezone=UTC"}
-LONGEST_TURN_S = 300  # after which PostgreSQL takes the turn from a machine that has vanished in it
+LONGEST_TURN_S = 300  # after which PostgreSQL ends the turn of a machine that has vanished during it
 TAKE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 LOCK_NOT_AVAILABLE = "55P03"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 
 @contextmanager
 def open_storage(address: str) -> Iterator[SharedStorage]:
-    """Give the storage at an address; raise UserError if it can't be used, now or later in the block."""
+    """Yield the storage at an address; raise UserError if it can't be used, now or later in the block."""
     url = parse_address(SETTING, address)
     engine = make_engine(SETTING, url, connect_args=CONNECTION)
     try:
@@ -38,9 +38,9 @@ def open_storage(address: str) -> Iterator[SharedStorage]:
 
 
 def make_turn(engine: Engine) -> Turn:
-    """Return turns by PostgreSQL's advisory locks, each on a connection of its own.
+    """Return a `Turn` that uses PostgreSQL's advisory locks, each on a connection of its own.
 
-    Such a lock ends with its transaction, however that ends: a killed process gives its turn back at once.
+    Such a lock ends with its transaction for whatever reason, so a killed process gives its turn back at once.
     """
 
     @contextmanager
@@ -63,7 +63,7 @@ def make_turn(engine: Engine) -> Turn:
 
 
 def open_tables(url: URL, turn: Turn) -> optuna.storages.RDBStorage:
-    """Return Optuna's storage in the database; make its tables if they are missing. UserError if they are another's."""
+    """Return Optuna's storage in the database; make missing tables. Raise UserError for tables of another version."""
     with turn("tables", LONGEST_WAIT_S), without_warnings():
         try:
             return optuna.storages.RDBStorage(

@@ -1,8 +1,8 @@
-"""Search the space `sweep` of params.yaml for one model's best validation accuracy; a killed search goes on.
+"""Search the space `sweep` of params.yaml for one model's best validation accuracy; a killed search can be continued.
 
-Not a stage: it reads data/prepared/ and writes none of the pipeline's files. Optuna's storage is the truth: sweep.db
-for one process at a time, or a database that SWEEP_STORAGE names, for any number of them. MLflow's runs are a view of
-it. Only the training and validation images are read.
+This isn't a stage: it reads data/prepared/ and writes none of the pipeline's files. Optuna's storage is the truth:
+sweep.db for one process at a time, or the database in SWEEP_STORAGE for any number of processes. MLflow's runs are a
+view of it. Only the training and validation images are read.
 """
 
 import logging
@@ -34,7 +34,7 @@ from pipeline.sweep.study import FINISHED, NoPointLeft, OwnStorage, SweepStorage
 from pipeline.sweep.trial import AfterEpoch, run_trial
 from pipeline.training.fit import use_threads
 
-WAIT_S = 10  # before it is seen again whether trials that other processes train are finished, or dead
+WAIT_S = 10  # between two checks whether the trials of other processes have finished or died
 
 
 def main(workspace: Workspace = Workspace()) -> None:
@@ -43,7 +43,7 @@ def main(workspace: Workspace = Workspace()) -> None:
     require_prepared_data(definition.params, workspace)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of networks that are built in a loop
-    # An interrupt in the middle of a query makes it log a stack trace while it closes the cursor; nothing is lost.
+    # If a query is interrupted, SQLAlchemy logs a stack trace while it closes the cursor; nothing is lost.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     mirror, root = tolerant(mlflow_view.mirror), project_root()
     if address := os.environ.get("SWEEP_STORAGE"):
@@ -64,7 +64,7 @@ def require_prepared_data(params: Params, workspace: Workspace) -> None:
     dataset = read_json(workspace.dataset)
     images = {split: entry["images"] for split, entry in dataset["splits"].items()}
     asked = count_validation_images(params.validation_images, images["train"] + images["val"])
-    # Groups stay whole, so that rarely as many images validate as were asked for.
+    # Groups stay whole, so the number of validation images is rarely exactly the one that was asked for.
     was_asked, has_groups = dataset.get("validation_images", images["val"]), "validation_images" in dataset
     found = dataset["name"], dataset["image_shape"], dataset["resize"], dataset["seed"], was_asked, has_groups
     wanted = params.dataset, list(params.data.image_shape), params.data.resize, params.seed, asked, params.has_groups
@@ -76,14 +76,14 @@ def require_prepared_data(params: Params, workspace: Workspace) -> None:
 
 
 def hash_inputs(workspace: Workspace, threads: int) -> str:
-    """Return a hash of what makes a trial's result, its parameters aside: data, code and threads that train."""
+    """Return a hash of what decides a trial's result besides its parameters: data, training code and threads."""
     return sha256(f"{sha256_of(workspace.dataset)}{format_description('train', CODE)}{threads}".encode()).hexdigest()
 
 
 def sweep(definition: SearchDefinition, workspace: Workspace, storage: SweepStorage, mirror: Mirror) -> None:
-    """Search until `trials` are finished in all, and print the command that applies the best.
+    """Search until `trials` trials are finished in all, and print the command that applies the best one.
 
-    `mirror` shows Optuna's storage elsewhere after each epoch.
+    `mirror` copies the state of Optuna's storage to MLflow after each epoch.
     """
     interrupts, mirror = catch_interrupts(), storage.take_turns(mirror)
 
@@ -110,7 +110,7 @@ def sweep(definition: SearchDefinition, workspace: Workspace, storage: SweepStor
         )
         sys.exit(130)
     finally:
-        interrupts.held = True  # for good: what follows is short
+        interrupts.held = True  # until the end: what follows is short
         storage.close_trials(study)
         mirror(study, status)
     print(
@@ -120,24 +120,24 @@ def sweep(definition: SearchDefinition, workspace: Workspace, storage: SweepStor
 
 
 class Interrupts:
-    """Ctrl-C and SIGTERM as a KeyboardInterrupt: at once, or where they are held, at the end of that block.
+    """Turn Ctrl-C and SIGTERM into a KeyboardInterrupt: at once or, inside a `hold` block, at the end of the block.
 
-    An exception is lost where Python happens to be in a destructor, which is often so between two trainings. So each
-    block that holds them raises what came before it, too.
+    Python drops an exception that is raised inside a destructor, and destructors often run between two trainings. So
+    `hold` also raises for an interrupt that came before its block.
     """
 
     def __init__(self) -> None:
         self.came = self.held = False
 
     def take(self, number: int, frame: FrameType | None) -> None:
-        """Note one, as a signal's handler."""
+        """Handle a signal: note the interrupt, and raise KeyboardInterrupt unless interrupts are held."""
         self.came = True
         if not self.held:
             raise KeyboardInterrupt
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Let the block end first: MLflow, cut off in the middle of a write, would leave its database locked."""
+        """Let the block end before an interrupt: if MLflow is interrupted in a write, its database stays locked."""
         self.held = True
         try:
             yield
@@ -148,7 +148,7 @@ class Interrupts:
 
 
 def catch_interrupts() -> Interrupts:
-    """Make Ctrl-C and SIGTERM a KeyboardInterrupt from now on."""
+    """Turn Ctrl-C and SIGTERM into a KeyboardInterrupt from now on; return the object that can hold them."""
     interrupts = Interrupts()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupts.take)
@@ -162,7 +162,7 @@ def search(
     data: TrainingData,
     after_epoch: AfterEpoch,
 ) -> None:
-    """Try points until `trials` are finished; `after_epoch` is called after each epoch and each trial."""
+    """Try points until `trials` trials are finished; `after_epoch` is called after each epoch and each trial."""
     trials, is_waiting = definition.sweep.trials, False
     while (count := len(finished_trials(study))) < trials:
         try:
@@ -184,7 +184,7 @@ def search(
 def try_point(
     study: optuna.Study, trial: Trial, definition: SearchDefinition, data: TrainingData, after_epoch: AfterEpoch
 ) -> None:
-    """Train the trial's point, and store what comes of it unless the trial was taken for dead meanwhile."""
+    """Train the trial's point, and store its result unless another process has marked the trial as dead meanwhile."""
     number = len(study.get_trials(deepcopy=False, states=(*FINISHED, TrialState.RUNNING)))
     print(
         f"trial {trial.number}, {number} of {definition.sweep.trials}: {space.format_point(trial.params)}", flush=True

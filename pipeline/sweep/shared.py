@@ -1,7 +1,7 @@
 """A search that many processes work on, on any number of machines: each of them could be killed at any moment.
 
 They take turns at beginning a trial: the process that has the turn sees all trials, so no point is drawn twice and no
-trial begun beyond the budget. A trial whose process sends no heartbeats any more fails, and its point is tried again.
+trial is begun beyond the budget. A trial whose process stops sending heartbeats fails, and its point is tried again.
 """
 
 import warnings
@@ -21,29 +21,29 @@ from pipeline.sweep.study import FINISHED, NoPointLeft, derive_seed, make_distri
 from pipeline.tracking.processes import PROCESS_TAG, identify_process
 
 HEARTBEAT_S = 10
-GRACE_S = 60  # without a heartbeat, after which a trial is dead
-LONGEST_WAIT_S = 600  # for the turn at beginning a trial, which takes others a fraction of a second
+GRACE_S = 60  # a trial without a heartbeat for this time is dead
+LONGEST_WAIT_S = 600  # for the turn at beginning a trial; a turn takes a fraction of a second
 LAST_MIRROR_WAIT_S = 30
 
 Turn = Callable[[str, float], AbstractContextManager[bool]]
-"""`turn(name, wait)` gives whether the turn of this name came within `wait` seconds, and ends it with the block."""
+"""`turn(name, wait)` yields whether it got the turn of this name within `wait` seconds; it ends with the block."""
 
 
 class SharedStorage:
-    """A storage of Optuna's, whose heartbeats are on, for many processes that take turns by `turn`."""
+    """An Optuna storage with heartbeats, for many processes that take turns by `turn`."""
 
     def __init__(self, storage: optuna.storages.RDBStorage, turn: Turn):
         self._storage, self._turn, self._process = storage, turn, identify_process()
 
     def open_study(self, definition: SearchDefinition, inputs_sha256: str, mirror: Mirror) -> optuna.Study:
-        """Return this search's study, made if it is missing; trials of others are left alone."""
+        """Return this search's study, made if it is missing; leave the trials of other processes alone."""
         with self._my_turn():
             study = make_study(self._storage, definition, inputs_sha256)
         print(f"search {study.study_name}, shared by all that have the same code, data and params.yaml", flush=True)
         return study
 
     def begin_trial(self, study: optuna.Study, definition: SearchDefinition) -> Trial | None:
-        """Return a trial to train; None if what the budget lacks is being trained elsewhere.
+        """Return a trial to train; None if other processes train the rest of the budget.
 
         Raise NoPointLeft if all points were drawn and none is being trained.
         """
@@ -63,7 +63,7 @@ class SharedStorage:
                 if point is None:
                     raise NoPointLeft
                 study.enqueue_trial(point)
-            # Of those that wait, the first: this one, or one of a process that was killed here.
+            # This takes the first waiting trial: the one from above, or that of a process that was killed here.
             trial = study.ask(distributions)
             self._storage.record_heartbeat(trial._trial_id)
             trial.set_user_attr(PROCESS_TAG, self._process)
@@ -71,7 +71,7 @@ class SharedStorage:
 
     @contextmanager
     def keep_alive(self, trial: Trial) -> Iterator[None]:
-        """Send the trial's heartbeats while the block runs; one that the storage doesn't take is left out."""
+        """Send the trial's heartbeats while the block runs; skip a heartbeat that the storage refuses."""
         ended = Event()
 
         def beat() -> None:
@@ -94,7 +94,7 @@ class SharedStorage:
         return bool(own)
 
     def take_turns(self, mirror: Mirror) -> Mirror:
-        """Return a `mirror` that is skipped while another process, which shows all trials, is at it."""
+        """Return a `mirror` that is skipped while another process runs it; any process shows all trials."""
 
         def call(study: optuna.Study, status: str) -> None:
             wait = 0 if status == "RUNNING" else LAST_MIRROR_WAIT_S
@@ -115,10 +115,10 @@ class SharedStorage:
 
 
 def fail_dead_trials(study: optuna.Study) -> None:
-    """Mark trials as failed whose process has died; only the process whose turn it is may do so.
+    """Mark as failed the trials whose process has died; only the process that has the turn may do so.
 
-    A trial gets its first heartbeat, then its process' tag, in the turn in which it begins. One without the tag has
-    lost its process in between; Optuna, which looks for heartbeats that are old, would wait for it for ever.
+    A trial gets its first heartbeat, then its process' tag, in the turn in which it begins. If the tag is missing, the
+    process died before it was set; Optuna, which only looks for old heartbeats, could wait for such a trial for ever.
     """
     optuna.storages.fail_stale_trials(study)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):

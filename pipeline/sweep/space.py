@@ -17,7 +17,7 @@ from pipeline.config.model import ModelConfig
 from pipeline.config.params import Params
 from pipeline.config.sweep import Dimension, Sweep
 
-MAX_CORNERS = 1000  # combinations of extreme values that are checked before a search; it checks each point again itself
+MAX_CORNERS = 1000  # combinations of extreme values that are checked before a search, which checks each point again
 Point = dict[str, Any]
 """Dotted keys within the model's section, and their values."""
 
@@ -75,7 +75,7 @@ def make_candidate(definition: SearchDefinition, point: Point) -> ModelConfig:
 
 
 def make_distribution(dimension: Dimension) -> IntDistribution | FloatDistribution | CategoricalDistribution:
-    """Return what a sweep tries for one key as Optuna's distribution."""
+    """Return the values that a sweep tries for one key as an Optuna distribution."""
     low, high, step = dimension.low, dimension.high, dimension.step
     if dimension.choices:
         return CategoricalDistribution(dimension.choices)
@@ -87,7 +87,7 @@ def make_distribution(dimension: Dimension) -> IntDistribution | FloatDistributi
 def name_study(definition: SearchDefinition, inputs_sha256: str) -> str:
     """Return the model's name and a hash of what the trials' results depend on; `inputs_sha256` is of data and code.
 
-    The values that the space overrides and the number of trials are not among that.
+    The hash leaves out the number of trials and the values that the space overrides.
     """
     sweep = definition.sweep
     lowest = {key: d.choices[0] if d.choices else d.low for key, d in sweep.space.items()}

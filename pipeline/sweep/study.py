@@ -1,4 +1,4 @@
-"""The study of a search in Optuna's storage: made or found, the trials that count; and the storage of one process."""
+"""The study of a search in Optuna's storage: how to make or find it, which trials count; the storage of one process."""
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,7 +14,7 @@ from pipeline.sweep import space
 from pipeline.sweep.mlflow_view import Mirror
 from pipeline.sweep.space import SearchDefinition
 
-# Trials at random before Optuna's sampler and pruner judge by them; its default of 10 is a whole sweep.
+# Random trials before Optuna's sampler and pruner use the results; its default of 10 would be a whole sweep.
 N_STARTUP_TRIALS = 5
 FIRST_PRUNED_EPOCH = 2  # the first epoch says more about the learning rate's warm-up than about the result
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -27,7 +27,7 @@ class SweepStorage(Protocol):
         """Return this search's study, made if it is missing."""
 
     def begin_trial(self, study: optuna.Study, definition: SearchDefinition) -> Trial | None:
-        """Return a trial to train; None if the rest is being trained elsewhere; raise NoPointLeft if there is none."""
+        """Return a trial to train; None if other processes train the rest; raise NoPointLeft if no point is left."""
 
     def keep_alive(self, trial: Trial) -> AbstractContextManager[None]:
         """Show other processes that the trial is being trained, while the block runs."""
@@ -36,7 +36,7 @@ class SweepStorage(Protocol):
         """Mark the trials as failed that this process leaves unfinished; return whether there were any."""
 
     def take_turns(self, mirror: Mirror) -> Mirror:
-        """Return a `mirror` that processes which share an MLflow don't call at the same time."""
+        """Return a `mirror` that only one process at a time calls, of all that share an MLflow store."""
 
 
 class NoPointLeft(Exception):
@@ -44,13 +44,13 @@ class NoPointLeft(Exception):
 
 
 class OwnStorage:
-    """`root`/sweep.db, for one process at a time: a search that was killed proposes what it would have."""
+    """`root`/sweep.db, for one process at a time: a continued search proposes the same points as one without a stop."""
 
     def __init__(self, root: Path):
         self._url = f"sqlite:///{root / 'sweep.db'}"
 
     def open_study(self, definition: SearchDefinition, inputs_sha256: str, mirror: Mirror) -> optuna.Study:
-        """Return this search's study; close what killed sweeps left running first, and show it by `mirror`."""
+        """Return this search's study; first close trials that killed sweeps left running, and show them by `mirror`."""
         storage = optuna.storages.RDBStorage(self._url)
         for other in optuna.get_all_study_names(storage):
             left = optuna.load_study(study_name=other, storage=storage)
@@ -65,7 +65,7 @@ class OwnStorage:
         return study.ask(make_distributions(definition))
 
     def keep_alive(self, trial: Trial) -> AbstractContextManager[None]:
-        """Do nothing: nobody looks."""
+        """Do nothing: no other process looks at the trial."""
         return nullcontext()
 
     def close_trials(self, study: optuna.Study) -> bool:
@@ -96,7 +96,7 @@ def make_study(storage: optuna.storages.BaseStorage, definition: SearchDefinitio
 
 
 def derive_seed(seed: int, count: int) -> int:
-    """Return the seed of one draw, of the parameter `seed` and the number of trials before it."""
+    """Return the seed of one draw, from the parameter `seed` and the number of trials before it."""
     return int(np.random.SeedSequence((seed, count)).generate_state(1)[0])
 
 
