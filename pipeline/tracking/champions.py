@@ -24,7 +24,7 @@ class Champion:
 class State:
     """The champions, oldest first, each network once; and the networks that a person rejected.
 
-    The last one is champion, the one below it is the previous one. No champion's network is rejected.
+    The last one is the champion, the one before it is the previous champion. No champion's network is rejected.
     """
 
     champions: tuple[Champion, ...] = ()
@@ -39,12 +39,12 @@ class State:
         return self.champions[-2] if len(self.champions) > 1 else None
 
     def promote(self, version: Champion) -> "State":
-        """Put a version on top; it replaces its own network in an older wrapping, and is no longer rejected."""
+        """Put a version on top; it replaces an older version of its network, and the network is no longer rejected."""
         others = tuple(champion for champion in self.champions if champion.network != version.network)
         return State((*others, version), tuple(network for network in self.rejected if network != version.network))
 
     def roll_back(self) -> "State":
-        """Reject the champion's network and return to the one below; the caller has looked that there is one."""
+        """Reject the champion's network and return to the champion before; the caller checks that there is one."""
         *below, top = self.champions
         assert below
         return State(tuple(below), (*self.rejected, top.network))
@@ -75,13 +75,13 @@ def replay(events: Iterable[Event], find: Callable[[Event], Champion | None]) ->
 
 
 def last_champion(events: Iterable[Event]) -> int | None:
-    """Return the number, in the journal, of the version that was champion at its end."""
+    """Return the journal's number of the version that was champion at the journal's end; None if there was none."""
     champion = replay(events, lambda event: Champion(str(event["version"]), network_of(event))).champion
     return int(champion.version) if champion else None
 
 
 def last_decisions(events: Iterable[Event]) -> dict[int, Event]:
-    """Return what the gate or a person decided last on each version, with its content, by its number in the journal."""
+    """Return the last decision on each version, with its content, by the version's number in the journal."""
     decisions = dict[int, Event]()
     for event in events:
         if event["event"] in (DECIDED, PROMOTED):
@@ -99,5 +99,5 @@ def describe_rejection(event: Event) -> Event:
 
 
 def network_of(content: Mapping[str, Any]) -> str:
-    """Return how the state names the network that an event or a version's tags record; "" if they don't."""
+    """Return the state's name for the network that an event or a version's tags record; "" if they record none."""
     return str(content.get("onnx_sha256", ""))[:NETWORK_DIGITS]

@@ -1,4 +1,4 @@
-"""What a person reads in MLflow: what a run, a version, a data set is, how good a model is, and why it was promoted.
+"""Texts for people in MLflow: what a run, a version or a data set is, how good a model is, and why it was promoted.
 
 The text of a version is its model card. MLflow shows all of them as Markdown.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 NOTE = "mlflow.note.content"  # MLflow's tag for the description of a run or an experiment
-# Ends each text, which is written again as long as it does: a person who removes this line keeps a text of their own.
+# The last line of each text. A text with this line is overwritten: a person who removes it keeps a text of their own.
 SIGNATURE = "*Written by `register`. To keep a text of your own here, remove this line.*"
 
 

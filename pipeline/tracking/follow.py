@@ -3,8 +3,8 @@
     python -m pipeline.tracking.follow SECONDS
 
 The first line holds the training's inputs, then one line per epoch, then its status. Where the lines end without a
-status, the training was killed. A training that finishes within SECONDS isn't shown: `register` records it as well, and
-importing MLflow for it would take longer than many a fit.
+status, the training was killed. A training that finishes within SECONDS isn't shown: `register` records it anyway, and
+importing MLflow would take longer than many short trainings.
 """
 
 import json
@@ -25,7 +25,7 @@ Message = dict[str, Any]
 
 
 def main(shown_after_s: str, at_end: Callable[[], object] = lambda: None) -> None:
-    """Show the training on stdin if it lasts for so long, or fails; call `at_end` when it has ended."""
+    """Show the training on stdin if it lasts `shown_after_s` seconds or fails; call `at_end` when it has ended."""
     messages: SimpleQueue[Message | None] = SimpleQueue()
     reader = Thread(target=read, args=(messages, at_end))
     reader.start()
@@ -43,7 +43,7 @@ def main(shown_after_s: str, at_end: Callable[[], object] = lambda: None) -> Non
 
 
 def read(messages: "SimpleQueue[Message | None]", at_end: Callable[[], object]) -> None:
-    """Put each line of stdin into `messages`, and None at the end, even if nobody takes them: a pipe must not fill."""
+    """Put each line of stdin into `messages`, and None at the end, even if nobody reads them: the pipe mustn't fill."""
     try:
         for line in sys.stdin:
             if line.endswith("\n"):  # of a killed training, the last line may be cut off

@@ -47,9 +47,9 @@ def check_registered(
 
 
 def check_model_folder(folder: Path, tags: Mapping[str, str], source: str) -> Iterator[Check]:
-    """Compare each file of a registered model with the version's tags, as the app does; `source` is where it lies.
+    """Compare each file of a registered model with the version's tags, as the app does; `source` names its place.
 
-    Where the tags don't have the hash of its MLmodel, as those of older versions, the keys in it are looked at.
+    If the tags lack the hash of MLmodel, as those of older versions do, check the keys in that file instead.
     """
     expected = verification.expected_hashes(tags)
     found = list(verification.list_files(folder))
@@ -94,7 +94,7 @@ def check_data(receipt: Mapping[str, Any], dataset: "Dataset", workspace: Worksp
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file; nothing if it is missing or damaged."""
+    """Return the content of a JSON file; {} if it is missing or damaged."""
     try:
         content: dict[str, Any] = json.loads(path.read_text())
         return content
@@ -103,7 +103,7 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 def split_rule(seed: int, splits: Mapping[str, Any]) -> tuple[int, dict[str, int]]:
-    """Return what decides which image goes where: the seed, and the size of each split."""
+    """Return what decides which image goes into which split: the seed, and the size of each split."""
     return seed, {name: summary["images"] for name, summary in splits.items()}
 
 
@@ -128,10 +128,10 @@ def check_workspace(receipt: Mapping[str, Any], workspace: Workspace = Workspace
 
 
 def explain_restore(receipt: Mapping[str, Any]) -> str:
-    """Say where the recorded files come from, and where it says how to get them back: it takes several commands.
+    """Return where the recorded files come from, and the page that says how to restore them: it takes several commands.
 
-    Not `dvc checkout`: the commit's dvc.lock may be the run before's. Not the commit alone: `dvc exp run -S` trains
-    with parameters that are not committed.
+    `dvc checkout` isn't enough: the commit's dvc.lock may be of the run before. The commit isn't enough: `dvc exp run
+    -S` trains with parameters that are not committed.
     """
     commit = f"commit {receipt['git']['commit'][:12]}" if receipt["git"]["commit"] else "a commit that is not known"
     changes = " and the run's training/uncommitted.diff" if receipt["git"]["dirty"] else ""
@@ -139,7 +139,7 @@ def explain_restore(receipt: Mapping[str, Any]) -> str:
 
 
 def check_folder(folder: Path, recorded: Mapping[str, str]) -> Iterator[Check]:
-    """Check each recorded file of a folder, and name the files there that nothing records."""
+    """Check each recorded file of a folder, and report the files there that aren't recorded."""
     for file, expected in recorded.items():
         yield check_file(folder / file, expected)
     for path in sorted(folder.rglob("*")):
@@ -153,7 +153,7 @@ def is_whole(folder: Path, recorded: Mapping[str, str]) -> bool:
 
 
 def check_file(path: Path, expected: str | None, name: str = "") -> Check:
-    """Compare a file with the sha256 that was recorded; `name` is how to call it, if not by its path."""
+    """Compare a file with the sha256 that was recorded; `name` is shown instead of its path."""
     if not path.exists():
         return Check(MISSING, name or str(path))
     if expected is None:

@@ -1,7 +1,7 @@
 """The journal promotions.jsonl: every decision on the champion, by the gate or by a person, one JSON line each.
 
-It lies beside MLflow's store and not in it, so a store that was lost can be rebuilt with its champion. It is only ever
-added to, and belongs to the project: commit it with dvc.lock.
+It lies beside MLflow's store and not in it, so a store that was lost can be rebuilt with its champion. Lines are only
+added to it. It belongs to the project: commit it with dvc.lock.
 """
 
 import json
@@ -13,10 +13,10 @@ from typing import Any
 
 from pipeline.paths import project_root
 
-# The gate's decision; a promotion and a rollback by a person; what was left of a line that was cut off.
+# The gate's decision; a promotion and a rollback by a person; the rest of a line that was cut off.
 DECIDED, PROMOTED, ROLLED_BACK, CUT_OFF = "decided", "promoted", "rolled back", "cut off"
 NEEDED = {"event", "name", "version", "against"}  # entries that each event of a registered model has
-OWN_STORE = "mlflow.db"  # what events of older versions, which don't name their store, belong to
+OWN_STORE = "mlflow.db"  # the store of events of older versions, which don't name their store
 NO_EVENT = "warning: {}, line {}, is no event and is left out: {!r}"
 WAS_CUT_OFF = "warning: the last line of {} was cut off: {!r}"
 Event = dict[str, Any]
@@ -48,7 +48,7 @@ def read_events(store: str, name: str) -> list[Event]:
 def append_event(*events: Event) -> None:
     """Add events at the journal's end, each on a line of its own, and wait until they are on the disk.
 
-    What was left of a line that was cut off (by a full disk, a power cut) becomes an event that says so.
+    The rest of a line that was cut off (by a full disk, a power cut) becomes an event that says so.
     """
     line = "".join(json.dumps(event) + "\n" for event in events)
     with journal_path().open("a+b") as file:
@@ -68,7 +68,7 @@ def append_event(*events: Event) -> None:
 
 
 def parse(line: str) -> Event | None:
-    """Return a line's event; None if it is none."""
+    """Return the event on a line; None if the line isn't an event."""
     try:
         event = json.loads(line)
     except ValueError:

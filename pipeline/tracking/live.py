@@ -1,7 +1,7 @@
 """Train's end of a pipe to `pipeline.tracking.follow`, the process that shows a training in MLflow while it runs.
 
-A process of its own, because a store that is slow, down or wrong can then neither hold up a training nor change it;
-and not an import, because a change to the tracking code is no reason to train again.
+It is a separate process, so that a store that is slow, down or wrong can neither delay a training nor change it. It
+isn't imported, because a change to the tracking code is no reason to train again.
 """
 
 import json
@@ -18,10 +18,10 @@ SHUTDOWN_TIMEOUT_S = 5.0  # how long a training waits, at its end, for a slow st
 
 
 class LiveRun:
-    """A context: a run in MLflow that ends FINISHED, FAILED on an exception, and KILLED on an interrupt or a kill.
+    """A context manager: a run in MLflow that ends FINISHED, FAILED on an exception, KILLED on an interrupt or a kill.
 
-    Best effort: what can't be sent is dropped, for the receipt has it all, and a training that finishes within
-    `shown_after_s` seconds isn't shown at all. `id` is the tag `training` of the run.
+    It works as far as it can: messages that can't be sent are dropped, because the receipt has everything. A training
+    that finishes within `shown_after_s` seconds isn't shown at all. `id` is the value of the run's tag `training`.
     """
 
     def __init__(self, inputs: Mapping[str, Any], shown_after_s: float = SHOWN_AFTER_S):
@@ -32,9 +32,9 @@ class LiveRun:
 
     def __enter__(self) -> Self:
         command = (sys.executable, "-m", "pipeline.tracking.follow", str(self._shown_after_s))
-        # In a group of its own: Ctrl-C is for the training, whose last line then says so.
+        # In its own process group: only the training gets Ctrl-C, and its last message says so.
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)
-        assert self._process.stdin is not None  # it is the pipe
+        assert self._process.stdin is not None  # because of PIPE
         self._pipe = self._process.stdin
         # A follower that doesn't read must not block the writer; what the pipe doesn't take is dropped.
         os.set_blocking(self._pipe.fileno(), False)
@@ -42,7 +42,7 @@ class LiveRun:
         return self
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send an epoch's entry and return at once. Only whole lines are dropped: the rest of one comes first."""
+        """Send a message and return at once. Only whole lines are dropped: the rest of a line is sent first."""
         with suppress(OSError):  # the pipe is full, or the follower has died
             self._write_unsent()
             self._unsent = json.dumps(message).encode() + b"\n"

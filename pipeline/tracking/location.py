@@ -39,9 +39,9 @@ def is_server(uri: str) -> bool:
 
 
 def store_label() -> str:
-    """Return what the journal calls the store: a file of the project by its path in there, else its address.
+    """Return the store's name in the journal: for a file in the project its relative path, else the store's address.
 
-    So nothing changes when the project's folder moves, and the journal has no password.
+    So the name stays the same when the project's folder moves. It has no password.
     """
     file = store_file()
     if file is None:
@@ -51,9 +51,9 @@ def store_label() -> str:
 
 
 def require_address(uri: str) -> None:
-    """Raise UserError if the password in an address isn't written as addresses have it.
+    """Raise UserError if the password in an address isn't percent-encoded.
 
-    It would be cut in two, and the part behind the cut shown as a host's name.
+    Such a password would be cut in two, and its second part would be shown as a host's name.
     """
     rest = uri.partition("://")[2]
     before, at, after = re.split(r"[/?#]", rest)[0].rpartition("@")
@@ -66,9 +66,9 @@ def require_address(uri: str) -> None:
 
 
 def lock_store(purpose: str) -> FileLock:
-    """Return a lock that all who use the store on this machine share: it lies beside the file, if it is one.
+    """Return a lock for all processes that use the store on this machine: a file beside the store's file.
 
-    For a server it lies in this project: other checkouts and machines don't wait.
+    For a server the lock is in this project, so other checkouts and machines don't wait for it.
     """
     file = store_file()
     if file is None:
@@ -80,14 +80,14 @@ def lock_store(purpose: str) -> FileLock:
 
 
 def artifact_folder(name: str) -> Path:
-    """Return the folder of the artefacts that belong to one data set's part of the project's own store."""
+    """Return the folder of one data set's artefacts in the project's own store."""
     return project_root() / "mlruns" / name
 
 
 def require_no_database() -> None:
-    """Raise UserError if the store is a database without a server, or the address isn't written as addresses are.
+    """Raise UserError if the store is a database without a server, or if its password isn't percent-encoded.
 
-    Beside such a database MLflow would keep each artefact in a folder of the machine that makes it.
+    With such a database, MLflow would keep each artefact in a folder of the machine that makes it.
     """
     uri = store_uri()
     require_address(uri)
@@ -99,10 +99,10 @@ def require_no_database() -> None:
 
 
 def require_usable() -> None:
-    """Raise UserError if the store is a database without a server, a file that is no database, or another folder's.
+    """Raise UserError if the store is a database without a server, is no database, or belongs to another folder.
 
-    MLflow would try a file that is no database for half a minute. A copied folder's store would write into the
-    original's artefacts, a moved one's has lost them: MLflow keeps absolute paths.
+    MLflow would try a file that is no database for half a minute. It keeps absolute paths: the store of a copied
+    folder would write into the original's artefacts, and that of a moved folder has lost its own.
     """
     require_no_database()
     file = store_file()
@@ -120,11 +120,11 @@ def require_usable() -> None:
 
 
 def find_other_folder() -> Path | None:
-    """Return the project's folder that the own store keeps its artefacts in; None if it is this one."""
+    """Return the project folder in which the project's own store keeps its artefacts; None if it is this folder."""
     file = store_file()
     if file != project_root() / "mlflow.db" or not file.exists():
         return None
-    # Not by MLflow, which would write to the file; what can't be read so, MLflow reports.
+    # Read it without MLflow, which would write to the file; MLflow reports a file that can't be read here.
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
             rows = database.execute("SELECT name, artifact_location FROM experiments").fetchall()

@@ -1,7 +1,7 @@
-"""The lock on MLflow's registry: all who register, promote, roll back or rebuild take turns, wherever they are.
+"""The lock on MLflow's registry: commands that register, promote, roll back or rebuild take turns, on all machines.
 
-Beside a store that is a file lies a lock file. MLflow's server has none; REGISTRY_LOCK names one for it: the advisory
-lock of a PostgreSQL database, which is free as soon as the session that holds it ends, however that ends; or a file.
+A store that is a file has a lock file beside it. MLflow's server has no lock, so REGISTRY_LOCK names one: the advisory
+lock of a PostgreSQL database, which is free as soon as the session that holds it ends for any reason; or a file.
 """
 
 import os
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 SETTING = "REGISTRY_LOCK"
 KEY = 7_305_804_385_334_259  # of the advisory lock, one for each database; any number that nothing else there uses
 RETRY_S = 0.2
-# Either side gives up a connection that the network has lost after 5 + 5 · 2 seconds; a process that is killed takes no
-# such time. A session that only holds a lock is idle.
+# Client and server give up a connection that the network has lost after 5 + 5 · 2 seconds; that of a killed process
+# ends at once. A session that only holds a lock is idle, so idle sessions must not time out.
 CLIENT = {"connect_timeout": 10, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 5}
 SERVER = {"tcp_keepalives_idle": 5, "tcp_keepalives_interval": 2, "tcp_keepalives_count": 5, "tcp_user_timeout": 15_000,
           "idle_session_timeout": 0}  # fmt: skip
@@ -42,10 +42,10 @@ HELD = (
 
 @contextmanager
 def lock_registry() -> Iterator[Callable[[], None]]:
-    """Hold the lock while registering, promoting or rolling back; read the state again inside it.
+    """Hold the lock while registering, promoting or rolling back; read the registry's state again inside the block.
 
-    Gives a function to call before each write: it raises UserError if the lock was lost. So does the end. UserError,
-    too, if there is no lock to take.
+    Yield a function to call before each write: it raises UserError if the lock was lost. The end of the block does so,
+    too. Raise UserError if there is no lock to take.
     """
     require_no_database()
     address = os.environ.get(SETTING, "")
@@ -86,7 +86,7 @@ def open_session(address: str) -> "Connection":
 
 
 def wait_for_lock(session: "Connection", address: str) -> None:
-    """Wait until this session has the lock; say so if another one has it."""
+    """Wait until this session has the lock; print a message if another session has it."""
     is_announced = False
     while not ask(session, address, TAKE):
         if not is_announced:
@@ -96,7 +96,7 @@ def wait_for_lock(session: "Connection", address: str) -> None:
 
 
 def require_held(session: "Connection", address: str) -> None:
-    """Raise UserError if the session has ended, or was never one: a pool may give each query another one."""
+    """Raise UserError if the session has ended and lost the lock, or if a pool gives each query another session."""
     if not ask(session, address, HELD):
         raise UserError(
             f"{without_password(address)} doesn't keep the registry's lock: give {SETTING} the address of PostgreSQL "
@@ -105,7 +105,7 @@ def require_held(session: "Connection", address: str) -> None:
 
 
 def ask(session: "Connection", address: str, query: str) -> object:
-    """Return the one value that a query on the lock has; raise UserError if the database doesn't answer."""
+    """Return the single value of a query on the lock; raise UserError if the database doesn't answer."""
     from sqlalchemy import text
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -10,7 +10,7 @@ from pipeline.config.credits import Credit
 from pipeline.config.flatten import flatten
 
 Card = dict[str, list[str]]
-"""By heading its sentences, plain text."""
+"""The sentences, as plain text, of each heading."""
 
 USES = {"train": "to train", "val": "to choose by", "test": "to test"}
 SPLITS = (("validation", "val"), ("test", "test"))
@@ -57,7 +57,7 @@ def make_card(
 
 
 def list_figures(metrics: Mapping[str, float], splits: Mapping[str, Any]) -> Iterator[str]:
-    """Yield on how many images of each split each file is right, with the 95 % interval; and over the seeds."""
+    """Yield sentences on each file's accuracy on each split, with the 95 % interval, and on the accuracy over seeds."""
     from pipeline.evaluation.significance import wilson_interval
 
     for file, prefix in FILES:
@@ -90,7 +90,7 @@ def describe_network(parameters: Mapping[str, Any]) -> str:
 
 
 def describe_augmentation(parameters: Mapping[str, Any]) -> str:
-    """Return how training changes its images, as a model's section of params.yaml says it."""
+    """Return in words how training augments its images, from a model's section of params.yaml."""
     used = {key: value for key, value in flatten(parameters.get("augmentation") or {}).items() if value}
     return f"Augmentation: {', '.join(f'{key} {value}' for key, value in used.items()) or 'none'}"
 
@@ -101,7 +101,7 @@ def count(number: int, word: str) -> str:
 
 
 def describe_commit(git: Mapping[str, Any]) -> str:
-    """Return from which commit a model was trained."""
+    """Return in words from which commit a model was trained."""
     if not git["commit"]:
         return "the commit is not known"
     changes = " with uncommitted changes, which the run's training/uncommitted.diff has" if git["dirty"] else ""

@@ -8,13 +8,13 @@ from pipeline.tracking.registry import CHAMPION
 from pipeline.tracking.store import connect_existing, translate_errors
 
 FOLDER = "page"
-TAG = "page_sha256"  # of a run: of the page that it has
+TAG = "page_sha256"  # tag of a run that has the page
 
 
 def log_page(page: Path, name: str) -> str:
-    """Log the page with the run of the champion of the registered model `name`, in place of an earlier one.
+    """Log the page to the run of the champion of the registered model `name`; it replaces an earlier page.
 
-    The same page isn't logged twice. Return where it is, in words; raise UserError without a champion or a store.
+    The same page isn't logged twice. Return its place in words; raise UserError if there is no champion or no store.
     """
     store, digest = connect_existing(name), sha256_of(page)
     with translate_errors():

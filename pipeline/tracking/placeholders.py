@@ -1,4 +1,4 @@
-"""Versions that only use up their numbers: for a rebuild, whose later versions keep those that the journal has."""
+"""Versions that only use up numbers, so that in a rebuild later versions get the numbers that the journal has."""
 
 from pipeline.tracking.store import Store
 
@@ -10,7 +10,7 @@ def use_up_numbers(store: Store, last: int) -> None:
     highest = max((int(version.version) for version in store.search_versions()), default=0)
     if highest >= last:
         return
-    # A server takes no version that isn't of a run.
+    # A server accepts no version without a run.
     run = store.client.create_run(store.experiment_id, tags={PLACEHOLDER: "true"}).info
     while highest < last:
         tags = {PLACEHOLDER: "true"}
@@ -21,7 +21,7 @@ def use_up_numbers(store: Store, last: int) -> None:
 
 
 def delete_placeholders(store: Store) -> None:
-    """Delete the empty version, and its run, that a rebuild left which was killed while it used up a number."""
+    """Delete the empty version, and its run, that remain if a rebuild was killed while it used up a number."""
     for version in store.search_versions(f"tags.{PLACEHOLDER} = 'true'"):
         store.client.delete_model_version(store.name, str(version.version))
     for left in store.search_runs(f"tags.{PLACEHOLDER} = 'true'"):

@@ -1,4 +1,4 @@
-"""Addresses of PostgreSQL that a person sets in the environment: read and used without showing a password."""
+"""PostgreSQL addresses that a person sets in the environment: read and use them without showing a password."""
 
 import re
 from typing import TYPE_CHECKING, Any
@@ -9,24 +9,24 @@ from pipeline.tracking.location import require_address
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
 
-DRIVER = "postgresql+psycopg"  # of `make team`, whatever driver an address names
+DRIVER = "postgresql+psycopg"  # which `make team` installs; used whatever driver an address names
 ADDRESS = re.compile(r"postgres(ql)?(\+\w+)?://")
 
 
 def is_address(text: str) -> bool:
-    """Return whether a text begins as an address of PostgreSQL does."""
+    """Return whether a text begins like a PostgreSQL address."""
     return bool(ADDRESS.match(text))
 
 
 def parse_address(setting: str, address: str) -> "URL":
-    """Return the address that a setting has; raise UserError, which doesn't show it, if it is none of PostgreSQL."""
+    """Return the address in a setting; raise UserError, without showing it, if it isn't a PostgreSQL address."""
     require_address(address)
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
     try:
         url = make_url(address)
-    except (ArgumentError, ValueError):  # the latter where a port is no number
+    except (ArgumentError, ValueError):  # ValueError if a port isn't a number
         url = None
     if url is None or not is_address(address):
         raise UserError(

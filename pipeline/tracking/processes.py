@@ -1,4 +1,4 @@
-"""Which process writes to a run, and the runs whose process has died."""
+"""Identify the process that writes to a run, and end the runs whose process has died."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ def identify_process() -> str:
 
 
 def identify_machine() -> str:
-    """Return the machine's name, its network card and, on Linux, the space in which process ids are counted.
+    """Return the machine's name, its network card's address and, on Linux, the namespace of its process ids.
 
     The name alone isn't enough: cloned machines and containers may share it, and would end each other's runs.
     """

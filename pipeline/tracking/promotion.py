@@ -1,4 +1,4 @@
-"""Ask the promotion gate about versions, and carry out and keep what it decides."""
+"""Ask the promotion gate about versions, then carry out and record its decisions."""
 
 import json
 import sys
@@ -44,10 +44,10 @@ FORMER = "its network was champion before the present one: `make rollback` or `m
 def promote(
     store: Store, versions: "list[ModelVersion]", policy: Promotion, may_decide: bool = True
 ) -> dict[str, Record]:
-    """Decide on each version, the most accurate first, and carry it out; return the record of each by version.
+    """Decide on each version, the most accurate first, and carry the decisions out; return the records by version.
 
-    A version is decided on once against one champion under one policy. Without `may_decide`, one that isn't decided on
-    yet stays so, and has no record. The caller holds the lock.
+    A version is decided on only once for each champion and policy. Without `may_decide`, undecided versions stay
+    undecided, and have no record. The caller holds the lock.
     """
     state, records = settle(store), dict[str, Record]()
     for version in sorted(versions, key=lambda v: (-float(v.tags["val_accuracy"]), int(v.version))):
@@ -66,9 +66,9 @@ def promote(
 
 
 def confirm(store: Store, state: State) -> None:
-    """Bring a server back to the state in which this command left it, if another one has changed it meanwhile.
+    """Restore the state in which this command left a server, if something else has changed it meanwhile.
 
-    That was a command that was killed, and whose last request reached the server late; or a person, who gets a message.
+    That may be a killed command, whose last request reached the server late, or a person. Report a moved champion.
     """
     model = store.registered_model()
     if model is None:
@@ -83,7 +83,7 @@ def confirm(store: Store, state: State) -> None:
 
 
 def is_settled(record: Record, own: Champion, state: State, policy: Promotion) -> bool:
-    """Return whether a decision stands: the champion's, a rejection, or the gate's refusal on the same question."""
+    """Return whether a decision still holds: on the champion, a rejection, or the gate's refusal in the same case."""
     if own == state.champion:
         return True
     if record["promote"] or (own.network in state.rejected) != (record["policy"] is None):
@@ -98,18 +98,18 @@ def is_decided(version: "ModelVersion", policy: Promotion) -> bool:
 
 
 def has_policy(record: Record, policy: Promotion) -> bool:
-    """Return whether a decision was made under this policy, whose keys may have had other names then, or been fewer."""
+    """Return whether a decision was made under this policy; older records may have old names of keys or lack some."""
     recorded = {Promotion.renamed_keys.get(key, key): value for key, value in record["policy"].items()}
     return recorded.items() <= dump(policy).items()
 
 
 def dump(policy: Promotion) -> dict[str, object]:
-    """Return what the gate decides by."""
+    """Return the part of the policy by which the gate decides."""
     return policy.model_dump(exclude={"in_experiments"})
 
 
 def judge(store: Store, version: "ModelVersion", state: State, policy: Promotion) -> Record:
-    """Decide on a version by what MLflow has of it and of the champion; return policy, promote and reasons.
+    """Decide on a version, from MLflow's data on it and on the champion; return policy, promote and reasons.
 
     The policy is None where a person has decided.
     """
@@ -127,7 +127,7 @@ def judge(store: Store, version: "ModelVersion", state: State, policy: Promotion
 
 
 def compare(store: Store, version: "ModelVersion", champion: Champion | None, policy: Promotion) -> Decision:
-    """Ask the gate; the champion's own network in a newer wrapping has to keep the limits alone."""
+    """Ask the gate; the champion's own network with newer serving code or requirements only has to keep the limits."""
     candidate = load_candidate(version, policy)
     if champion is None:
         return decide(candidate, None, policy)
@@ -147,7 +147,7 @@ def find_judged(name: str, validation_sha256: str) -> set[str]:
 
 
 def carry_out(store: Store, state: State, version: "ModelVersion", record: Record) -> State:
-    """Promote the version if the record says so, else keep the record with it and in the journal; return the state."""
+    """Promote the version if the record says so, else tag it with the record and journal that; return the state."""
     if record["promote"] and to_champion(version) != state.champion:
         return promote_by_gate(store, state, version, record)
     append_event(describe(store, {"time": now(), "event": DECIDED, **record}, {record["version"]: version}))

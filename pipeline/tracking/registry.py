@@ -1,8 +1,8 @@
 """The registry's state in MLflow's store, from which aliases, tags and the journal follow.
 
-One tag of the registered model, `champions`, holds it, with the event that is under way. A change is written there
-first, then to the journal, then to tags and aliases, and last the event is taken out. What a killed command left is so
-known to the next one, also in another checkout, which finishes it before it does anything else.
+The tag `champions` of the registered model holds the state and the event that is under way. A change is written there
+first, then to the journal, then to tags and aliases; at last the event is removed. So the next command, also in another
+checkout, knows what a killed command left, and finishes it before it does anything else.
 """
 
 import json
@@ -21,7 +21,7 @@ CHAMPION, PREVIOUS = "champion", "previous"
 STATE_TAG, DECISION_TAG = "champions", "promotion"  # of the registered model; of a version
 # Databases of MLflow's servers keep 5,000 characters of a tag.
 MOST_CHAMPIONS, MOST_REJECTED, MOST_CHARACTERS = 100, 100, 500
-REBUILD = {"event": "rebuild"}  # under way in a store that was empty
+REBUILD = {"event": "rebuild"}  # the event that is under way while an empty store is rebuilt
 CONTENT = ("model", "content_key", "trained_key", "onnx_sha256")  # tags of a version that events carry
 
 DECISION = ("against", "policy", "promote", "reasons", "validation_sha256")  # entries that a version keeps
@@ -32,8 +32,8 @@ Versions = dict[str, "ModelVersion"]
 def settle(store: Store, events: list[Event] | None = None) -> State:
     """Return the registry's state, after finishing what a killed command left; the caller holds the lock.
 
-    An alias that a person moved in MLflow is a promotion by that person. A store that has no state yet, new or of an
-    older version of this project, gets that of the journal (`events`, by default those of this store).
+    An alias that a person moved in MLflow counts as a promotion by that person. A store without a state, because it is
+    new or from an older version of this project, gets the journal's state (`events`, by default those of this store).
     """
     model = store.registered_model()
     if model is None:
@@ -59,9 +59,9 @@ def settle(store: Store, events: list[Event] | None = None) -> State:
 
 
 def begin_rebuild(store: Store) -> bool:
-    """Note in a store without versions that it is being rebuilt; return whether it is, since now or before a kill.
+    """Mark a store without versions as being rebuilt; return whether it is, by this command or one that was killed.
 
-    Until `settle` gets the journal's events, other commands refuse it: they would take a part of it for the whole.
+    Until `settle` gets the journal's events, other commands refuse the store, because a part of it is still missing.
     """
     model = store.registered_model()
     if model and json.loads(model.tags.get(STATE_TAG, "{}")).get("event") == REBUILD:
@@ -88,7 +88,7 @@ def read_first_state(store: Store, versions: Versions, aliases: dict[str, str], 
 
 
 def find_content(event: Event, versions: Versions) -> Champion | None:
-    """Return the version that has an event's content: that very content, else the same training, else network."""
+    """Return the version for an event: with the same content, else of the same training, else with the same network."""
     for key in ("content_key", "trained_key", "onnx_sha256"):
         same = [version for version in versions.values() if event.get(key) and version.tags.get(key) == event[key]]
         if same:
@@ -97,7 +97,7 @@ def find_content(event: Event, versions: Versions) -> Champion | None:
 
 
 def to_champion(version: "ModelVersion") -> Champion:
-    """Return a version as the state names it; one that something else registered is a network of its own."""
+    """Return a version as the state records it; one that another tool registered counts as a network of its own."""
     number = str(version.version)
     return Champion(number, network_of(version.tags) or f"version {number}")
 
@@ -131,7 +131,7 @@ def change(store: Store, state: State, event: Event) -> State:
 
 
 def finish(store: Store, state: State, event: Event, versions: Versions) -> State:
-    """Carry out an event that the store has as under way, as far as it isn't yet; return the state."""
+    """Carry out the parts that are still missing of the event under way in the store; return the state."""
     journalled = describe(store, event, versions)
     if journalled not in read_events(store_label(), store.name):
         append_event(journalled)
@@ -147,7 +147,7 @@ def finish(store: Store, state: State, event: Event, versions: Versions) -> Stat
 
 
 def describe(store: Store, event: Event, versions: Versions) -> Event:
-    """Return an event as the journal has it: with the store and with the content that the version's number means."""
+    """Return an event as the journal records it: with the store, and with the content of the version."""
     tags = versions[event["version"]].tags if event["version"] in versions else {}
     content = {key: tags[key] for key in CONTENT if key in tags}
     time, kind = event["time"], event["event"]
@@ -163,7 +163,7 @@ def tag_decision(store: Store, version: "ModelVersion", decision: Event) -> None
 
 
 def set_aliases(store: Store, state: State, aliases: dict[str, str]) -> None:
-    """Give the aliases to the versions that the state says; at each moment one of them is champion."""
+    """Give the aliases to the versions that the state names; `champion` is on one of them at each moment."""
     previous, champion = number_of(state.previous), number_of(state.champion)
     if previous and aliases.get(PREVIOUS) != previous:
         store.set_alias(PREVIOUS, previous)
@@ -179,11 +179,11 @@ def write_state(store: Store, state: State, event: Event | None = None) -> None:
 
 
 def to_tag(state: State, event: Event | None = None) -> dict[str, Any]:
-    """Return what the tag has of a state, and of the event that is under way."""
+    """Return the tag's content: the state, and the event that is under way."""
     numbers = [champion.version for champion in state.champions[-MOST_CHAMPIONS:]]
     return {"champions": numbers, "rejected": list(state.rejected[-MOST_REJECTED:]), "event": event}
 
 
 def number_of(champion: Champion | None) -> str | None:
-    """Return the version's number of a champion, if there is one."""
+    """Return the number of a champion's version; None without a champion."""
     return champion.version if champion else None

@@ -16,7 +16,7 @@ INPUTS = ("model", "dataset", "data_sha256", "seed", "seeds_per_model", "paramet
 
 
 def hash_inputs(inputs: Mapping[str, Any]) -> str:
-    """Return the sha256 of what a training starts from, the code aside; a receipt begins with the same entries."""
+    """Return the sha256 of a training's inputs without its code; a receipt begins with the same entries."""
     return sha256(json.dumps({key: inputs[key] for key in INPUTS}, sort_keys=True).encode()).hexdigest()
 
 

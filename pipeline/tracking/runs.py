@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 RECEIPT = "training/receipt.json"
-DIFF = "training/uncommitted.diff"  # of a run whose code was not as committed
-# What identifies a live run until `register` completes it; made_of is what older versions called inputs_sha256.
+DIFF = "training/uncommitted.diff"  # of a run with uncommitted changes in the code
+# Tags that identify a live run until `register` completes it; older versions called inputs_sha256 made_of.
 LIVE_TAGS = {"training", "inputs_sha256", "made_of", "process"}
-KEPT_FILES = ("model.keras", "history.csv", "receipt.json")  # the others are the registered model's
+KEPT_FILES = ("model.keras", "history.csv", "receipt.json")  # the registered model has the other files
 
 
 def register_version(store: Store, model: TrainedModel) -> "ModelVersion":
@@ -41,7 +41,7 @@ def register_version(store: Store, model: TrainedModel) -> "ModelVersion":
 def remove_twins(store: Store, model: TrainedModel) -> None:
     """Delete a second run or version of this content, unless it has an alias.
 
-    A server makes one where a request reaches it after the command that sent it was killed, or for a second time.
+    A server makes a second one if a request reaches it twice, or after the command that sent it was killed.
     """
     found, aliased = find_versions(store, model), store.aliases().values()
     kept = [version for version in found if version is found[0] or str(version.version) in aliased]
@@ -54,13 +54,13 @@ def remove_twins(store: Store, model: TrainedModel) -> None:
 
 
 def find_versions(store: Store, model: TrainedModel) -> "list[ModelVersion]":
-    """Return the versions of this content, oldest first: one, but for twins."""
+    """Return the versions of this content, oldest first: only one if there are no twins."""
     found = store.search_versions(f"tags.content_key = '{model.key}'")
     return sorted(found, key=lambda version: int(version.version))
 
 
 def hash_logged(uri: str) -> str:
-    """Return the sha256 of each file of a logged model, as JSON; who serves it compares them."""
+    """Return the sha256 of each file of a logged model, as JSON; a server compares them before it serves the model."""
     from mlflow.artifacts import download_artifacts
 
     with TemporaryDirectory() as scratch:
@@ -68,10 +68,10 @@ def hash_logged(uri: str) -> str:
 
 
 def record_run(store: Store, model: TrainedModel) -> str:
-    """Return the id of the finished run of this content: recorded before, shown live, or new.
+    """Return the id of the finished run of this content: one recorded before, a live run, or a new run.
 
-    All that is logged carries the receipt's own times, so a run that was cut short is completed, not doubled. So is one
-    that has lost its artefacts.
+    All entries have the receipt's own times, so a run that was cut short is completed without double entries. A run
+    that has lost its artefacts is completed, too.
     """
     runs = store.search_runs(f"tags.content_key = '{model.key}'")
     registered = {version.run_id for version in find_versions(store, model)[:1]}
@@ -143,7 +143,7 @@ def log_model(run_id: str, model: TrainedModel) -> None:
 
 
 def restore_model(store: Store, logged: "LoggedModel", model: TrainedModel) -> None:
-    """Put the files of a logged model that has lost them where they were: its registered version refers to it."""
+    """Write the lost files of a logged model again, to the same place, because its registered version refers to it."""
     import mlflow
     from mlflow.models import Model
 
@@ -154,14 +154,14 @@ def restore_model(store: Store, logged: "LoggedModel", model: TrainedModel) -> N
         mlflow.pyfunc.save_model(folder, mlflow_model=description, **describe_served(model))
         for compiled in folder.rglob("__pycache__"):
             shutil.rmtree(compiled)
-        # Before the files: a version whose files are not there yet is restored again, hashes and all.
+        # Tag before logging the files: if this is killed in between, the next call restores hashes and files again.
         for version in find_versions(store, model):
             store.tag_version(str(version.version), ALL_HASHES, json.dumps(hash_files(folder)))
         store.client.log_model_artifacts(logged.model_id, str(folder))
 
 
 def describe_served(model: TrainedModel) -> dict[str, Any]:
-    """Return what MLflow is given of a model: code, files, shapes, packages and metadata."""
+    """Return the arguments with which MLflow logs a model: code, files, shapes, packages and metadata."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
@@ -182,7 +182,7 @@ def describe_served(model: TrainedModel) -> dict[str, Any]:
 
 
 def dataset_input(dataset: dict[str, Any], sha256: str) -> "DatasetInput":
-    """Return data/prepared/dataset.json as an MLflow data set; its digest begins the receipt's `data_sha256`."""
+    """Return dataset.json as an MLflow data set; its digest is the first half of the receipt's `data_sha256`."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     entry = Dataset(

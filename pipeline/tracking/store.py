@@ -25,7 +25,7 @@ class Store:
     client: "MlflowClient"
     experiment_id: str
     name: str
-    # Asked before each write to the registry: raises UserError if the lock on it was lost.
+    # Called before each write to the registry: raises UserError if the lock on it was lost.
     require_lock: Callable[[], None] = lambda: None
 
     def search_runs(self, condition: str, limit: int = 1000) -> "list[Run]":
@@ -66,7 +66,7 @@ class Store:
         return {alias: str(number) for alias, number in model.aliases.items()} if model else {}
 
     def set_alias(self, alias: str, number: str) -> None:
-        """Give the alias to a version; it leaves the one that had it."""
+        """Give the alias to a version; the version that had it loses it."""
         self.require_lock()
         self.client.set_registered_model_alias(self.name, alias, number)
 
@@ -89,12 +89,12 @@ class Store:
 @contextmanager
 def translate_errors() -> Iterator[None]:
     """Raise UserError where MLflow or its database fails inside the block."""
-    # Without these, MLflow asks a server that is down for four minutes, and reports its use to its makers.
+    # Without these, MLflow retries for four minutes if a server is down, and reports its use to its makers.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    # It would show each run's address, with the password if it has one.
+    # MLflow would print each run's address, with the password if it has one.
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -112,7 +112,7 @@ def connect(name: str, require_lock: Callable[[], None] = lambda: None) -> Store
     Raise UserError if the store can't be used.
     """
     require_usable()
-    # One at a time: two first uses of a database would both try to make its tables.
+    # One process at a time: two that are the first to use a database would both try to make its tables.
     with translate_errors(), lock_store(""):
         make_database()
         client = open_client()
@@ -120,9 +120,9 @@ def connect(name: str, require_lock: Callable[[], None] = lambda: None) -> Store
 
 
 def make_database() -> None:
-    """Make the store's file, if the store is one and it is missing, and give it its name once it is whole.
+    """Make the store's file, if the store is a file and it is missing; give it its name only once it is complete.
 
-    MLflow makes its tables one by one, for seconds. Where it was killed meanwhile, it never opens the file again.
+    MLflow makes the tables one by one, which takes seconds. If it is killed meanwhile, it can never open the file.
     """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -165,7 +165,7 @@ def open_client() -> "MlflowClient":
 
     given = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(store_uri())
-    # MLflow writes the address into the environment, where it would pass for the user's at the next look.
+    # MLflow writes the address into the environment, where later code would take it for the user's setting.
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     if given is not None:
         os.environ["MLFLOW_TRACKING_URI"] = given
@@ -173,7 +173,7 @@ def open_client() -> "MlflowClient":
 
 
 def store_error(error: Exception) -> UserError:
-    """Return the error for a store that is down, refuses, or isn't one."""
+    """Return the error for a store that is down, refuses a request, or isn't a store."""
     address, cause = without_password(store_uri()), without_password(first_line(error))
     return UserError(
         f"MLflow's store {address} can't be used: {cause}. No training is lost: fix or start the store, or unset "

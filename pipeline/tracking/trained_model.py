@@ -15,10 +15,10 @@ from pipeline.files import missing_file_error, read_json, sha256_of
 from pipeline.paths import LOCK, SERVING_CODE, Workspace
 
 SERVING_PACKAGES = ("mlflow", "numpy", "onnxruntime")
-# The registered model's files, by the names under which MLflow keeps them: what train made, and what evaluate did.
+# The registered model's files, by their names in MLflow: those that train writes, and those that evaluate writes.
 MODEL_FILES = {"onnx": "model.onnx", "tflite": "model.tflite", "tflite_int8": "model_int8.tflite"}
 REPORT_FILES = {"golden": "golden.json"}
-KEY_DIGITS = 6  # of metrics: processors differ in later ones, for the same files
+KEY_DIGITS = 6  # decimals of metrics: processors differ in further ones, for the same files
 RENAMED_INPUTS = {"repeats": "seeds_per_model"}  # entries of receipts that older versions wrote
 
 
@@ -44,7 +44,7 @@ class TrainedModel:
 
     @cached_property
     def artifacts_sha256(self) -> dict[str, str]:
-        """The hash of each of these files, as <name>_sha256."""
+        """The sha256 of each file in `artifacts`, as <name>_sha256."""
         return {f"{name}_sha256": sha256_of(path) for name, path in self.artifacts.items()}
 
     @cached_property
@@ -55,7 +55,7 @@ class TrainedModel:
 
     @property
     def trained_key(self) -> str:
-        """The sha256 of the same without what serves it: it stays when serving code or pinned packages change."""
+        """Like `key`, but without what serves the model: it stays when serving code or pinned packages change."""
         return hash_content(self._trained)
 
     @cached_property
@@ -71,7 +71,7 @@ class TrainedModel:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the registered model says of itself wherever it is copied, without a tracking store."""
+        """The facts that the registered model carries with it wherever it is copied, without a tracking store."""
         figures = {key: self.metrics[key] for key in ("val_accuracy", "test_accuracy", "parameters")}
         images = {key: self.dataset[key] for key in ("class_names", "image_shape", "resize")}
         onnx = self.artifacts_sha256["onnx_sha256"]
@@ -131,7 +131,7 @@ def read_receipt(folder: Path) -> dict[str, Any]:
 
 
 def pin_serving_packages() -> list[str]:
-    """Return what the served model needs, pinned as in requirements.lock for this Python: no TensorFlow."""
+    """Return the packages of the served model, pinned as in requirements.lock for this Python: without TensorFlow."""
     lines = (line.removesuffix("\\").strip() for line in LOCK.read_text().splitlines() if line[:1].isalnum())
     locked = [Requirement(line) for line in lines]
     pinned = {r.name: f"{r.name}{r.specifier}" for r in locked if r.marker is None or r.marker.evaluate()}
