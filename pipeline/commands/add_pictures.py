@@ -19,9 +19,9 @@ SHORT = 16  # digits of the sha256 that a picture is named after
 
 
 def main(folder: str, workspace: Workspace = Workspace()) -> None:
-    """Copy the pictures of a folder into those of the data set; say how many are new.
+    """Copy the pictures of a folder into the data set's folders; print how many are new.
 
-    Raise UserError if the data set isn't a folder per class, or hasn't one of the classes; then nothing is copied.
+    Raise UserError if the data set isn't a folder per class, or if it lacks one of the classes; then copy nothing.
     """
     params = load(workspace.params)
     classes = find_classes(params, workspace)
@@ -38,7 +38,7 @@ def main(folder: str, workspace: Workspace = Workspace()) -> None:
 
 
 def find_classes(params: Params, workspace: Workspace) -> dict[str, Path]:
-    """Return the folder of each class, of those that train; raise UserError if the data set has none."""
+    """Return the folder of each class's training pictures; raise UserError if the data set has no such folders."""
     if params.data.folder is None or params.data.form != "folders":
         raise UserError(
             f"the data set {params.dataset} is no folder per class, to which pictures could be added; of a built-in "
@@ -59,7 +59,7 @@ def list_pictures(folder: Path) -> Iterator[tuple[Path, str]]:
     if not found or any(len(parts) == 1 for _, parts in found):
         raise UserError(f"{folder} should have a folder per class, and pictures in these alone")
     for path, parts in found:
-        yield path, unquote(parts[0])  # as the app writes names that no folder may have
+        yield path, unquote(parts[0])  # the app percent-encodes what no folder's name may have
 
 
 def add(picture: Path, folder: Path) -> bool:

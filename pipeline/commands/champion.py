@@ -1,4 +1,4 @@
-"""Print the address of the champion, models:/mnist@champion, for what serves it; fail if there is none."""
+"""Print the address of the champion, models:/mnist@champion, for programs that serve it; fail if there is none."""
 
 from pipeline.cli import UserError, run
 from pipeline.files import read_json
@@ -19,7 +19,7 @@ def main(workspace: Workspace = Workspace()) -> None:
 def read_registered_name(workspace: Workspace) -> str:
     """Return the name of the model that `register` registered last; raise UserError if it has not run."""
     path = workspace.registry / "registry.json"
-    if not path.exists():  # of a fresh clone, whose environment with dvc isn't activated
+    if not path.exists():  # in a fresh clone, whose environment with dvc isn't activated: so name make
         raise UserError(f"{path} is missing: run `make run`, which trains and registers the models")
     return str(read_json(path)["name"])
 

@@ -1,6 +1,6 @@
 """Print the models of `presets` side by side, and which of them differ from the champion: `make compare`.
 
-Reads what the last `dvc repro` wrote and changes nothing; test images are shown, the order is by validation images.
+Reads what the last `dvc repro` wrote and changes nothing; shows test accuracy, but sorts by validation accuracy.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from pipeline.tracking.store import connect_existing, translate_errors
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-ALPHA = 0.05  # of twenty tables of equal models, one calls any of them different
+ALPHA = 0.05  # of twenty tables with equal models, one shows a difference by chance
 SMALLEST_P = 1e-4  # smaller p-values print as `p < 0.0001`
 TO_CHAMPION, EMPTY = "test, to the champion", "–"
 LEFT_ALIGNED = ("model", TO_CHAMPION)
@@ -31,11 +31,11 @@ class Comparison:
 
     champion: str | None
     tested: str
-    """By what the others were tested against the champion, or why nothing was tested."""
+    """The champion and the test that compared the others with it, or why nothing was tested."""
     metrics: dict[str, dict[str, Any]]
     answers: "dict[str, DataFrame]"
     rows: dict[str, Row]
-    """What is shown of each model."""
+    """The cells of each model by their titles."""
 
 
 def main(workspace: Workspace = Workspace()) -> None:
@@ -55,11 +55,11 @@ def main(workspace: Workspace = Workspace()) -> None:
 
 
 def compare(workspace: Workspace = Workspace()) -> Comparison:
-    """Return what the last `dvc repro` wrote of the models; raise UserError where something is missing."""
+    """Return the comparison from what the last `dvc repro` wrote; raise UserError if something is missing."""
     names = load(workspace.params).presets
     champion, tested = find_champion(read_registered_name(workspace), workspace)
     if champion:
-        names = tuple(dict.fromkeys((*names, champion)))  # what the others are tested against is in the table
+        names = tuple(dict.fromkeys((*names, champion)))  # the table needs it even if `presets` lacks it
     metrics = {name: read_json(workspace.report(name) / "metrics.json") for name in names}
     names = tuple(sorted(names, key=lambda name: -metrics[name]["val_accuracy"]))
     answers = {name: read_answers(name, workspace) for name in names}
@@ -78,9 +78,9 @@ def compare(workspace: Workspace = Workspace()) -> Comparison:
 
 
 def find_champion(name: str, workspace: Workspace = Workspace()) -> tuple[str | None, str]:
-    """Return the name of the model here that is MLflow's champion, and what it is tested by.
+    """Return the name of the local model that is MLflow's champion, and in words the test against it.
 
-    None, with the reason, if there is no champion, or if it is none of those whose answers are in reports/.
+    Return None, with the reason, if there is no champion, or if its answers aren't in reports/.
     """
     try:
         store = connect_existing(name)
@@ -153,7 +153,7 @@ def format_costs(name: str, metrics: dict[str, Any], workspace: Workspace = Work
 def measure_difference(
     answers: "dict[str, DataFrame]", name: str, champion: str, workspace: Workspace = Workspace()
 ) -> tuple[float, float]:
-    """Return the model's test accuracy less the champion's, and McNemar's p.
+    """Return the model's test accuracy minus the champion's, and McNemar's p-value.
 
     Raise UserError if the two were evaluated on different test images.
     """
@@ -170,7 +170,7 @@ def measure_difference(
 
 
 def format_differences(measured: dict[str, tuple[float, float]]) -> dict[str, str]:
-    """Return the cell of each model: points, p as Holm corrects it for all of them, and whether that is significant."""
+    """Return the cell of each model: difference in points, p corrected by Holm for all models, its significance."""
     from pipeline.evaluation.significance import holm
 
     cells, corrected = {}, holm([p for _, p in measured.values()])

@@ -76,7 +76,7 @@ def find_sections(section: type[Section], path: str) -> Iterator[tuple[str, type
 
 
 def nested_sections(annotation: object, path: str) -> Iterator[tuple[str, type[Section]]]:
-    """Yield the sections that a type contains; of a list's or a mapping's, the path says where each stands."""
+    """Yield the sections that a type contains, with their paths; in lists and mappings, with a placeholder."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         yield path, annotation
         return
@@ -184,7 +184,7 @@ def render_names(plural: str, names: Mapping[str, tuple[str, ...]]) -> str:
 
 
 def render_values() -> str:
-    """Return what the arguments of Keras objects may be."""
+    """Return the allowed values of the arguments of Keras objects."""
     words = "; ".join(
         f"`{key}` is {' or '.join(f'`{word}`' for word in own)}" for key, own in keras_names.WORDS.items()
     )

@@ -1,7 +1,7 @@
-"""For `make run`, before anything runs: bring back the versions, decisions and champion that the journal knows.
+"""For `make run`, before anything runs: restore the versions, decisions and champion that the journal records.
 
-In a colleague's clone, after `dvc pull`, there is a journal but no store of MLflow yet. Without the champion in the
-store, the gate would compare with nothing what is trained next.
+In a colleague's clone, after `dvc pull`, there is a journal but no MLflow store yet. Without a champion in the store,
+the gate would have nothing to compare the next model with.
 """
 
 from contextlib import suppress
@@ -15,7 +15,7 @@ from pipeline.tracking.location import store_file, store_label
 
 
 def main(workspace: Workspace = Workspace()) -> None:
-    """Rebuild MLflow's view if its file is missing and the journal has decisions in it; else do nothing."""
+    """Rebuild MLflow's view if its file is missing and the journal has events of its store; else do nothing."""
     file = store_file()
     if file is None or file.exists() or not read_events(store_label(), load(workspace.params).dataset):
         return

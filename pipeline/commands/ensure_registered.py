@@ -1,6 +1,6 @@
 """For `make run`: register the models here if MLflow's store lacks them, although DVC has nothing to run.
 
-DVC knows files. It doesn't know that a store is new, was lost, or is another one than at the last `dvc repro`.
+DVC only knows files. It doesn't know that a store is new, was lost, or isn't the one of the last `dvc repro`.
 """
 
 import json

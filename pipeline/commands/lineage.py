@@ -1,6 +1,6 @@
 """Show what made a registered model, and whether the files here still have the recorded hashes: `make lineage`.
 
-`python -m pipeline.commands.lineage [models:/mnist@champion]`. What MLflow keeps of the run counts, not the workspace.
+`python -m pipeline.commands.lineage [models:/mnist@champion]`. It shows MLflow's record of the run, not the workspace.
 """
 
 import json
@@ -32,7 +32,7 @@ def main(model: str | None = None) -> None:
     """Print what made a model, by default the champion, and the checks; raise UserError if a file isn't as recorded."""
     workspace = Workspace()
     model = model or f"models:/{read_registered_name(workspace)}@{CHAMPION}"
-    client = open_existing()  # this command only looks
+    client = open_existing()  # this command only reads: it makes no store
     with translate_errors():
         version = find_version(client, model)
         training = client.get_run(str(version.run_id))
@@ -54,7 +54,7 @@ def main(model: str | None = None) -> None:
 def find_version(client: "MlflowClient", model: str) -> "ModelVersion":
     """Return the registered version that `models:/name@alias` or `models:/name/number` means.
 
-    Raise UserError, with those that there are, if there is none.
+    Raise UserError, with the names of existing versions, if there is none.
     """
     from mlflow.exceptions import MlflowException
 
@@ -133,7 +133,7 @@ def describe_commit(git: Mapping[str, Any]) -> str:
 
 
 def remark_change(path: Path, digest: str) -> str:
-    """Return a remark where the workspace's file is not the recorded one; that work has gone on is no fault."""
+    """Return a remark if the workspace's file isn't the recorded one, which is no fault: the code may have changed."""
     return "" if path.exists() and sha256_of(path) == digest else "  (changed since)"
 
 

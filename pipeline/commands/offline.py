@@ -19,15 +19,15 @@ EPOCHS_FACTOR = 10  # digits has a forty-sixth of MNIST's training images
 
 
 def main(workspace: Workspace = Workspace()) -> None:
-    """Switch from a built-in data set to `digits` unless it is here, can be downloaded or is in DVC's cache.
+    """Switch to `digits` unless the built-in data set is here, can be downloaded, or is in DVC's cache.
 
     Raise UserError, with the reasons, if a mirror was reached but lacks the published files.
     """
     params = load(workspace.params)
     name, dataset = params.dataset, params.data
-    if name not in CATALOGUE or not dataset.files:  # in place of one's own data, no other will do
+    if name not in CATALOGUE or not dataset.files:  # nothing can replace own data
         return
-    list_mirrors(name, dataset)  # an address that can't be one is a mistake to fix, not a missing network
+    list_mirrors(name, dataset)  # a malformed address is a mistake to fix, not a missing network
     if is_downloaded(dataset, workspace.raw):
         return
     try:
@@ -41,9 +41,10 @@ def main(workspace: Workspace = Workspace()) -> None:
 
 
 def switch_to_digits(path: Path, params: Params) -> None:
-    """Write `dataset: digits`, and as many times the epochs of the presets as a small data set needs, into params.yaml.
+    """Write `dataset: digits`, and EPOCHS_FACTOR times the epochs of each preset, into params.yaml.
 
-    Of digits no writer is known, so `writers` becomes false. Raise UserError if the file's lines have another form.
+    The writers of digits aren't known, so `writers` becomes false. Raise UserError if the file's lines have another
+    form.
     """
     text, name = path.read_text(), params.dataset
     text, changed = re.subn(r"^(dataset:[ \t]*)[^\s#]+", r"\1digits", text, count=1, flags=re.MULTILINE)
@@ -71,7 +72,7 @@ def is_downloaded(dataset: Dataset, raw: Path) -> bool:
 
 
 def probe_mirrors(name: str, dataset: Dataset) -> None:
-    """Fetch the data set's smallest file, and drop it.
+    """Fetch the data set's smallest file, and delete it.
 
     Raise UnreachableError if no mirror can be reached, UserError with each mirror's reason if none has it as published.
     """

@@ -1,4 +1,4 @@
-"""Check that a server can have a port, before it takes seconds to start: `python -m pipeline.commands.port 5001`."""
+"""Check that a port is free, before a server takes seconds to start: `python -m pipeline.commands.port 5001`."""
 
 import socket
 import sys

@@ -1,7 +1,7 @@
-"""Rebuild MLflow's view (`make rebuild-tracking`): every run, version and alias that the disk still knows.
+"""Rebuild MLflow's view (`make rebuild-tracking`): every run, version and alias for which the disk has the files.
 
-Sources: the workspace, DVC's cache with its record of past runs, and the journal promotions.jsonl, which knows the
-order of the versions and who became champion. What stands in a store is not overwritten: neither a version's decision
+Sources: the workspace, DVC's cache with its record of past runs, and the journal promotions.jsonl, which records the
+order of the versions and the champions. Existing entries in a store are not overwritten: neither a version's decision
 nor the champion.
 """
 
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def move_foreign_store() -> None:
-    """Move the project's store aside if it is that of the folder which this one was copied or moved from."""
+    """Move the project's store aside if it belongs to the folder from which this one was copied or moved."""
     other, file = find_other_folder(), store_file()
     if other is None or file is None:
         return
@@ -64,15 +64,15 @@ def move_foreign_store() -> None:
 
 
 def rebuild(store: Store, models: dict[str, TrainedModel], credit: Credit = NO_CREDIT) -> None:
-    """Register one data set's models, by key, and bring back decisions and aliases of a store that has lost them.
+    """Register one data set's models, by key, and restore decisions and aliases that the store has lost.
 
-    In an empty store the versions get the journal's numbers.
+    In an empty store the versions get the numbers that they have in the journal.
     """
     is_empty = begin_rebuild(store)
     delete_placeholders(store)
     events = read_events(store_label(), store.name)
     if is_empty and not events:
-        # It begins as the project's own, and so does its history.
+        # A new store begins with the history of the project's own store.
         events = [event | {"store": store_label()} for event in read_events(OWN_STORE, store.name)]
         append_event(*events)
     decisions = last_decisions(events)
@@ -97,10 +97,10 @@ def rebuild(store: Store, models: dict[str, TrainedModel], credit: Credit = NO_C
 
 
 def match(decisions: dict[int, Event], models: dict[str, TrainedModel]) -> dict[int, TrainedModel]:
-    """Return the model of each version that the journal decided on, by the version's number there.
+    """Return the model of each version for which the journal has a decision, by the version's number there.
 
-    The content itself comes first. Where serving code or pinned packages have changed since, the last version of the
-    same training gets it.
+    Models with the same content come first. If serving code or pinned packages have changed since, the last version of
+    the same training gets the model.
     """
     keys = {number: event.get("content_key") for number, event in decisions.items()}
     found = {number: models[key] for number, key in keys.items() if key in models}
@@ -113,7 +113,7 @@ def match(decisions: dict[int, Event], models: dict[str, TrainedModel]) -> dict[
 
 
 def print_store(store: Store, lost: list[int], champion: int | None) -> None:
-    """Say what the store has now, which versions are lost, and what brings a lost champion back."""
+    """Print what the store has now, which versions are lost, and how to bring a lost champion back."""
     aliases = store.aliases()
     print(f"{store.name}: {len(store.search_versions())} versions; " + (describe_aliases(aliases) or "no champion"))
     if lost:
@@ -130,7 +130,7 @@ def describe_aliases(aliases: dict[str, str]) -> str:
 
 
 def collect_models(names: tuple[str, ...], folder: Path) -> dict[str, TrainedModel]:
-    """Return models by key, from DVC's cache (restored below `folder`) and the workspace; of equals, the oldest."""
+    """Return models by key, from DVC's cache (restored below `folder`) and the workspace; per key, the oldest."""
     found = list(restore_cached_models(find_cache(), folder))
     for name in names:
         try:
@@ -147,7 +147,7 @@ def find_cache() -> Path:
 
 
 def restore_cached_models(cache: Path, folder: Path) -> Iterator[TrainedModel]:
-    """Restore every pair of a training and its evaluation that DVC's run cache has and whose files it still holds."""
+    """Restore each training with its evaluation that DVC's run cache records, if DVC's cache still has their files."""
     records = [YAML(typ="safe").load(path) for path in sorted((cache / "runs").rglob("*")) if path.is_file()]
     trainings = [record for record in records if str(record["cmd"]).startswith("python -m pipeline.train ")]
     evaluations = [record for record in records if str(record["cmd"]).startswith("python -m pipeline.evaluate ")]
@@ -156,7 +156,7 @@ def restore_cached_models(cache: Path, folder: Path) -> Iterator[TrainedModel]:
             if is_of_training(cache, evaluation, training):
                 yield restore_model(cache, training, evaluation, Workspace(folder / str(number)))
         except (OSError, KeyError, ValueError, UserError):
-            continue  # DVC's garbage collection has taken a part, or another version of the project made it
+            continue  # DVC's garbage collection has removed a part, or another version of the project made it
 
 
 def is_of_training(cache: Path, evaluation: dict[str, Any], training: dict[str, Any]) -> bool:

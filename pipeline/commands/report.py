@@ -34,11 +34,11 @@ from pipeline.paths import Workspace
 from pipeline.tracking.model_card import make_card
 from pipeline.tracking.page import log_page
 
-MISTAKES = 24  # of each model that are shown
+MISTAKES = 24  # shown per model
 
 
 def main(revision: str = "HEAD", workspace: Workspace = Workspace()) -> None:
-    """Write the page, and in Markdown a summary that compares with the results of a commit; print where they are."""
+    """Write the page, and a summary in Markdown, compared with the results of `revision`; print where they are."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from pipeline.commands.report_summary import format_summary
@@ -60,7 +60,7 @@ def main(revision: str = "HEAD", workspace: Workspace = Workspace()) -> None:
 
 
 def log(found: Comparison, workspace: Workspace) -> str:
-    """Log the page in MLflow where the champion is on it; return where it is there, or why it isn't."""
+    """Log the page in MLflow if the champion is on it; return where it is logged, or why it isn't."""
     if found.champion is None:
         return f"not logged: {found.tested}"
     try:
@@ -70,7 +70,7 @@ def log(found: Comparison, workspace: Workspace) -> str:
 
 
 def collect(workspace: Workspace) -> dict[str, Any]:
-    """Return what the template shows; raise UserError where results are missing or of another run."""
+    """Return the variables of the template; raise UserError if results are missing or from another run."""
     from pipeline.evaluation.line_plots import draw_coverage
 
     found = compare(workspace)
@@ -110,7 +110,7 @@ def collect(workspace: Workspace) -> dict[str, Any]:
 
 
 def format_trust(answers: Answers, metrics: dict[str, Any]) -> Row:
-    """Return how far confidence is from accuracy, and how many images must be refused for 99.9 %."""
+    """Return how far confidence is from accuracy, and how many images must be refused for an accuracy of 99.9 %."""
     from pipeline.evaluation.trust import find_refused_share
 
     return {
@@ -128,7 +128,7 @@ def describe(
     pixels: UInt8Array,
     workspace: Workspace,
 ) -> dict[str, Any]:
-    """Return what the page shows of one model, of which `pixels` are the test images as it takes them."""
+    """Return what the page shows of one model; `pixels` are the test images as the model takes them."""
     from pipeline.evaluation.line_plots import draw_learning_curves, draw_reliability
     from pipeline.evaluation.metrics import count_answers
     from pipeline.evaluation.tables import read_table
@@ -163,7 +163,7 @@ def find_mistakes(
 ) -> list[Row]:
     """Return the wrong answers that the model was surest of, the surest first, each with its image.
 
-    The first ones also with what speaks for the answer.
+    The first ones also have a picture of what supports the answer.
     """
     wrong = np.flatnonzero(~answers.is_right)
     surest = wrong[np.argsort(-answers.confidence[wrong], kind="stable")][:MISTAKES]

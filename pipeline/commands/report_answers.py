@@ -39,7 +39,7 @@ class Answers:
 def read_answers(
     name: str, found: Comparison, class_names: Sequence[str], test: Split, workspace: Workspace
 ) -> Answers:
-    """Return the answers of one model to the test images; raise UserError if they aren't to those that are here."""
+    """Return the answers of one model to the test images; raise UserError if they are to other images than `test`."""
     from pipeline.evaluation.tables import PROBABILITY, read_predictions
 
     again = f"{workspace.report(name)} is of other test images or of an older version: run `dvc repro`"

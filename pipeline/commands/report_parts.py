@@ -27,7 +27,7 @@ def read_groups(dataset: dict[str, Any], workspace: Workspace) -> IntArray | Non
 
 
 def list_slices(dataset: dict[str, Any], test: Split) -> list[Slice]:
-    """Return the parts of the test images: of MNIST by who wrote them, of ink by its strokes; of others none."""
+    """Return slices of the test images: of MNIST by who wrote them, of ink by its strokes; of other data sets none."""
     from pipeline.evaluation.strokes import slice_strokes
     from pipeline.evaluation.trust import slice_mnist
 
@@ -41,7 +41,7 @@ def tabulate_parts(
 ) -> list[Row]:
     """Return a row for all test images, one for each slice and one for each class.
 
-    Its name, number of images, share of right answers and the 95 % interval by Wilson; and by groups, where there are.
+    A row has a name, number of images, share of right answers, and its 95 % intervals: by Wilson and, if any, by group.
     """
     from pipeline.evaluation.intervals import bootstrap_groups
 
@@ -74,8 +74,8 @@ def format_interval(interval: "Interval | None") -> str:
 def describe_decisions(found: Comparison, workspace: Workspace) -> dict[str, float]:
     """Return how many versions the gate has judged by these validation images, at which level, and what that means.
 
-    As the journal of the present store has it. `chance` is how likely one or more of so many versions pass if none is
-    better and their tests are independent; `most`, if they are not.
+    The number is from the journal of the present store. `chance` is the probability that one or more of the versions
+    pass if none is better and their tests are independent; `most` is its upper bound if they are not independent.
     """
     from pipeline.evaluation.gate import Candidate
     from pipeline.tracking.promotion import find_judged

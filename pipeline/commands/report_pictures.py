@@ -14,7 +14,7 @@ from pipeline.data.prepared import load_split
 from pipeline.inference import count_batch_images, open_onnx, predict_onnx
 from pipeline.paths import Workspace
 
-SUPPORTED = 12  # mistakes of each model that are shown with what speaks for the answer
+SUPPORTED = 12  # mistakes of each model that are shown with what supports the answer
 SAMPLES = 8  # training images of each class
 MOST_SHOWN = 30  # classes of which counts, samples and extremes are shown
 
@@ -34,7 +34,7 @@ def read_picture(name: str, file: str, workspace: Workspace) -> str:
 
 
 def show_support(name: str, pixels: UInt8Array, given: Sequence[int], is_ink: bool, workspace: Workspace) -> list[str]:
-    """Return images [n, …] with what speaks for the model's answers to them, each a PNG file in base64."""
+    """Return the first SUPPORTED images, with what supports the model's answers to them, each as PNG in base64."""
     from pipeline.evaluation.gallery import overlay
     from pipeline.evaluation.metrics import SMALLEST_PROBABILITY
     from serving.occlusion import measure_losses
@@ -64,7 +64,7 @@ def show_examples(answers: Answers, pixels: UInt8Array, classes: int) -> list[li
 
 
 def show_extremes(answers: Answers, pixels: UInt8Array, class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return for each class the surest and the least sure right answer, with their images; none of many classes."""
+    """Return for each class the surest and the least sure right answer, with images; [] if there are many classes."""
     from pipeline.evaluation.gallery import find_extremes
 
     if len(class_names) > MOST_SHOWN:
@@ -86,9 +86,9 @@ def show_extremes(answers: Answers, pixels: UInt8Array, class_names: Sequence[st
 
 
 def show_augmented(name: str, workspace: Workspace) -> list[str]:
-    """Return training images beside what training makes of them, a picture each; none where it changes nothing.
+    """Return training images beside their augmented forms, a picture each; [] for a model without augmentation.
 
-    None either of a model that an older version trained.
+    Return [] for a model that an older version trained, too.
     """
     path = workspace.model(name) / "augmented.npy"
     rows = np.load(path) if path.exists() else []
@@ -96,7 +96,7 @@ def show_augmented(name: str, workspace: Workspace) -> list[str]:
 
 
 def show_samples(class_names: Sequence[str], workspace: Workspace) -> list[dict[str, Any]]:
-    """Return for each class its first training images, side by side in one picture; none of many classes."""
+    """Return for each class its first training images, side by side in one picture; [] if there are many classes."""
     if len(class_names) > MOST_SHOWN:
         return []
     train = load_split(workspace.prepared, "train")

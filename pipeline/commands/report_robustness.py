@@ -1,4 +1,4 @@
-"""What the page on all models says of their robustness: tables of all models, and the images as they saw them."""
+"""The page's part on robustness: tables of all models, and the images as the models saw them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from pipeline.data.arrays import UInt8Array
 from pipeline.paths import Workspace
 
 SHOWN = 5  # letters, and scans of another hand
-MUST_KEEP = ("shift_1", "thicker", "thinner")  # under which an answer must stay
+MUST_KEEP = ("shift_1", "thicker", "thinner")  # conditions under which an answer must stay the same
 TITLES = {
     "clean": "as they are",
     "corruption": "corruptions of MNIST-C",
@@ -70,7 +70,7 @@ def summarise(table: Conditions) -> dict[str, str]:
 
 
 def format_worst(shares: Mapping[str, float]) -> str:
-    """Return the condition with the smallest share, and that."""
+    """Return the condition with the smallest share, and that share."""
     worst = min(shares, key=shares.__getitem__)
     return f"{label(worst)} {shares[worst]:.1%}"
 
@@ -97,7 +97,7 @@ def list_groups(tables: Mapping[str, Conditions]) -> list[dict[str, Any]]:
 
 
 def format_cell(table: Conditions, name: str) -> dict[str, Any]:
-    """Return one model's accuracy, or AUROC of strangers, and confidence under a condition, and if it is its worst."""
+    """Return a model's accuracy (for strangers, AUROC) and confidence in a condition, and whether it is the worst."""
     if name not in table:
         return {"text": EMPTY, "is_worst": False}
     row = table[name]
@@ -121,7 +121,7 @@ def show_changed(images: UInt8Array, dataset: Mapping[str, Any]) -> dict[str, UI
 
 
 def show_strangers(images: UInt8Array, dataset: Mapping[str, Any]) -> dict[str, UInt8Array]:
-    """Return a stranger of each kind, some letters, and scans of another hand where models are asked for them."""
+    """Return a stranger of each kind, some letters, and scans of another hand if models are tested on them."""
     from pipeline.data.pixels import as_raw
     from pipeline.evaluation.robustness import make_form, seed
     from pipeline.evaluation.strangers import (

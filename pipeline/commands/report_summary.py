@@ -15,7 +15,7 @@ Changes = dict[str, dict[str, Change]]
 
 
 def format_summary(dataset: str, found: Comparison, rows: Mapping[str, Row], revision: str) -> str:
-    """Return the models' table and, against the results that were committed at `revision`, what changed."""
+    """Return the models' table, and what changed since the results that were committed at `revision`."""
     columns = order_columns(rows.values())
     table = format_markdown(
         ["model", *columns], ([name, *(row.get(column, EMPTY) for column in columns)] for name, row in rows.items())

@@ -21,7 +21,7 @@ from serving import verification
 from serving.loading import ModelLoadError, copy_version, expected_of, require_none
 
 MAX_BATCH_IMAGES = 1000
-QUEUE_DELAY_US = 500  # that an image waits at most for others to be run with
+QUEUE_DELAY_US = 500  # the longest time that an image waits for others, to be computed together
 CONFIG = """\
 # {model}, by `python -m pipeline.commands.triton`, which writes this file again for another version.
 name: {name}
@@ -57,7 +57,7 @@ def main(folder: str, model: str | None = None) -> None:
 def write_version(copy: Path, repository: Path, name: str, number: int, model: str) -> Path:
     """Write one version of a model from the copy of its registered files, and make it the one that is served.
 
-    The network first, then what names it: a Triton that polls never finds a name without its network.
+    Write the network first, then the files that name it: a Triton that polls never finds a name without its network.
     """
     network, golden = copy / verification.NETWORK, read_json(copy / verification.GOLDEN)
     place = repository / name
@@ -71,7 +71,7 @@ def write_version(copy: Path, repository: Path, name: str, number: int, model: s
 
 
 def describe(network: Path) -> dict[str, Any]:
-    """Return what the configuration says of a network: names and shapes, without the number of images."""
+    """Return the configuration's values for a network: names, and shapes without the number of images."""
     session = open_onnx(network)
     (given,), (answered,) = session.get_inputs(), session.get_outputs()
     return {
@@ -85,12 +85,12 @@ def describe(network: Path) -> dict[str, Any]:
 
 
 def quote(text: str) -> str:
-    """Return a text as protobuf's text form has it, which JSON's is a part of."""
+    """Return a text quoted for protobuf's text format, which allows strings as in JSON."""
     return json.dumps(text)
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a file that has its whole content at each moment."""
+    """Replace a file atomically: at each moment it has its whole old or its whole new content."""
     part = path.with_name(f".{path.name}.part")
     part.write_text(text)
     os.replace(part, path)

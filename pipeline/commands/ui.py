@@ -1,4 +1,4 @@
-"""Start MLflow's UI (`make ui`) and print the address of the page with the runs: best first, their figures in sight.
+"""Start MLflow's UI (`make ui`) and print the address of the page with the runs: best first, with their metrics.
 
 `python -m pipeline.commands.ui [port]`.
 """
@@ -44,10 +44,10 @@ def main(port: str = "5000") -> None:
     print(f"The runs on {experiment.name}: {server}/{page(experiment)}", flush=True)
     if not is_server:
         os.environ |= {
-            "MLFLOW_BACKEND_STORE_URI": store_uri(),  # or it shows mlflow.db of the folder, whatever the store is
+            "MLFLOW_BACKEND_STORE_URI": store_uri(),  # otherwise it shows mlflow.db of the folder, not the store
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes for jobs that nothing here uses
         }
-        quiet = ("--workers", "1", "--uvicorn-opts", "--log-level warning")  # a line per request hides the address
+        quiet = ("--workers", "1", "--uvicorn-opts", "--log-level warning")  # a line per request would hide the address
         os.execv(sys.executable, (sys.executable, "-m", "mlflow", "ui", "--port", port, *quiet))
 
 
@@ -69,7 +69,7 @@ def share_view(client: "MlflowClient", experiment: "Experiment") -> None:
 
 def page(experiment: "Experiment") -> str:
     """Return the page of an experiment's runs, below the server's address."""
-    # By default MLflow shows what language models are asked and answer.
+    # By default MLflow shows its page for language models.
     query = urlencode({"workflowType": "machine_learning", "viewStateShareKey": VIEW})
     return f"#/experiments/{experiment.experiment_id}/runs?{query}"
 

@@ -1,6 +1,6 @@
-"""Write the built-in data set that params.yaml names as a folder of pictures, which own ones can be added to.
+"""Write the built-in data set that params.yaml names as a folder of pictures, to which own pictures can be added.
 
-`python -m pipeline.commands.unpack NAME`: what the new data set is called.
+`python -m pipeline.commands.unpack NAME`, where NAME is the name of the new data set.
 """
 
 import json
@@ -32,7 +32,7 @@ BLOCK = """\
 def main(name: str, workspace: Workspace = Workspace()) -> None:
     """Write the pictures, and print the section of params.yaml that describes them.
 
-    Raise UserError if the data set isn't of IDX files, or the folder is there.
+    Raise UserError if the data set isn't in IDX files, or if the folder exists already.
     """
     params, folder = load(workspace.params), f"{PICTURES}/{name}"
     if params.data.form != "idx":
@@ -66,7 +66,7 @@ def write_pictures(folder: Path, images: Images) -> None:
 
 
 def describe(name: str, folder: str, params: Params, images: Images) -> str:
-    """Return the section of params.yaml."""
+    """Return the new data set's section for params.yaml."""
     names = json.dumps([as_folder(each) for each in images.class_names], ensure_ascii=False)
     data = params.data
     return BLOCK.format(

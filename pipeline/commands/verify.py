@@ -20,7 +20,7 @@ from pipeline.files import read_json
 from pipeline.paths import CODE, Workspace
 
 RECORD = "dvc.lock"
-# `evaluate` depends on each of these by itself, so dvc.lock has their sums; a receipt has times, and differs each time.
+# `evaluate` depends on each of these files, so dvc.lock has their md5; a receipt has times, so it always differs.
 FILES = ("model.onnx", "model.tflite", "model_int8.tflite", "history.csv")
 Entry = Mapping[str, Any]  # of one stage in dvc.lock
 
@@ -73,7 +73,7 @@ def train_again(name: str, workspace: Workspace, scratch: Path) -> Path:
     YAML().dump(params.read(workspace.params) | {"seeds_per_model": 1}, copy.params)
     copy.prepared.parent.mkdir()
     copy.prepared.symlink_to(workspace.prepared.resolve())
-    # A store of its own: what is trained for a comparison is no run of the project.
+    # Use a separate store: a training for a comparison is no run of the project.
     own = {"PYTHONPATH": str(CODE.resolve()), "DVC_ROOT": str(scratch), "MLFLOW_TRACKING_URI": ""}
     environment = {key: value for key, value in os.environ.items() if not key.startswith("DVC_")} | own
     done = subprocess.run((sys.executable, "-m", "pipeline.train", name), cwd=scratch, env=environment)
@@ -85,7 +85,7 @@ def train_again(name: str, workspace: Workspace, scratch: Path) -> Path:
 def find_reasons(name: str, train: Entry, files: Mapping[str, str], workspace: Workspace) -> list[str]:
     """Return what else differs from the record: parameters, data, code, packages; or, if nothing does, the machine.
 
-    `train` is the record of the training, `files` has the recorded sum of each file.
+    `train` is the record of the training, `files` has the recorded md5 of each file.
     """
     content, before = params.read(workspace.params), dict(train["params"]["params.yaml"])
     before.pop("seeds_per_model", None)  # the files are of the first seed
@@ -108,7 +108,7 @@ def find_reasons(name: str, train: Entry, files: Mapping[str, str], workspace: W
 
 
 def read_machine(folder: Path) -> str:
-    """Return the system that a model's receipt names, or nothing without one."""
+    """Return the system that a model's receipt names; "" without a receipt."""
     path = folder / "receipt.json"
     return str(read_json(path)["machine"]["system"]) if path.exists() else ""
 
@@ -119,7 +119,7 @@ def sums(stage: Entry) -> dict[str, str]:
 
 
 def md5_of(content: bytes) -> str:
-    """Return DVC's sum of a file's content."""
+    """Return the md5 of a file's content, as DVC records it."""
     return md5(content, usedforsecurity=False).hexdigest()
 
 
