@@ -1,6 +1,6 @@
 """Measure the exported model in models/<model>/ on validation and test images; write reports/<model>/.
 
-ONNX Runtime runs the file that is served, LiteRT the files for phones. The test split is read here and nowhere else.
+ONNX Runtime runs the file that is served, LiteRT the files for phones. No other stage reads the test split.
 """
 
 from functools import partial

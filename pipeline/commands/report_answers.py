@@ -20,7 +20,7 @@ class Answers:
     """One model's answers to the test images, as evaluate wrote them; classes as numbers."""
 
     index: IntArray
-    """Places in the raw file, int64 [n]."""
+    """`Split.index` of the images, int64 [n]."""
     labels: IntArray
     given: IntArray
     probabilities: FloatArray

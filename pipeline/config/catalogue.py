@@ -13,8 +13,8 @@ PUBLISHED: dict[str, Any] = {
     "form": "idx", "height": 28, "width": 28, "color_mode": "grayscale", "duplicates": "keep", "contradictions": "keep",
 }  # fmt: skip
 
-# Each has two mirrors, in case one disappears. The sha256 are of the publishers' own files, as TensorFlow Datasets and
-# torchvision list them.
+# What is downloaded has two mirrors, in case one disappears. The sha256 are of the publishers' own files, as TensorFlow
+# Datasets and torchvision list them.
 CATALOGUE: dict[str, Dataset] = {
     "mnist": Dataset(
         mirrors=(

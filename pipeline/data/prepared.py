@@ -17,7 +17,7 @@ class Split:
     """One split of the prepared data, memory-mapped.
 
     `pixels` is uint8 [n, height, width, channels], `labels` uint16 [n], class numbers, and `index` the images' places
-    in the raw file, int64 [n].
+    in the raw file or, for pictures, the rows of sources.csv, int64 [n].
     """
 
     pixels: UInt8Array

@@ -67,7 +67,7 @@ def summarise_seeds(accuracies: list[float]) -> dict[str, float]:
 def tabulate_predictions(
     split: str, index: IntArray, labels: IntArray, probabilities: FloatArray, class_names: Sequence[str]
 ) -> pd.DataFrame:
-    """Return one row per image: split, place in the raw file, label and answer by name, each class's probability."""
+    """Return one row per image: split, `index`, label and answer by name, and each class's probability."""
     names = np.array(class_names, object)
     answers = names[probabilities.argmax(axis=1)]
     head = pd.DataFrame({"split": split, "image": index, "label": names[labels], "answer": answers})

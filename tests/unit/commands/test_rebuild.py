@@ -1,5 +1,6 @@
 import json
 import shutil
+from functools import partial
 from hashlib import md5
 from pathlib import Path
 
@@ -143,6 +144,16 @@ def test_the_workspaces_models_are_added_and_of_equals_the_oldest_is_kept(cache,
     found = rebuild.collect_models(("tiny", "missing", "dense"), tmp_path / "restored")
     assert {model.name: model.receipt["started"][:4] for model in found.values()} == {"tiny": "2026", "dense": "2026"}
     assert len(found) == 2
+
+
+def test_a_report_that_lacks_a_file_costs_no_other_model(cache, tmp_path, monkeypatch):
+    for name in ("tiny", "dense"):
+        make_model(tmp_path / "here", name=name)
+    Workspace(tmp_path / "here").report("tiny").joinpath("model.sha256").unlink()
+    monkeypatch.setattr(trained_model, "read", partial(trained_model.read, workspace=Workspace(tmp_path / "here")))
+    monkeypatch.setattr(rebuild, "find_cache", lambda: cache.folder)
+    found = rebuild.collect_models(("tiny", "dense"), tmp_path / "restored")
+    assert [model.name for model in found.values()] == ["dense"]
 
 
 def numbers(store: Store) -> list[int]:
