@@ -1,4 +1,4 @@
-"""The data sets that are built in, in the same terms as those of params.yaml: see pipeline/config/dataset.py."""
+"""The built-in data sets, defined with the same keys as those of params.yaml: see pipeline/config/dataset.py."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from pipeline.config.dataset import IDX_FILES, Dataset
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = IDX_FILES
 DIGITS = tuple("0123456789")
-# All published images of these sets stay, also duplicates and contradictions.
+# All published images of these data sets are kept, including duplicates and contradictions.
 PUBLISHED: dict[str, Any] = {
     "form": "idx", "height": 28, "width": 28, "color_mode": "grayscale", "duplicates": "keep", "contradictions": "keep",
 }  # fmt: skip
 
-# What is downloaded has two mirrors, in case one disappears. The sha256 are of the publishers' own files, as TensorFlow
-# Datasets and torchvision list them.
+# Each data set that is downloaded has two mirrors, in case one disappears. The sha256 are those of the publishers' own
+# files, as TensorFlow Datasets and torchvision list them.
 CATALOGUE: dict[str, Dataset] = {
     "mnist": Dataset(
         mirrors=(
@@ -79,20 +79,20 @@ CATALOGUE: dict[str, Dataset] = {
 
 @dataclass(frozen=True)
 class WriterTables:
-    """Published tables of who wrote the images of a data set: of the training images, then of the test images.
+    """Published tables that say who wrote each image of a data set: first the training images, then the test images.
 
-    `name` is their folder below DATASET_MIRROR.
+    `name` is the folder of the tables below DATASET_MIRROR.
     """
 
     name: str
     mirrors: tuple[str, ...]
     files: Mapping[str, str]
-    """The sha256 of each by its name."""
+    """The sha256 of each file, by the file's name."""
 
 
-# Optional parts of data sets, fetched if `writers` is true.
-# QMNIST has a row per image of MNIST. Source: C. Yadav and L. Bottou, Cold case: the lost MNIST digits, NeurIPS 2019;
-# github.com/facebookresearch/qmnist, BSD licence. The sha256 are of its files at this commit.
+# Optional parts of data sets, downloaded if `writers` is true.
+# QMNIST has one row per image of MNIST. Source: C. Yadav and L. Bottou, Cold case: the lost MNIST digits, NeurIPS 2019;
+# github.com/facebookresearch/qmnist, BSD licence. The sha256 are those of its files at this commit.
 QMNIST_COMMIT = "c5d0468d749822b3dfc4fcb7110a1e94d541b1c1"
 WRITERS: dict[str, WriterTables] = {
     "mnist": WriterTables(
@@ -110,5 +110,5 @@ WRITERS: dict[str, WriterTables] = {
 
 
 def find_dataset(name: str, own: Mapping[str, Dataset]) -> Dataset:
-    """Return the section of a data set: a built-in one, or one of `own`."""
+    """Return the section of a data set: of a built-in data set, or one from `own`."""
     return CATALOGUE[name] if name in CATALOGUE else own[name]

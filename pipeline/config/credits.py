@@ -1,4 +1,4 @@
-"""The section `credits` of params.yaml: authors and licences of data sets; and the credits of the built-in ones."""
+"""The section `credits` of params.yaml: authors and licences of data sets, also of the built-in ones."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -11,18 +11,19 @@ Text = Annotated[str, spelled(r"(?s)\S.{0,499}", "a text of at most 500 characte
 
 
 class Credit(Section):
-    """What the model card and `make report` say of where a data set comes from."""
+    """What the model card and `make report` say about the origin of a data set."""
 
     source: Text = NOT_STATED
-    """Who made the data, and where it is from, as one cites it."""
+    """Who made the data and where it was published, written as a citation."""
     licence: Text = NOT_STATED
-    """The licence of the data, by its name."""
+    """The name of the data's licence."""
 
 
 NO_CREDIT = Credit()
 
 
-# As the publishers state it: in the README files of Fashion-MNIST and KMNIST, and at UCI. For MNIST, others state it.
+# As the publishers state them: in the README files of Fashion-MNIST and KMNIST, and at UCI. The licence of MNIST is
+# stated by others.
 CREDITS: dict[str, Credit] = {
     "mnist": Credit(
         source="Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST database of handwritten digits",
@@ -47,5 +48,5 @@ CREDITS: dict[str, Credit] = {
 
 
 def find_credit(name: str, own: Mapping[str, Credit]) -> Credit:
-    """Return the credit of a data set: from `own`, else that of a built-in data set, else NO_CREDIT."""
+    """Return the credit of a data set: from `own`, else from CREDITS if the data set is built in, else NO_CREDIT."""
     return own.get(name) or CREDITS.get(name, NO_CREDIT)

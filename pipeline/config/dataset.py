@@ -1,4 +1,4 @@
-"""The section `datasets.<name>` of params.yaml: where images are, in which form, and what becomes of them."""
+"""The section `datasets.<name>` of params.yaml: where the images are, in which form, and how they are prepared."""
 
 import math
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from pydantic import Field, PositiveInt, model_validator
 
 from pipeline.config.section import Section, spelled
 
-PICTURES = "pictures"  # the folder for people's own pictures; dvc.yaml has it as a dependency of `preprocess`
+PICTURES = "pictures"  # the folder for people's own pictures; in dvc.yaml, the stage `preprocess` depends on it
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst")
-INK_SIZE = (28, 28)  # of MNIST's own form
-MAX_VALUES = 1_000_000  # of one image: 577×577 in colour; a call of the served model takes as many
+INK_SIZE = (28, 28)  # the size of MNIST's images
+MAX_VALUES = 1_000_000  # in one image, such as 577×577 in colour; one request to the served model has the same limit
 IDX_FILES = (
     "train-images-idx3-ubyte.gz",
     "train-labels-idx1-ubyte.gz",
@@ -29,51 +29,53 @@ DatasetName = Annotated[str, spelled(r"[a-z0-9][a-z0-9_-]*", "a name of a-z, 0-9
 
 
 class Dataset(Section):
-    """A data set. It says where its images are by one of `folder`, `files` and `package`."""
+    """A data set. Exactly one of `folder`, `files` and `package` says where its images are."""
 
     folder: str | None = None
-    """A folder of your own pictures, below `pictures/`."""
+    """A folder with your own pictures, inside `pictures/`."""
     files: dict[FileName, Sha256] = Field(default={})
-    """Published files and the sha256 of each, as `sha256sum` prints it. Archives (.zip, .tar, .tar.gz, .tgz, .tar.xz,
-    .tar.zst) are unpacked."""
+    """Published files: the name of each and its sha256, as `sha256sum` prints it. Archives (.zip, .tar, .tar.gz, .tgz,
+    .tar.xz, .tar.zst) are unpacked."""
     mirrors: Annotated[tuple[Address, ...], Field(strict=False)] = ()
-    """Addresses (https://…) below which `files` lie, in the order in which they are tried; before them,
-    `DATASET_MIRROR` with the data set's name after it."""
+    """Addresses (https://…) below which `files` can be downloaded, tried in this order. If the environment variable
+    `DATASET_MIRROR` is set, its address, followed by the data set's name, is tried first."""
     package: Literal["scikit-learn"] | None = None
-    """The package that the images come with: of the built-in `digits` alone."""
+    """The Python package that contains the images; only the built-in `digits` uses this."""
     form: Literal["folders", "csv", "parquet", "idx"] = "folders"
-    """`folders`: one per class, at the top or in train/ and test/; `csv`: tables of paths and labels; `parquet`: as
-    Hugging Face publishes images; `idx`: as MNIST's four files. Of several tables, those whose names begin with test
-    are the test set."""
+    """`folders`: one folder per class, at the top or in train/ and test/; `csv`: tables of paths and labels; `parquet`:
+    tables with images, as Hugging Face publishes them; `idx`: four files like those of MNIST. If there are several
+    tables, those whose names begin with test are the test set."""
     height: PositiveInt
-    """The height of every image once it is prepared, in pixels."""
+    """The height of every prepared image, in pixels."""
     width: PositiveInt
-    """The width of every image once it is prepared, in pixels."""
+    """The width of every prepared image, in pixels."""
     color_mode: Literal["grayscale", "rgb"] = "rgb"
     """Whether prepared images are grey or in colour."""
     resize: Literal["stretch", "crop", "pad", "ink"] = "stretch"
-    """How an image of another size is brought to this one: `stretch` both sides; `crop` what stands out; `pad` with
-    white; `ink` centres a stroke as MNIST does, for 28×28 in grey alone. A served image is treated alike."""
+    """How an image of another size is resized: `stretch` changes the aspect ratio if it has to; `crop` cuts off what
+    does not fit; `pad` adds white borders; `ink` finds the drawn digit and centres it as MNIST does, only for grey
+    images of 28×28. Served images are treated in the same way."""
     class_names: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """The classes in order, by the names that answers have; if empty, the names that the data has, sorted."""
+    """The names of the classes, in order, as answers show them; if empty, the names in the data, sorted."""
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the images that becomes the test set where the data has none. The seed doesn't change which they are."""
+    """Share of the images that becomes the test set if the data has no test set. The seed doesn't affect the choice."""
     image_column: str | None = None
-    """The column with the image: by default `path` in csv, `image` in parquet."""
+    """The column with the image; by default `path` in csv and `image` in parquet."""
     label_column: str = "label"
     """The column with the label, in csv and parquet."""
     group_column: str | None = None
-    """A column, in csv and parquet, of whom or what an image shows: images with one value are never on two sides of a
-    split that is drawn here."""
+    """A column, in csv and parquet, that names the group of each image, such as the person that it shows. Images of one
+    group stay together in every split that the pipeline draws."""
     group_separator: Annotated[str, Field(min_length=1)] | None = None
-    """Likewise, by the files' names: what stands before the first separator is the group, as `anna` in anna_07.jpg."""
+    """The same, but from the file names: the part before the first separator is the group, such as `anna` in
+    anna_07.jpg."""
     broken: Literal["skip", "refuse"] = "skip"
-    """What happens to files that are no readable image."""
+    """What happens to files that can't be read as an image."""
     duplicates: Literal["skip", "keep"] = "skip"
-    """What happens to an image that is the same as an earlier one, pixel for pixel; with `skip` the first one stays."""
+    """What happens to an image that equals an earlier image in every pixel; `skip` keeps only the first of them."""
     contradictions: Literal["refuse", "skip", "keep"] = "refuse"
-    """What happens to one image under two labels, or in training and test set: `skip` leaves out all of the first kind,
-    and of the second those that would train."""
+    """What happens if the same image has two labels, or is in both the training and the test set: `skip` leaves out all
+    copies in the first case, and the training copies in the second."""
 
     @property
     def channels(self) -> int:
@@ -86,7 +88,7 @@ class Dataset(Section):
 
     @property
     def has_groups(self) -> bool:
-        """Whether the section says which images belong together."""
+        """Whether the section says which images belong to one group."""
         return self.group_column is not None or self.group_separator is not None
 
     @model_validator(mode="after")
@@ -133,5 +135,5 @@ class Dataset(Section):
 
 
 def is_archive(file: str) -> bool:
-    """Return whether a file is an archive, by the ending of its name."""
+    """Return whether a file is an archive, judged by its file name extension."""
     return file.lower().endswith(ARCHIVES)

@@ -4,14 +4,14 @@ from pydantic import ValidationError
 
 
 def explain(error: ValidationError) -> list[str]:
-    """Return one line per fault: the key as it is written in params.yaml, and what is allowed there."""
+    """Return one line per fault: the key as it is written in params.yaml, and which values are allowed there."""
     lines = []
     for fault in error.errors(include_url=False):
         place = list(fault["loc"])
         if len(place) > 2 and place[0] == "models":
-            del place[2]  # pydantic puts the family after the model's name …
+            del place[2]  # pydantic inserts the family after the model's name …
         if "schedule" in place[:-1]:
-            del place[place.index("schedule") + 1]  # … and the schedule's name after schedule
+            del place[place.index("schedule") + 1]  # … and the schedule's name after `schedule`
         place = [part for part in place if part != "[key]"]
         message = fault["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
         context = fault.get("ctx", {})

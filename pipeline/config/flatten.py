@@ -1,11 +1,11 @@
-"""Nested sections as flat, dotted keys: MLflow's parameters, and what `dvc exp run -S` sets."""
+"""Nested sections as flat, dotted keys, as MLflow logs parameters and as `dvc exp run -S` takes them."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn {"dense": [{"units": 10}]} into {"dense.0.units": 10}; leave None out; give Keras' objects by name."""
+    """Turn {"dense": [{"units": 10}]} into {"dense.0.units": 10}; leave out None; write a Keras object as its name."""
     flat: dict[str, Any] = {}
     for key, value in section.items():
         if isinstance(value, list):

@@ -1,6 +1,6 @@
 """The names that params.yaml may use for Keras' objects, and the arguments of each.
 
-They are kept as data, so that a typing mistake is reported in milliseconds instead of after Keras' import.
+They are kept here as data, so that a typing mistake is reported within milliseconds, without importing Keras first.
 A test compares these tables with the installed Keras.
 """
 
@@ -36,7 +36,7 @@ OPTIMIZERS = {
     }.items()
 }  # fmt: skip
 
-# Losses over one-hot labels and ten outputs; Keras' other losses want labels of another form.
+# Losses over one-hot labels and one output per class; Keras' other losses need labels of another form.
 LOSSES = {
     "binary_crossentropy": ("label_smoothing",),
     "binary_focal_crossentropy": ("apply_class_balancing", "alpha", "gamma", "label_smoothing"),
@@ -58,7 +58,7 @@ LOSSES = {
     "tversky": ("alpha", "beta"),
 }
 
-# All but glu, which halves its input, and threshold, which is relu's argument of that name.
+# All activations except glu, which halves the number of channels, and threshold, which relu has as an argument.
 ACTIVATIONS = {
     "celu": ("alpha",),
     "elu": ("alpha",),
@@ -119,7 +119,7 @@ WORDS = {
 
 
 def find_fault(argument: str, value: object) -> str | None:
-    """Return None if the argument may have this value, else what to write instead."""
+    """Return None if the value is allowed for this argument; otherwise say what to write instead."""
     if argument in FLAGS:
         return None if isinstance(value, bool) else "true or false"
     if argument in WORDS:

@@ -18,7 +18,7 @@ class KerasObject(BaseModel):
 
 
 def _keras_object(table: Mapping[str, tuple[str, ...]], what: str) -> BeforeValidator:
-    """Return a validator that reads `adam` or `{name: adam, beta_1: 0.8}`, in capitals or not, as Keras does."""
+    """Return a validator that reads `adam` or `{name: adam, beta_1: 0.8}`; like Keras, it ignores case."""
     spellings = {key.lower().replace("_", ""): key for key in table}
 
     def read(value: Any) -> KerasObject:

@@ -12,13 +12,13 @@ class Layer(Section):
     """What dense layers and convolutions have in common."""
 
     activation: Activation | None = None
-    """The layer's activation; the model's, where a layer names none."""
+    """The layer's activation; if it is not set, the model's activation."""
     kernel_initializer: Initializer | None = None
-    """The layer's initializer; the model's, where a layer names none."""
+    """The layer's initializer; if it is not set, the model's initializer."""
     batch_normalization: bool = False
     """Normalise the layer's output over the batch, before the activation."""
     dropout: Fraction = 0.0
-    """Share of the outputs that are dropped in training, after the activation."""
+    """Share of the outputs that is dropped in training, after the activation."""
 
 
 class Dense(Layer):
@@ -34,16 +34,17 @@ class Convolution(Layer):
     filters: PositiveInt
     """Number of output channels."""
     kernel_size: PositiveInt = 3
-    """Side of the kernel, in pixels."""
+    """Height and width of the kernel, in pixels."""
     strides: PositiveInt = 1
-    """Pixels between two places of the kernel."""
+    """Step from one position of the kernel to the next, in pixels."""
     padding: Literal["valid", "same"] = "valid"
-    """`same` keeps the image's size; `valid` doesn't go over the edge."""
+    """`same` pads the edges, so that a stride of 1 keeps the image's size; `valid` adds no padding."""
     pool_size: PositiveInt = 1
-    """Side of the max-pooling window after the convolution; 1 is no pooling."""
+    """Height and width of the max-pooling window after the convolution; 1 means no pooling."""
     whitening: Annotated[bool, LeftOutIfUnset] = False
-    """Compute the filters from the training images, and don't train them: half of them make the principal components of
-    a patch, of variance 1, and half the negatives of these. For the first convolution alone."""
+    """Compute the filters from the training images, and don't train them: half of the outputs are the principal
+    components of a patch, scaled to variance 1, and the other half are their negatives. Only for the first
+    convolution."""
 
     @model_validator(mode="after")
     def _require_sense_of_whitening(self) -> Self:
@@ -54,6 +55,6 @@ class Convolution(Layer):
         return self
 
     def compute_side(self, side: int) -> int:
-        """Return the height of the layer's output for an image of this height, in pixels; the same holds for widths."""
+        """Return the height of the layer's output for an input of this height, in pixels; it is the same for widths."""
         places = side - self.kernel_size + 1 if self.padding == "valid" else side
         return -(-places // self.strides) // self.pool_size

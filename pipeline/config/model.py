@@ -10,13 +10,15 @@ from pipeline.config.section import Fraction, LeftOutIfUnset, Section
 
 
 class CosineDecay(Section):
-    """Decay from the optimizer's learning rate along half a cosine to `alpha` times it, after a linear warm-up."""
+    """After a linear warm-up, lower the learning rate along half a cosine, from the optimizer's value to `alpha` times
+    that value.
+    """
 
     name: Literal["cosine_decay"]
     warmup: Fraction = 0.0
-    """Share of all steps in which the learning rate rises from 0."""
+    """Share of all training steps in which the learning rate rises from 0 to the optimizer's value."""
     alpha: Fraction = 0.0
-    """The last learning rate, as a share of the first."""
+    """The final learning rate, as a share of the optimizer's value."""
 
 
 class ExponentialDecay(Section):
@@ -24,59 +26,64 @@ class ExponentialDecay(Section):
 
     name: Literal["exponential_decay"]
     decay_rate: Annotated[float, Field(gt=0, le=1)]
-    """Factor per epoch."""
+    """Factor for the learning rate after each epoch."""
 
 
 Schedule = Annotated[CosineDecay | ExponentialDecay, Field(discriminator="name")]
 
 
 class Augmentation(Section):
-    """How far each training image is changed at random, differently in each epoch."""
+    """How much each training image is changed at random, differently in each epoch."""
 
     translation: NonNegativeInt = 0
-    """Largest shift along each axis, in pixels: what is elsewhere called padding by so many and cropping at random."""
+    """Largest shift along each axis, in pixels; elsewhere this is called padding by that many pixels and random
+    cropping."""
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
-    """Largest angle to either side, in degrees."""
+    """Largest rotation in either direction, in degrees."""
     zoom: Fraction = 0.0
     """Largest zoom in or out, as a share of the size."""
     reflect: Annotated[bool, LeftOutIfUnset] = False
-    """Fill what comes in from outside with the image's mirror image, as suits photographs; otherwise it is black."""
+    """Fill the area that enters from outside with a reflection of the image, which suits photographs; otherwise the
+    area is black."""
     horizontal_flip: Annotated[bool, LeftOutIfUnset] = False
-    """Mirror half of the images left to right."""
+    """Mirror each image left to right with probability 0.5."""
     brightness: Annotated[Fraction, LeftOutIfUnset] = 0.0
-    """Largest change of an image's brightness, as a share of it."""
+    """Largest change of an image's brightness, as a share of its brightness."""
     contrast: Annotated[Fraction, LeftOutIfUnset] = 0.0
-    """Largest change of an image's contrast, as a share of it."""
+    """Largest change of an image's contrast, as a share of its contrast."""
     saturation: Annotated[Fraction, LeftOutIfUnset] = 0.0
-    """Largest change of an image's saturation, as a share of it; grey images have none."""
+    """Largest change of an image's saturation, as a share of its saturation; it does nothing to grey images."""
     levels: Annotated[Fraction, LeftOutIfUnset] = 0.0
-    """Share of the images whose black and white become two other greys, also the other way round."""
+    """Share of the images in which black and white become two other greys; the new white may be darker than the new
+    black."""
     noise: Annotated[Fraction, LeftOutIfUnset] = 0.0
-    """Share of the images that get Gaussian noise, of a standard deviation of up to 0.35 of white."""
+    """Share of the images that get Gaussian noise, with a standard deviation of up to 0.35 if white is 1."""
     inverted_patch: Annotated[Fraction, LeftOutIfUnset] = 0.0
-    """Share of the images of which a rectangle at a random place, a half of each side at most, is inverted."""
+    """Share of the images in which a rectangle at a random place is inverted; it is at most half as high and half as
+    wide as the image."""
     blur: Annotated[Fraction, LeftOutIfUnset] = 0.0
-    """Share of the images that are blurred, by a mean of up to 5×5 pixels."""
+    """Share of the images that are blurred with a mean over up to 5×5 pixels."""
 
 
 class TestTimeAugmentation(Section):
-    """Views of an image whose answers the published model averages, inside the exported file."""
+    """Changed copies (views) of an image; the published model averages its answers over them, in the exported file."""
 
     horizontal_flip: Annotated[bool, LeftOutIfUnset] = False
-    """Also answer the image mirrored left to right: costs twice the time."""
+    """Add the image mirrored left to right as a view; an answer takes twice the time."""
     translation: Annotated[NonNegativeInt, LeftOutIfUnset] = 0
-    """Also answer the image moved by so many pixels left, right, up and down: costs five times the time."""
+    """Add four views: the image moved by that many pixels left, right, up and down; an answer takes five times the
+    time."""
 
 
 class EarlyStopping(Section):
-    """End a training when the cross-entropy on the validation images (`val_loss`) no longer falls."""
+    """End training when the cross-entropy on the validation images (`val_loss`) stops falling."""
 
     patience: PositiveInt
-    """Epochs without a lower val_loss after which training ends."""
+    """Training ends after this many epochs without a lower val_loss."""
     min_delta: Annotated[float, Field(ge=0)] = 0.0
-    """A smaller fall than this doesn't count."""
+    """If val_loss falls by less than this, it doesn't count as lower."""
     restore_best_weights: bool = False
-    """Publish the weights of the epoch with the lowest val_loss; otherwise those of the last epoch."""
+    """Publish the weights of the epoch with the lowest val_loss; if false, the weights of the last epoch."""
 
 
 class Training(Section):
@@ -87,11 +94,11 @@ class Training(Section):
     epochs: PositiveInt
     """Passes over the training images."""
     early_stopping: Annotated[EarlyStopping | None, LeftOutIfUnset] = None
-    """When to end before `epochs`; null never does."""
+    """When to end training before `epochs` are over; null means never."""
 
     @property
     def publishes_last_epoch(self) -> bool:
-        """Whether the published model is the last epoch's network, not an average or an earlier epoch's network."""
+        """Whether the published model is the network of the last epoch, not an average or that of an earlier epoch."""
         return self.early_stopping is None or not self.early_stopping.restore_best_weights
 
     def require_fitting(self, image_shape: tuple[int, int, int]) -> None:
@@ -99,12 +106,12 @@ class Training(Section):
 
 
 class PerceptronModel(Training):
-    """One threshold unit per class, each against the rest, trained by Rosenblatt's rule."""
+    """One threshold unit per class, which tells it from all other classes, trained with Rosenblatt's rule."""
 
     family: Literal["perceptron"]
     """The model's family."""
     learning_rate: PositiveFloat
-    """Step of Rosenblatt's rule."""
+    """Step size of Rosenblatt's rule."""
 
     @property
     def members(self) -> int:
@@ -118,27 +125,27 @@ class DenseModel(Training):
     family: Literal["dense"]
     """The model's family."""
     dense: Annotated[tuple[Dense, ...], Field(strict=False)] = ()
-    """The hidden layers; the output layer, a softmax over the classes, is added to them."""
+    """The hidden layers; the output layer, a softmax over the classes, is added after them."""
     activation: Activation = KerasObject(name="relu")
-    """Activation of the layers that name none."""
+    """Activation of the layers that don't set their own."""
     kernel_initializer: Initializer = KerasObject(name="glorot_uniform")
-    """Initializer of the layers that name none, and of the output layer."""
+    """Initializer of the layers that don't set their own, and of the output layer."""
     optimizer: Optimizer
     """A Keras optimizer."""
     schedule: Schedule | None = None
-    """How the learning rate changes; null keeps it."""
+    """How the learning rate changes during training; null keeps it constant."""
     loss: Loss = KerasObject(name="categorical_crossentropy")
     """A Keras loss over one-hot labels."""
     augmentation: Augmentation = Augmentation()
     """Random changes of the training images."""
     test_time_augmentation: Annotated[TestTimeAugmentation | None, LeftOutIfUnset] = None
-    """Views of an image over which answers are averaged; null answers the image alone."""
+    """Views of an image over which answers are averaged; null means only the image itself."""
     members: Annotated[PositiveInt, LeftOutIfUnset] = 1
-    """Networks that are trained one after the other, each for `epochs` from a seed of its own, and answer together, by
-    the mean of their probabilities: costs the time of so many."""
+    """Number of networks in an ensemble. They are trained one after the other, each for `epochs` and with its own seed,
+    and their probabilities are averaged; training and answering take that many times as long."""
 
     def require_fitting(self, image_shape: tuple[int, int, int]) -> None:
-        """Raise ValueError if a test-time view would be shifted so far that it shows nothing of the image."""
+        """Raise ValueError if a test-time view would be shifted so far that nothing of the image is left in it."""
         views, side = self.test_time_augmentation, min(image_shape[:2])
         if views and views.translation >= side:
             raise ValueError(
@@ -169,7 +176,8 @@ class CNNModel(DenseModel):
     convolutions: Annotated[tuple[Convolution, ...], Field(strict=False, min_length=1)]
     """The convolutions, before the dense layers."""
     pooling: Annotated[Literal["global_max", "global_average"] | None, LeftOutIfUnset] = None
-    """What the dense layers get of each channel of the last convolution: its maximum, its mean, or, if null, all."""
+    """What the dense layers get from each channel of the last convolution: its maximum, its mean or, if null, all its
+    values."""
 
     @model_validator(mode="after")
     def _require_whitening_of_images(self) -> Self:
@@ -179,9 +187,9 @@ class CNNModel(DenseModel):
         return self
 
     def require_fitting(self, image_shape: tuple[int, int, int]) -> None:
-        """Raise ValueError, with the convolution's place, if one can't take images of this shape.
+        """Raise ValueError, with its place, for a convolution that can't take images of this shape.
 
-        Either it leaves nothing of them, or it should whiten with more than two filters per component of a patch.
+        Either its output would be empty, or it whitens and has more than two filters per component of a patch.
         """
         super().require_fitting(image_shape)
         height, width, channels = image_shape

@@ -1,4 +1,4 @@
-"""params.yaml as one typed, frozen object: read and checked by every stage before anything heavy is imported."""
+"""params.yaml as one typed, frozen object: every stage reads and checks it before it imports anything heavy."""
 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -34,26 +34,28 @@ class Params(Section):
     dataset: str
     """The data set's name: mnist, fashion-mnist, kmnist, digits, or one of `datasets`."""
     datasets: dict[DatasetName, Dataset] = Field(default={})
-    """Data sets of your own: one section per data set, by name ([own-pictures.md](own-pictures.md))."""
+    """Your own data sets: one section per data set, by name ([own-pictures.md](own-pictures.md))."""
     credits: dict[DatasetName, Credit] = Field(default={})
-    """Whose data sets of your own are: one section per data set, by name. Of the built-in ones it is known."""
+    """Authors and licences of your own data sets: one section per data set, by name. Those of the built-in data sets
+    are known."""
     seed: Annotated[NonNegativeInt, Field(lt=END_OF_SEEDS)]
     """The one seed for the split, the initial weights, the order of the images, augmentation and dropout."""
     seeds_per_model: PositiveInt
     """How many seeds each model is trained with: `seed`, `seed` + 1, … The first gives the published model."""
     threads: PositiveInt
-    """How many threads TensorFlow computes one operation with. It splits sums among them: others round differently."""
+    """How many threads TensorFlow uses for one operation. It splits sums among them, so another number rounds
+    differently."""
     validation_images: PositiveInt
-    """Images taken from the training set to choose models by; of a small data set, at most a sixth."""
+    """How many images are taken from the training set to choose between models; at most a sixth of a small data set."""
     writers: bool = False
-    """Whether to fetch QMNIST's tables of who wrote each image of mnist: then no writer is in both train and val, and
-    `make report` has intervals by writer. For mnist alone."""
+    """Whether to download QMNIST's tables, which say who wrote each image of mnist. If true, no writer is in both train
+    and val, and `make report` also shows confidence intervals by writer. Only for mnist."""
     presets: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
-    """The models that the pipeline trains, evaluates and registers."""
+    """The models that the pipeline trains, evaluates and registers: names from `models`."""
     promotion: Promotion
-    """What a version must keep to become the champion."""
+    """What a version must achieve to become the champion."""
     models: dict[ModelName, Model]
-    """The presets: one section per model, by name."""
+    """The models that can be trained: one section per model, by name."""
     sweep: Sweep | None = None
     """What `make sweep` searches."""
 
@@ -115,7 +117,7 @@ class Params(Section):
 
     @property
     def has_groups(self) -> bool:
-        """Whether it is known which images belong together, so that a split keeps them together."""
+        """Whether it is known which images belong to one group, so that a split keeps each group together."""
         return self.writers or self.data.has_groups
 
     @model_validator(mode="after")
@@ -133,9 +135,9 @@ class Params(Section):
             raise ValueError(f"models.{name}: {error}; {self.dataset} has images of {size} pixels") from None
 
     def model(self, name: str) -> ModelConfig:
-        """Return the section `models.<name>`; raise UserError if there is none, or if the images are too small for it.
+        """Return the section `models.<name>`; raise UserError if there is none, or if it can't take the images.
 
-        The message has the known names.
+        If there is no such section, the message lists the known names.
         """
         try:
             require_known(name, self.models, "model")
@@ -151,9 +153,9 @@ def load(path: Path = PARAMS) -> Params:
 
 
 def read(path: Path = PARAMS) -> Any:
-    """Return the file's content, unchecked; raise UserError if it is missing or not YAML."""
+    """Return the file's content, unchecked; raise UserError if the file is missing or not YAML."""
     try:
-        # DVC reads YAML 1.2 by the same library: 1e-3 is a number, and a key given twice is an error.
+        # DVC reads YAML 1.2 with the same library: 1e-3 is a number, and a key given twice is an error.
         return YAML(typ="safe").load(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run this from the project's root") from None
@@ -166,14 +168,14 @@ def read(path: Path = PARAMS) -> Any:
 
 
 def find(content: Any, key: str) -> Any:
-    """Return the value at a dotted key of the file's content; None where there is none."""
+    """Return the value at a dotted key of the file's content; None if there is no value."""
     for part in key.split("."):
         content = content.get(part) if isinstance(content, dict) else None
     return content
 
 
 def check(content: Any, source: Path | str) -> Params:
-    """Return the parameters that `content` holds; raise UserError, with `source` and every fault."""
+    """Return the parameters in `content`; raise one UserError that names `source` and every fault."""
     try:
         return Params.model_validate(content)
     except ValidationError as error:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-# For keys that were added later: an unset one isn't in a receipt, so models from before keep their content key.
+# For keys that were added later: a receipt leaves out such a key if unset, so older models keep their content key.
 LeftOutIfUnset = Field(exclude_if=lambda value: not value)
 
 
@@ -23,7 +23,7 @@ def require_known(name: str, allowed: Iterable[str], what: str) -> None:
 
 
 def spelled(pattern: str, expected: str) -> AfterValidator:
-    """Return a validator for text that must match a pattern; its error says in words what is `expected`."""
+    """Return a validator for text that must match `pattern`; its error says in words what is `expected`."""
 
     def require(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -34,12 +34,12 @@ def spelled(pattern: str, expected: str) -> AfterValidator:
 
 
 class Section(BaseModel):
-    """A mapping of params.yaml: immutable, types are not coerced, an unknown key is an error."""
+    """A mapping in params.yaml: it is immutable, doesn't convert types, and refuses unknown keys."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
-    renamed_keys: ClassVar[dict[str, str]] = {}  # keys of older versions, and what they are called now
+    renamed_keys: ClassVar[dict[str, str]] = {}  # keys of older versions, and their present names
 
     @model_validator(mode="before")
     @classmethod

@@ -9,16 +9,19 @@ from pipeline.config.section import Section, spelled
 
 
 class Dimension(Section):
-    """What a sweep tries for one key: a number from `low` to `high`, whole if both are, or one of `choices`."""
+    """What a sweep tries for one key: one of `choices`, or a number from `low` to `high`.
+
+    If both limits are whole numbers, only whole numbers are tried.
+    """
 
     low: Any = None
     """Smallest number."""
     high: Any = None
     """Largest number."""
     log: bool = False
-    """Draw on a logarithmic scale: as likely between 0.001 and 0.01 as between 0.01 and 0.1."""
+    """Draw on a logarithmic scale: a number is as likely between 0.001 and 0.01 as between 0.01 and 0.1."""
     step: Any = None
-    """Distance between two numbers, for a grid."""
+    """Distance between neighbouring numbers of a grid; null means no grid."""
     choices: Annotated[tuple[Any, ...], Field(strict=False)] = ()
     """Names, numbers, true, false or null to choose from, instead of a range."""
 
@@ -51,11 +54,11 @@ DottedKey = Annotated[
 
 
 class Sweep(Section):
-    """What `make sweep` searches: `trials` points of a space over dotted keys of models.<model>."""
+    """What `make sweep` tries: `trials` points of a search space over dotted keys of models.<model>."""
 
     model: str
     """The model whose keys are searched."""
     trials: PositiveInt
-    """Finished trials, over all starts of the same search."""
+    """How many trials to finish, counted over all starts of the same search."""
     space: Annotated[dict[DottedKey, Dimension], Field(min_length=1)]
     """The dotted keys of models.<model>, and what to try for each."""
