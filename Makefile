@@ -1,21 +1,21 @@
-# `make run` on a fresh clone does it all; `make help` lists the rest. PORT=… overrides a server's port.
+# `make run` on a fresh clone runs the whole pipeline; `make help` lists all targets. PORT=… sets a server's port.
 SHELL := /bin/sh
-# Relative, so that the project's folder may have a space in its name, or be moved.
+# A relative path, so that the project's folder may have a space in its name, or be moved.
 VENV := .venv
-# Test processes side by side, one more than two cores because some tests wait. They take whole files, in this order: those
-# that take minutes come before the short ones, and the first don't wait for the same training.
+# How many test processes run in parallel: one more than two cores, because some tests wait. Each process takes whole
+# files, in this order: files that take minutes come first, and the first files don't wait for the same training.
 JOBS ?= 3
 LONG_TESTS := $(addprefix tests/,pipeline/test_end_to_end.py pipeline/test_sweep.py unit/tracking/test_registry_machine.py \
 	pipeline/test_mnist.py pipeline/test_rebuild.py pipeline/test_stages.py pipeline/test_train.py notebooks/test_tour.py \
 	pipeline/test_lineage.py)
 ALL_TESTS := --dist loadfile --no-loadscope-reorder $(LONG_TESTS) tests/pipeline tests/browser tests/serving tests/notebooks \
 	tests/unit
-# MLflow and DVC look up their helpers (uvicorn, python) on PATH.
+# MLflow and DVC look for the programs that they start (uvicorn, python) on PATH.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export ORT_DISABLE_TELEMETRY := 1
 export MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR := false
-# Without compiled bytecode TensorFlow takes ten seconds to import instead of five.
+# Without compiled bytecode, importing TensorFlow takes ten seconds instead of five.
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -38,24 +38,24 @@ run: repository $(READY) ## the whole pipeline: download, preprocess, train, eva
 	dvc repro
 	@python -m pipeline.commands.ensure_registered
 
-lint: $(READY) ## format, lint and types
+lint: $(READY) ## check format, lint rules and types
 	ruff format --check .
 	ruff check .
 	mypy
 
-check: lint ## format, lint, types and unit tests but the slow ones, in a minute: run it on every save
+check: lint ## format, lint, types and all unit tests except the slow ones: a minute; run it on every save
 	python -m pytest -q -n 2 --dist worksteal -m 'not slow' tests/unit
 
 test: lint ## everything: format, lint, types and the whole test suite
 	python -m pytest -n $(JOBS) $(ALL_TESTS)
 
-test-presets: $(READY) ## train every preset on MNIST and compare it with the accuracy in params.yaml: 10 minutes
+test-presets: $(READY) ## train every preset on MNIST and compare its accuracy with params.yaml: 10 minutes
 	python -m pytest -m presets tests/pipeline/test_mnist.py
 
-test-engines: $(READY) $(VENV)-engines/ready ## PostgreSQL, MLflow's server, S3, Slurm, Ray, and the checkers of deploy/, as far as installed: 5 minutes
+test-engines: $(READY) $(VENV)-engines/ready ## tests with PostgreSQL, MLflow's server, S3, Slurm, Ray, and checks of deploy/, as far as installed: 5 minutes
 	PYTHONPATH="$(CURDIR)/$(VENV)-engines" python -m pytest tests/engines
 
-coverage: $(READY) ## the whole test suite, and which lines and branches it ran
+coverage: $(READY) ## run the whole test suite, and report which lines and branches it ran
 	coverage erase
 	COVERAGE_FILE="$$PWD/.coverage" coverage run -m pytest -n $(JOBS) $(ALL_TESTS)
 	coverage combine --quiet
@@ -68,17 +68,17 @@ tour: $(READY) ## run the learner's tour, notebooks/tour.ipynb, and write docs/t
 	@test -f data/prepared/dataset.json || dvc repro preprocess
 	python -m notebooks.render
 
-compare: $(READY) ## print the presets side by side, and which differ from the champion
+compare: $(READY) ## print the presets side by side, and which of them differ significantly from the champion
 	@python -m pipeline.commands.compare
 
-report: $(READY) ## write report/index.html, all models on one page, and report.md, what differs from HEAD (or BASE=main)
+report: $(READY) ## write report/index.html, a page on all models, and report/report.md, the differences from HEAD (or BASE=main)
 	@python -m pipeline.commands.report "$(BASE)"
 
-sweep: $(READY) ## search a space of parameters for one model: sweep in params.yaml
+sweep: $(READY) ## search the parameters of one model: section `sweep` in params.yaml
 	@test -f data/prepared/dataset.json || dvc repro preprocess
 	python -m pipeline.sweep
 
-ui: $(READY) ## MLflow's UI on the runs, best first, to compare them; on port 5000
+ui: $(READY) ## start MLflow's UI on port 5000, to compare the runs, best first
 	@exec python -m pipeline.commands.ui $(or $(PORT),5000)
 
 serve: $(READY) ## serve the champion with MLflow's server, on port 5001
@@ -86,40 +86,40 @@ serve: $(READY) ## serve the champion with MLflow's server, on port 5001
 	@champion=$$(python -m pipeline.commands.champion) && \
 		exec mlflow models serve -m "$$champion" --env-manager local --port $(or $(PORT),5001)
 
-app: $(READY) ## the project's own server on the champion: a page to draw on, images, metrics; on port 8000
+app: $(READY) ## serve the champion with the project's own server, on port 8000: a page to draw on, images, metrics
 	@python -m pipeline.commands.port $(or $(PORT),8000)
 	@champion=$$(python -m pipeline.commands.champion) && exec python -m serving.app --port $(or $(PORT),8000) "$$champion"
 
-rollback: $(READY) ## reject the champion and return to the previous one; REASON='…' is kept
+rollback: $(READY) ## reject the champion and return to the previous one; REASON='…' is recorded
 	@python -m pipeline.commands.rollback "$(REASON)"
 
-promote: $(READY) ## make VERSION=3 the champion, whatever the gate decided; REASON='…' is kept
+promote: $(READY) ## make VERSION=3 the champion, whatever the gate decided; REASON='…' is recorded
 	@python -m pipeline.commands.promote "$(VERSION)" "$(REASON)"
 
 rebuild-tracking: $(READY) ## restore MLflow's runs, versions and aliases from DVC's outputs and cache
 	@python -m pipeline.commands.rebuild
 
-lineage: $(READY) ## what made the champion (or MODEL=models:/mnist/3), and whether all is as recorded
+lineage: $(READY) ## show what the champion (or MODEL=models:/mnist/3) was made from, and whether all of it is as recorded
 	@python -m pipeline.commands.lineage $(MODEL)
 
-verify: $(READY) ## train the presets (or MODEL=cnn_fast) again elsewhere, and compare the files with dvc.lock
+verify: $(READY) ## train the presets (or MODEL=cnn_fast) again in another folder, and compare the files with dvc.lock
 	@test -f data/prepared/dataset.json || dvc repro preprocess
 	@python -m pipeline.commands.verify $(MODEL)
 
-bench: $(READY) ## measure what docs/benchmarks.md shows of training and serving: three hours on an idle machine
+bench: $(READY) ## measure the training and serving figures of docs/benchmarks.md: three hours on an idle machine
 	@test -f data/prepared/dataset.json || dvc repro preprocess
 	python -m benchmarks.training
 	python -m benchmarks.serving
 	python -m benchmarks.batch
 
-bench-quick: $(READY) ## train the fast presets and their rivals in turns: 5 minutes on an idle machine
+bench-quick: $(READY) ## train the fast presets and their rivals in turn: 5 minutes on an idle machine
 	@test -f data/prepared/dataset.json || dvc repro preprocess
 	python -m benchmarks.training --quick
 
-team: $(READY) ## install what a team's tracking server and its lock need: docs/team.md
+team: $(READY) ## install the packages for a team's tracking server and its lock: docs/team.md
 	uv pip install --quiet --python $(VENV) --require-hashes --compile-bytecode -r requirements-team.lock
 
-lock: $(READY) ## resolve pyproject.toml into requirements.lock, and what is needed beside or of it into requirements-….lock
+lock: $(READY) ## resolve pyproject.toml into requirements.lock, and the other dependency groups into requirements-….lock
 	uv pip compile --quiet --universal --generate-hashes --upgrade --python-version 3.11 --no-header \
 		--group dev pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
@@ -137,8 +137,9 @@ repository:
 	@git rev-parse --git-dir >/dev/null || { echo "error: DVC works in a git repository, and this folder is none: run" \
 		"git init && git add . && git commit -m 'Start', and make again; or git clone the project" >&2; exit 1; }
 
-# Refuses a folder in which the tools can't work (PATH takes no colon, MLflow's migrations no per cent sign), and a
-# virtual environment of another Python, of a Python that is gone, or moved here from another folder.
+# Refuses a folder in which the tools can't work (PATH can't contain a colon, MLflow's migrations fail on a per cent
+# sign). Also refuses a virtual environment that has an unsupported Python, whose Python is gone, or that was moved here
+# from another folder.
 usable:
 	@case "$$PWD" in *[:%#?]*) echo "error: MLflow and PATH can't have : % # ? in a folder's name: rename $$PWD" >&2; exit 1;; esac
 	@test ! -e $(VENV) || $(VENV)/bin/python -c '$(IS_SUPPORTED)' 2>/dev/null || { echo "error: $(VENV) has no Python" \
@@ -147,7 +148,7 @@ usable:
 		$(VENV)/bin/activate || { echo "error: $(VENV) was made in another folder, and its commands" \
 		"run what lies there: remove it with rm -rf $(VENV), and make again" >&2; exit 1; }
 
-# Relocatable: its commands find their Python beside them, wherever the folder is moved or copied.
+# Relocatable: the environment's commands find Python in their own folder, even after it was moved or copied.
 $(READY): requirements.lock | usable
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11.4 or later, 3.12 or 3.13 on PATH; install one, or name it: make PYTHON=…" >&2; exit 1; }
 	@"$(PYTHON)" -c '$(IS_SUPPORTED)' || { echo "error: PYTHON=$(PYTHON) is not Python 3.11.4 or later, 3.12 or 3.13" >&2; exit 1; }
@@ -157,7 +158,7 @@ $(READY): requirements.lock | usable
 	uv pip install --quiet --python $(VENV) --require-hashes --compile-bytecode -r requirements.lock
 	@touch $@
 
-# Beside the environment and not in it, which so stays as others have it.
+# Installed next to the environment and not into it, so that the environment stays the same as on other machines.
 $(VENV)-engines/ready: requirements-engines.lock | $(READY)
 	uv pip install --quiet --python $(VENV) --require-hashes --target $(VENV)-engines -r requirements-engines.lock
 	@touch $@
