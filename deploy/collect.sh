@@ -1,8 +1,9 @@
 #!/bin/sh
-# The one collector: restores what the workers of deploy/train.sh pushed, registers it, and lets the gate decide. Then commit
-# dvc.lock and promotions.jsonl. sh deploy/collect.sh, in a clone; the project's environment is on PATH.
+# The only collector: restores the models that the workers (deploy/train.sh) pushed, registers them, and lets the
+# promotion gate decide. Afterwards, commit dvc.lock and promotions.jsonl.
+# Usage: sh deploy/collect.sh, in a clone, with the project's environment on PATH.
 set -eu
-# In a new clone with a store of its own: the former champions, which the gate compares with.
+# In a new clone with its own MLflow store, first restore the earlier champions, because the gate compares with them.
 if [ -e promotions.jsonl ] && [ ! -e mlflow.db ] && [ -z "${MLFLOW_TRACKING_URI:-}" ]; then
     dvc pull --run-cache --all-commits
     python -m pipeline.commands.ensure_history

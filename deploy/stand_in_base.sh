@@ -1,12 +1,12 @@
 #!/bin/sh
-# Where no registry of images can be reached: makes a stand-in for python:3.11-slim from Debian 12, by mmdebstrap, and the
-# Python 3.11 on PATH, which has to be built on Debian 12. As root: sh deploy/stand_in_base.sh. ENGINE and BUILD as in
-# try_image.sh.
+# For machines that can't reach an image registry: builds a stand-in for python:3.11-slim from Debian 12 (with mmdebstrap)
+# and the Python 3.11 on PATH, which must have been built on Debian 12.
+# Usage, as root: sh deploy/stand_in_base.sh. ENGINE and BUILD have the same meaning as in try_image.sh.
 set -eu
 prefix=$(python3.11 -c 'import sys; print(sys.base_prefix)')
 folder=$(mktemp -d)
 trap 'rm -r "$folder"' EXIT
-# The packages that Python's modules load; its prefix is found from where it lies.
+# --include lists the libraries that Python's modules load. Python finds its prefix from its own location.
 mmdebstrap --quiet --variant=minbase \
     --include=ca-certificates,libbz2-1.0,libexpat1,libffi8,liblzma5,libncursesw6,libreadline8,libsqlite3-0,libssl3,libuuid1,zlib1g \
     --customize-hook="tar c -C '$prefix' --exclude=site-packages --exclude=__pycache__ --exclude=test bin/python3.11 lib |

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Builds the app's image and runs it as kubernetes/deployment.yaml does: no root, no rights, nothing to write to but /tmp.
-# sh deploy/try_image.sh FOLDER, a model's folder (docs/serving.md). ENGINE, BUILD and RUN name another engine and options.
+# Builds the app's image and runs it as kubernetes/deployment.yaml does: not as root, without capabilities, and able to
+# write only to /tmp. Usage: sh deploy/try_image.sh FOLDER, where FOLDER holds a model (docs/serving.md). ENGINE names
+# another container engine than docker; BUILD and RUN are options for its build and run commands.
 set -eu
 engine=${ENGINE:-docker}
 model=$(cd "$1" && pwd)
 cd "$(dirname "$0")/.."
-# Unquoted, because they are several words.
+# These variables are not quoted, because they may hold several words.
 $engine build ${BUILD:-} --tag digits .
 container=$($engine run --detach ${RUN:-} --publish 127.0.0.1:8000:8000 --read-only --tmpfs /tmp --cap-drop ALL \
     --security-opt no-new-privileges --memory 1g --env HOME=/tmp --env MODEL=/model --volume "$model:/model:ro" digits)
@@ -19,7 +20,7 @@ ask() {
 }
 
 ask /healthz
-# The golden images: the same answers as where the model was registered.
+# /readyz checks the golden images: the model must give the same answers as when it was registered.
 ask /readyz
 ask /invocations --header 'Content-Type: application/json' --data "@$model/serving_input_example.json"
 test "$($engine exec "$container" id -u)" = 10001
