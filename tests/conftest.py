@@ -1,6 +1,6 @@
-"""Fixtures that all tests share: the pipeline, trained once on each data set, the app on it, an empty store.
+"""Fixtures that all tests share: the pipeline, trained once on each data set, its app, and an empty store.
 
-They import MLflow where they use it: the process that starts the workers reads this file, too, and uses nothing.
+They import MLflow only where they use it: the process that starts the workers also reads this file, but runs no test.
 """
 
 import gc
@@ -16,20 +16,20 @@ import pytest
 from tests.helpers.project import QUICK_PRESETS, Project, fork, shrink, train_once
 from tests.helpers.server import Server, running
 
-# As params.yaml says, for the trainings of this process: TensorFlow looks once, when it is first used.
+# As in params.yaml, for the trainings in this process: TensorFlow reads the variable once, at its first use.
 os.environ["TF_NUM_INTRAOP_THREADS"] = "2"
 
-# As the stages do: what TensorFlow and MLflow are made of is no garbage.
+# As the stages do: the many objects of TensorFlow and MLflow stay alive, so collecting garbage often is useless.
 gc.set_threshold(50_000)
 
-# A shell's `&` and `nohup` leave Ctrl-C ignored, also for the processes that tests start and interrupt.
+# `&` in a shell and `nohup` make a process ignore Ctrl-C, and also the processes that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def mnist(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The presets that train in seconds, on real MNIST where a mirror answers; skips where none does."""
+    """The presets that train in seconds, on real MNIST; skips the test if no mirror answers."""
     from pipeline.cli import UserError
     from pipeline.commands.offline import probe_mirrors
     from pipeline.config.catalogue import CATALOGUE
@@ -44,7 +44,7 @@ def mnist(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The shrunken pipeline, run once from nothing to registered models; tests fork it."""
+    """The shrunken pipeline, run once from the start up to registered models; tests fork it."""
     return train_once(tmp_path_factory, "digits", shrink)
 
 
@@ -63,14 +63,14 @@ def app(project: Project) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """MLflow's database without a run: to make its tables takes seconds, to copy the file none."""
+    """MLflow's database without runs: creating its tables takes seconds, copying the file doesn't."""
     from mlflow.store.db import utils
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
     from pipeline.tracking.store import connect
 
-    # No test loses its power supply, and a disk that is asked to wait for each write takes twice as long.
+    # No test has a power failure, and waiting until the disk has stored each write takes twice as long.
     def keep_from_waiting(connection: object, _: object) -> None:
         if isinstance(connection, sqlite3.Connection):
             connection.execute("PRAGMA synchronous=OFF")
@@ -82,11 +82,11 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it
         connect("Default")
     with pytest.MonkeyPatch.context() as patch:
-        # For each store that it opens, MLflow reads all of its migrations to find the last one.
+        # Each time MLflow opens a store, it reads all of its migrations to find the last one.
         patch.setattr(utils, "_get_latest_schema_revision", cache(utils._get_latest_schema_revision))
         yield folder / "mlflow.db"
 
 
 def pytest_collection_finish() -> None:
-    """Take the modules that the tests import out of garbage collection, which then takes a fraction of its time."""
+    """Exclude the modules that the tests import from garbage collection, which makes it many times faster."""
     gc.freeze()

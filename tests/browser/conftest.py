@@ -15,7 +15,7 @@ expect.set_options(timeout=20_000)
 
 @pytest.fixture(scope="session")
 def project(trained: Project) -> Project:
-    """The trained pipeline itself and no copy: these tests only read it."""
+    """The trained pipeline itself, not a copy: these tests only read it."""
     return trained
 
 
@@ -29,7 +29,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser) -> Iterator[Callable[..., Page]]:
-    """Open an address; whatever a test does there, no script may fail, and no other host be asked for anything."""
+    """Open an address; during the whole test, no script may fail and no request may go to another host."""
     complaints, contexts = [], []
 
     def visit(address: str, **options) -> Page:
@@ -50,5 +50,5 @@ def visit(browser) -> Iterator[Callable[..., Page]]:
     yield visit
     for context in contexts:
         context.close()
-    # Chromium complains of each answer that isn't a 200; those are the tests' own.
+    # Chromium reports each answer that isn't a 200; the tests cause such answers on purpose.
     assert [text for text in complaints if not text.startswith("Failed to load resource")] == []

@@ -1,4 +1,4 @@
-"""The page that looks inside, in a real browser: drawing, pointing and keys, each number, versions, what it lacks."""
+"""The page that looks inside a network, in a real browser: drawing, pointing, keys, numbers, versions, missing data."""
 
 import re
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: a
 
 WIDTHS = {"desktop": {"viewport": {"width": 1280, "height": 900}},
           "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}}  # fmt: skip
-# How many colours each canvas of a layer shows that isn't hidden.
+# The number of colours in each layer's canvas that isn't hidden.
 COLOURS = """() => [...document.querySelectorAll(".layer > canvas:not([hidden])")].map((canvas) =>
   new Set(new Uint32Array(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size)"""
 
@@ -31,7 +31,7 @@ def address(app) -> str:
 
 @pytest.fixture(scope="module")
 def image(project) -> np.ndarray:
-    """A test image, in MNIST's form: the network is given these very pixels."""
+    """A test image in MNIST's form: the network gets exactly these pixels."""
     return np.load(project.folder / "data/prepared/test/images.npy")[0, ..., 0]
 
 
@@ -161,7 +161,7 @@ def test_another_version_can_be_chosen(address, visit, project):
     page.get_by_label("Version").select_option(str(other))
     expect(page.get_by_role("heading", name="1. Dense layer: 10 units")).to_be_visible()
     expect(page.get_by_role("heading", name="2. Output layer: 10 units")).to_be_visible()
-    expect(page.locator("#label")).not_to_have_text("–")  # the drawing stays, and is answered
+    expect(page.locator("#label")).not_to_have_text("–")  # the drawing stays, and gets an answer
     page.get_by_role("application", name="1. Dense layer").press("ArrowRight")
     expect(page.locator("#unit h3")).to_have_text("Unit 0")
     expect(page.locator("#unit > p")).to_contain_text("sees the whole image")

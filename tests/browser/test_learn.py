@@ -1,4 +1,4 @@
-"""The page with playgrounds: what it shows is what NumPy and Keras' formulas give, with the keyboard too."""
+"""The page with playgrounds shows what NumPy and Keras' formulas give, also when it is used with the keyboard."""
 
 import math
 import re
@@ -10,7 +10,7 @@ from tests.helpers.accessibility import find_barriers
 from tests.helpers.page import CHROMIUM, CONTRAST
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium")
-CURVE = [0.25, 0, -0.75, -0.2, 1]  # of the loss, the highest power first
+CURVE = [0.25, 0, -0.75, -0.2, 1]  # coefficients of the loss, the highest power first
 SLOPE = np.polyder(CURVE)
 
 

@@ -1,4 +1,4 @@
-"""The page in a real browser: digits drawn with mouse, finger and keys, files, errors, and what it must never do."""
+"""The page in a real browser: digits drawn with mouse, finger and keys; files; errors; what it must never do."""
 
 import io
 import json
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: a
 
 @pytest.fixture(scope="module")
 def address(app) -> str:
-    """The app on the shrunken pipeline's champion, which is no good reader."""
+    """The app on the shrunken pipeline's champion, which reads digits badly."""
     return f"{app.address}/"
 
 
@@ -53,7 +53,7 @@ def test_the_answer_changes_while_one_draws(address, visit):
     assert len(columns) == 10
     assert sum(columns) == pytest.approx(100, abs=1)
     assert columns.index(max(columns)) == int(page.locator("#label").inner_text())
-    # It is read out when the line is finished, not before.
+    # A screen reader reads the answer out when the line is finished, not before.
     expect(page.get_by_role("status")).to_be_empty()
     page.mouse.up()
     expect(page.get_by_role("status")).to_contain_text(f"{page.locator('#label').inner_text()}, ")
@@ -141,7 +141,7 @@ def test_the_keyboard_reaches_everything_and_draws(address, visit):
     rows, columns = np.nonzero(seen(page)[..., 0] > 127)
     assert np.ptp(rows) > 15  # an upright line
     assert np.ptp(columns) < 5
-    page.keyboard.press("ArrowLeft")  # the pen is lifted: it moves, and draws nothing
+    page.keyboard.press("ArrowLeft")  # the pen is lifted: it moves without drawing
     assert page.evaluate("scrollY") == scrolled
     before = seen(page)
     read(page)
@@ -152,7 +152,7 @@ def test_a_finger_draws_and_does_not_scroll(address, visit):
     page = visit(address, viewport={"width": 320, "height": 500}, has_touch=True, is_mobile=True)
     fingers = page.context.new_cdp_session(page)
     kind = "touchStart"
-    for x, y in reversed(points(page, STROKES[1][0])):  # upwards: where a finger would scroll the page
+    for x, y in reversed(points(page, STROKES[1][0])):  # upwards, a movement that would otherwise scroll the page
         fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
         kind = "touchMove"
     fingers.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
@@ -163,7 +163,7 @@ def test_a_finger_draws_and_does_not_scroll(address, visit):
 
 @pytest.fixture(scope="module")
 def image(project) -> np.ndarray:
-    """A test image: in MNIST's form already, so the network is given these very pixels."""
+    """A test image, which is in MNIST's form already, so the network gets exactly these pixels."""
     return np.load(project.folder / "data/prepared/test/images.npy")[0, ..., 0]
 
 
@@ -228,11 +228,11 @@ def test_a_wrong_file_is_explained_and_the_page_recovers(address, visit, tmp_pat
 def test_what_passes_at_the_server_is_tried_again(address, visit, file, fault, message):
     page = visit(address)
     page.route("**/predict", lambda route: route.fulfill(**fault) if fault else route.abort(), times=1)
-    page.get_by_label("Choose an image").set_input_files(file)  # one change: nothing else makes the page ask again
+    page.get_by_label("Choose an image").set_input_files(file)  # the only change: nothing else makes the page ask again
     problem(page).to_contain_text(message)
     assert page.locator("#label").inner_text() == ""
     assert page.get_by_role("alert").is_visible()
-    problem(page).to_be_empty()  # without anybody's doing
+    problem(page).to_be_empty()  # although the user did nothing
     assert read(page)
 
 

@@ -1,4 +1,4 @@
-"""The page for pictures in a real browser: every way to give one, classes by name, and following another version."""
+"""The page for pictures in a real browser: every way to give a picture, class names, and a change of version."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,13 +37,13 @@ def address(colour) -> Iterator[str]:
 
 
 def expected(file: Path, form: Form = COLOUR) -> np.ndarray:
-    """What the network is given of a file, as the page shows it: [height, width, 3]."""
+    """The pixels that the network gets from a file, as the page shows them: [height, width, 3]."""
     pixels = images.prepare(file.read_bytes(), form, images.WEB_FORMATS)
     return pixels if form.channels == 3 else np.repeat(pixels[..., None], 3, axis=-1)
 
 
 def picture_of(class_number: int, folder: Path) -> Path:
-    """A file that has the network's size, of which it answers that class."""
+    """A file with the network's image size, to which the network answers that class."""
     file = folder / f"{class_number}.png"
     Image.fromarray(bright_values(COLOUR, len(NAMES))[class_number]).save(file)
     return file
@@ -113,7 +113,7 @@ def test_names_are_text_whatever_they_are(address, visit, tmp_path):
     expect(page.locator("#names")).to_contain_text("class 8")
     assert page.locator("b b").count() == 0
     large = "label => parseFloat(getComputedStyle(label).fontSize)"
-    assert page.locator("#label").evaluate(large) < 32  # of a name of 150 letters
+    assert page.locator("#label").evaluate(large) < 32  # although the name has 150 letters
 
 
 def test_what_is_no_picture_is_explained(address, visit, tmp_path):
@@ -142,7 +142,7 @@ def test_every_text_has_the_contrast_of_wcag_aa(address, visit, tmp_path, scheme
 
 
 def test_the_page_follows_to_other_classes_another_shape_and_back(colour, visit, tmp_path):
-    """A version that reads drawings, one that takes pictures, one with other classes; without a reload."""
+    """The page follows, without a reload, to a version for drawings, to one for pictures, to one with other classes."""
     sources = [colour]
     for form, names in ((INK, DIGITS), (GREY, ["yes", "no"])):
         (folder := tmp_path / form.resize).mkdir()
@@ -174,7 +174,7 @@ def test_the_page_follows_to_other_classes_another_shape_and_back(colour, visit,
         expect(page.locator("#label")).not_to_be_empty()
         assert (seen(page) == expected(file)).all()
 
-        source.loaded = grey  # the same picture is asked again, once somebody comes back to the page
+        source.loaded = grey  # the page asks for the same picture again when the user comes back to it
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         expect(page.locator("#version")).to_have_text("2")
         expect(page.locator("#label")).to_have_text("yes")

@@ -1,4 +1,4 @@
-"""The page on all models in a real browser, at the widths of a desktop and of a phone."""
+"""The page on all models in a real browser, as wide as on a desktop and on a phone."""
 
 import pytest
 from playwright.sync_api import expect
@@ -11,7 +11,7 @@ WIDTHS = {"desktop": 1200, "phone": 390}
 
 @pytest.fixture(scope="module")
 def report(project, tmp_path_factory):
-    """The page of the shrunken pipeline, written in a copy of it."""
+    """The page on the shrunken pipeline's models, written in a copy of the pipeline."""
     copy = fork(project, tmp_path_factory.mktemp("report"))
     copy.run("python", "-m", "pipeline.commands.report")
     return copy.folder / "report/index.html"
@@ -27,11 +27,11 @@ def test_the_page_shows_all_models_and_needs_no_network(report, browser, width):
     expect(page.get_by_role("heading", level=2)).to_have_count(5)  # comparison, robustness, two models, data and limits
     expect(page.get_by_role("heading", name="tiny_cnn, the champion")).to_be_visible()
     assert page.get_by_role("region", name="Comparison of the models").get_by_role("row").count() == 3
-    expect(page.get_by_text("Licence", exact=True)).to_have_count(3)  # of each model's card, and of the data
+    expect(page.get_by_text("Licence", exact=True)).to_have_count(3)  # in the card of each model, and for the data
     images = page.locator("img")
     assert images.count() > 0
     assert images.evaluate_all("images => images.every(image => image.naturalWidth && image.alt)")
-    # What is too wide scrolls in its own box, not the page.
+    # Content that is too wide scrolls in its own box; the page itself doesn't scroll.
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     assert complaints == []
     assert find_barriers(page) == []

@@ -1,4 +1,4 @@
-"""MLflow's UI in a real browser: what a person sees who compares two runs."""
+"""MLflow's UI in a real browser: what a user sees when comparing two runs."""
 
 import html
 import json
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: a
 
 @pytest.fixture(scope="module")
 def browse(project, tmp_path_factory) -> Iterator[Callable[[str], str]]:
-    """`mlflow ui` on the shrunken pipeline's store; a function that gives a page as its scripts have built it."""
+    """A function that returns a page of `mlflow ui`, on the shrunken pipeline's store, as its scripts have built it."""
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # as the Makefile does
     environment = project.environment | quiet
     with launched(("mlflow", "ui", "--workers", "1"), project.folder, environment, ready="/health") as server:
@@ -28,7 +28,7 @@ def browse(project, tmp_path_factory) -> Iterator[Callable[[str], str]]:
 
 
 def rendered(address: str, profile) -> str:
-    """The page's HTML once nothing is under way; the browser's clock stands still while it waits for the server."""
+    """The page's HTML once no request is running; the browser's clock stops while it waits for the server."""
     quiet = ("quic", "background-networking", "component-update", "sync", "gpu")
     options = (
         "--headless",
@@ -60,11 +60,11 @@ def test_two_runs_compared_show_names_parameters_and_learning_curves(project, br
     assert row(compared, "batch_size") == ["32", "32"]
     assert compared.count("val_accuracy") > 2
 
-    # A metric's name there is a link to its curves.
+    # The name of a metric in the table is a link to its curves.
     links = {html.unescape(link) for link in re.findall(r'href="([^"]*#/metric\?[^"]*)"', compared)}
     (link,) = [link for link in links if "metric=%22epoch%2Fval_accuracy%22" in link]
     curves = browse(link[link.index("#") :])
-    # Each curve is drawn twice, smoothed and faintly as it is; plotly leaves out points that lie on a straight line.
+    # Each curve is drawn twice: smoothed, and faintly without smoothing; plotly leaves out points on a straight line.
     drawn = set(re.findall(r'<path class="js-line"[^>]* d="M([^"]+)"', curves))
     assert len(drawn) == 2
     assert all("L" in curve for curve in drawn)

@@ -1,4 +1,4 @@
-"""A team's tracking server for the tests of this folder; where it can't be had, they are skipped and say why."""
+"""A team's tracking server for the tests of this folder; if it can't be started, they are skipped with the reason."""
 
 import importlib.util
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from tests.helpers.team import find_postgresql, store_address, team
 
 
 class Team(NamedTuple):
-    """The database's address, which is also the lock's; MLflow's server on it; the variables that lead to S3."""
+    """The address of the database and of the lock in it, MLflow's server on it, and the variables for S3."""
 
     database: str
     server: Server
@@ -21,18 +21,18 @@ class Team(NamedTuple):
 
     @property
     def store(self) -> str:
-        """The address by which MLflow's server finds the database."""
+        """The database's address, as MLflow's server needs it."""
         return store_address(self.database)
 
     @property
     def variables(self) -> dict[str, str]:
-        """What each member of the team sets."""
+        """The variables that each member of the team sets."""
         return {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{self.server.port}", "REGISTRY_LOCK": self.database}
 
 
 @pytest.fixture(scope="session")
 def mlflow_team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    """One for all tests, each with a data set of its own."""
+    """One server for all tests; each test has its own data set."""
     if not find_postgresql():
         pytest.skip("PostgreSQL isn't installed: `apt-get install postgresql`")
     missing = [name for name in ("psycopg", "boto3", "flask_wtf", "moto") if importlib.util.find_spec(name) is None]
@@ -44,7 +44,7 @@ def mlflow_team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
 
 @pytest.fixture
 def make_checkout(tmp_path: Path) -> Callable[..., Path]:
-    """Make a checkout with trained models of some presets, on a data set."""
+    """Make a checkout with trained models of some presets on one data set."""
 
     def make(name: str, dataset: str, *presets: str) -> Path:
         (tmp_path / name).mkdir()

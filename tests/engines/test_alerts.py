@@ -1,4 +1,4 @@
-"""The alerts and the dashboard's queries, read and tried by Prometheus' own tool."""
+"""The alerts and the dashboard's queries, checked and tried with Prometheus' own tool."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Trainings on many machines: each worker and the collector in a clone of its own, with one DVC remote between them."""
+"""Training on many machines: each worker and the collector has its own clone, and they share one DVC remote."""
 
 import getpass
 import os
@@ -44,7 +44,7 @@ PartitionName=all Nodes={host} Default=YES
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose commits are on a bare repository, and whose prepared data is on a remote in a folder."""
+    """A project whose commits are in a bare repository, and whose prepared data is in a DVC remote in a folder."""
     folder = tmp_path_factory.mktemp("fanout")
     (folder / "hub").mkdir()
     project = copy_project(folder / "hub", shrink)
@@ -64,18 +64,18 @@ def commit(project: Project) -> None:
 
 
 def clone(hub: Project, folder: Path) -> Project:
-    """Return a clone of the bare repository, as a machine that has no network has it."""
+    """Return a clone of the bare repository, as on a machine without a network."""
     hub.run("git", "clone", "--quiet", str(hub.folder.with_name("hub.git")), str(folder))
     return Project(folder, environment() | {"DATASET_MIRROR": ""})
 
 
 def trained(output: str) -> list[str]:
-    """Return the models whose training an output of DVC reports."""
+    """Return the models that were trained according to DVC's output."""
     return re.findall(r"^Running stage 'train@([\w-]+)'", output, re.MULTILINE)
 
 
 def check_collected(collector: Project, output: str) -> None:
-    """Assert that the collector ran `register` alone, and has all models and a champion."""
+    """Assert that the collector ran only `register`, and has all models and a champion."""
     assert re.findall(r"^Running stage '(.*)'", output, re.MULTILINE) == ["register"]
     assert set(collector.registered()) == set(PRESETS)
     assert "  champion\n" in output
@@ -96,7 +96,7 @@ def test_workers_train_each_model_once_and_the_collector_none(hub, tmp_path):
 
 @pytest.fixture
 def slurm(tmp_path: Path) -> Iterator[Path]:
-    """The configuration of a Slurm of our own, on the loopback: munge, the controller and this machine as its node."""
+    """The configuration of a Slurm cluster on this machine alone: munge, the controller, and the machine as node."""
     missing = [name for name in SLURM if not shutil.which(name, path=PATHS)]
     if missing:
         pytest.skip(f"Slurm isn't installed (slurm-wlm, munge): no {', '.join(missing)}")
@@ -140,5 +140,5 @@ def test_slurms_array_trains_what_changed_and_the_job_after_it_registers(hub, sl
     submitter.run("sbatch", *collect)
     outputs = [(submitter.folder / f"slurm-{job}_{number}.out").read_text() for number in range(2)]
     assert trained(outputs[0]) == ["dense_10"]
-    assert trained(outputs[1]) in ([], ["tiny_cnn"])  # none if the other test has pushed it
+    assert trained(outputs[1]) in ([], ["tiny_cnn"])  # empty if the other test has pushed it
     check_collected(submitter, (submitter.folder / "collect.out").read_text())

@@ -36,7 +36,7 @@ def test_one_holds_it_at_a_time_however_the_address_is_spelt(database, monkeypat
 
 def test_the_next_one_waits_and_says_so(database, monkeypatch, capsys):
     with lock_registry():
-        pass  # SQLAlchemy is imported
+        pass  # imports SQLAlchemy
     rival = lock.open_session(database)
     assert lock.ask(rival, database, lock.TAKE)
     monkeypatch.setattr(lock.time, "sleep", lambda seconds: rival.close())
@@ -64,7 +64,7 @@ def test_a_lock_that_the_database_has_taken_back_is_noticed(database, lose):
 
 
 def test_a_pool_that_gives_each_query_another_session_is_refused(database, monkeypatch):
-    monkeypatch.setattr(lock, "TAKE", "SELECT 0 < :key")  # in a session that was gone by the next query
+    monkeypatch.setattr(lock, "TAKE", "SELECT 0 < :key")  # as if the next query had another session
     with pytest.raises(UserError, match=r"doesn't keep the registry's lock: .* not of a pool"), lock_registry():
         pass
 

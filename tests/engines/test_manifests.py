@@ -1,4 +1,4 @@
-"""The manifests against the schemas of Kubernetes itself: a misspelt key would be ignored, or refused late."""
+"""The manifests are checked with Kubernetes' own schemas: a cluster would ignore a misspelt key, or refuse it late."""
 
 from copy import deepcopy
 from typing import Any

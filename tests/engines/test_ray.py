@@ -1,4 +1,4 @@
-"""`serving.batch --engine ray` on a local Ray: processes and the command are killed, and no image is lost or twice."""
+"""`serving.batch --engine ray` on a local Ray: although processes are killed, no image is lost or answered twice."""
 
 import os
 import shutil
@@ -40,7 +40,7 @@ def command(model, tmp_path) -> list[str]:
 
 @pytest.fixture
 def variables() -> Iterator[dict[str, str]]:
-    """Of a run; Ray's sockets lie in its folder, and their paths must be short."""
+    """The environment variables of a run; Ray puts its sockets into RAY_TMPDIR, and their paths must be short."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = f"{SOURCE}:{os.environ.get('PYTHONPATH', '')}"
         yield environment() | {"PYTHONPATH": path, "RAY_TMPDIR": folder}
@@ -51,13 +51,13 @@ def finished(folder: Path) -> list[Path]:
 
 
 def await_answers(run: subprocess.Popen[bytes], folder: Path, count: int) -> None:
-    """Wait for the answers to so many shards."""
+    """Wait until that many shards are answered."""
     eventually(lambda: len(finished(folder)) >= count or run.poll() is not None, 120)
-    assert run.poll() is None  # or there is nothing to kill
+    assert run.poll() is None  # otherwise there is nothing to kill
 
 
 def kill_at_work(driver: psutil.Process) -> psutil.Process | None:
-    """Kill one of a driver's processes that has a shard open, if there is one now."""
+    """Kill one of the driver's processes that has a shard open, if there is such a process now."""
     for process in driver.children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             process.suspend()
@@ -77,13 +77,13 @@ def test_killed_processes_and_a_killed_command_lose_and_repeat_nothing(command, 
         driver = psutil.Process(run.pid)
         await_answers(run, output, 2)
         killed = eventually(lambda: kill_at_work(driver))
-        assert list(output.glob(".*.new"))  # what it had begun
+        assert list(output.glob(".*.new"))  # the files that it had begun
         await_answers(run, output, len(finished(output)) + 4)
         descendants = driver.children(recursive=True)
         run.kill()
     psutil.wait_procs([killed, *descendants], 30)
     before = {file: file.stat().st_mtime_ns for file in finished(output)}
-    assert len(before) < SHARDS - 1  # or the test has shown nothing
+    assert len(before) < SHARDS - 1  # otherwise the test would show nothing
 
     again = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=120)
     assert again.returncode == 1

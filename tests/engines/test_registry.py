@@ -26,7 +26,7 @@ WORSE, BETTER = "dense_10", "cnn_fast"
 
 @pytest.fixture
 def enter(mlflow_team, monkeypatch):
-    """Go to a checkout, as a member of the team."""
+    """Switch to a checkout, as a member of the team."""
 
     def enter(checkout: Path) -> None:
         monkeypatch.chdir(checkout)
@@ -40,7 +40,7 @@ def test_two_checkouts_register_at_once_and_one_is_killed_with_the_lock(mlflow_t
     checkouts = [make_checkout(name, "race", *presets) for name, presets in (("a", HERE), ("b", THERE))]
     processes = {checkout: start(checkout, mlflow_team.variables) for checkout in checkouts}
     client = mlflow.MlflowClient(mlflow_team.variables["MLFLOW_TRACKING_URI"])
-    eventually(lambda: client.search_model_versions("name = 'race'"))  # in the middle of its work
+    eventually(lambda: client.search_model_versions("name = 'race'"))  # then the command is in the middle of its work
     (name,) = ask(mlflow_team.database, HOLDERS)
     killed = next(checkout for checkout, process in processes.items() if name.endswith(f" {process.pid}"))
     processes[killed].send_signal(signal.SIGKILL)

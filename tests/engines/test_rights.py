@@ -1,4 +1,4 @@
-"""MLflow's users and rights: who may only read can't register, promote or roll back, and gets a message."""
+"""MLflow's users and rights: a user with read access only can't register, promote or roll back, and gets a message."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from pipeline.tracking.store import connect_existing
 from tests.helpers.team import ask, mlflow_server, store_address
 
 ADMIN, MEMBER = ("admin", "of-the-admin-alone"), ("member", "of-the-member-alone")
-# The last line keeps a password's check, which is slow on purpose, for that many seconds.
+# The last line caches the result of a password check, which is slow on purpose, for that many seconds.
 SETTINGS = (
     "[mlflow]\ndefault_permission = READ\ndatabase_uri = {}\nadmin_username = admin\nauth_cache_ttl_seconds = 60\n"
 )
@@ -17,7 +17,7 @@ SETTINGS = (
 
 @pytest.fixture
 def address(mlflow_team, tmp_path):
-    """A server that asks for users, on the team's database; its address takes a user and a password."""
+    """A server with user authentication, on the team's database; its address has a place for a user and a password."""
     ask(mlflow_team.database, "CREATE DATABASE rights")
     users = store_address(mlflow_team.database).replace("/postgres", "/rights")
     (tmp_path / "auth.ini").write_text(SETTINGS.format(users))
@@ -49,7 +49,7 @@ def test_who_may_only_read_changes_nothing(address, mlflow_team, make_checkout, 
     assert before == {"champion": "2"}
     become(*MEMBER)
     champion.main()
-    register.main()  # which has nothing to change
+    register.main()  # there is nothing to change
     for command in (lambda: promote.main("1"), rollback.main):
         with pytest.raises(UserError, match=r"PERMISSION_DENIED|403|no champion before"):
             command()

@@ -21,7 +21,7 @@ from tests.helpers.sweeps import small
 from tests.helpers.team import PASSWORD, find_postgresql, postgresql
 
 TRIALS = 16
-# The command of `make sweep`, but a trial is dead within seconds.
+# The command of `make sweep`, but a trial counts as dead within seconds.
 COMMAND = (
     sys.executable,
     "-c",
@@ -32,7 +32,7 @@ FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 class Search:
-    """A search on a database, by processes that start as a person's would on as many machines."""
+    """A search in a database, by processes that are started as on different machines."""
 
     def __init__(self, project: Project, address: str):
         self._project, self._address = project, address
@@ -48,7 +48,7 @@ class Search:
         )
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
-        """All trials of the one study, or those of these states."""
+        """All trials of the only study, or only those in these states."""
         storage = optuna.storages.RDBStorage(self._address)
         return optuna.load_study(study_name=None, storage=storage).get_trials(states=states or None)
 
@@ -61,7 +61,7 @@ class Search:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """A database that nobody has used."""
+    """An unused database."""
     if not find_postgresql():
         pytest.skip("PostgreSQL isn't installed: `apt-get install postgresql`")
     pytest.importorskip("psycopg", reason="psycopg can't be imported: `make test-engines` installs it")
@@ -71,7 +71,7 @@ def address() -> Iterator[str]:
 
 @pytest.fixture
 def shared_search(tmp_path, address) -> Search:
-    """A search for 16 small models that nobody has begun."""
+    """A search over 16 small models, not yet begun."""
     project = copy_project(tmp_path, small)
     project.edit(lambda content: content["sweep"].update(trials=TRIALS))
     project.run("python", "-m", "pipeline.download")
@@ -146,11 +146,11 @@ def test_a_killed_process_trial_is_tried_again_by_the_other_and_the_budget_is_me
 
 
 def kill_in_a_trial(process: subprocess.Popen[str], other: subprocess.Popen[str], search: Search) -> FrozenTrial:
-    """Kill a process in a trial, after each of both has finished one; return what it was at."""
+    """After each of two processes has finished a trial, kill one of them in a trial; return that trial."""
     for line in process.stdout:
         if "epoch 1/" not in line:
             continue
-        process.send_signal(signal.SIGSTOP)  # so that the trial can't end while we look
+        process.send_signal(signal.SIGSTOP)  # so that the trial can't end during the checks
         at_work = {trial.user_attrs["process"].split()[1].split("@")[0] for trial in search.trials(*FINISHED)}
         mine = [t for t in search.trials(TrialState.RUNNING) if f" {process.pid}@" in t.user_attrs.get("process", "")]
         if mine and at_work == {str(process.pid), str(other.pid)}:

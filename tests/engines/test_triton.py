@@ -1,4 +1,4 @@
-"""The configuration that Triton gets, read by Triton's own protobuf, against the network beside it."""
+"""The configuration for Triton, read with Triton's own protobuf, matches the network next to it."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ grpc = pytest.importorskip("tritonclient.grpc", reason=WHERE)
 
 @pytest.fixture
 def network(tmp_path) -> Path:
-    """The exported network; its configuration is two folders up."""
+    """The exported network; its configuration is one folder above the network's own folder."""
     copy = save_model(tmp_path / "copy", write_artifacts(tmp_path))
     return write_version(copy, tmp_path / "models", "digits", 3, "models:/digits@champion")
 

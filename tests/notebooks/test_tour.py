@@ -27,7 +27,7 @@ def test_the_tour_runs_without_an_error_or_a_warning_and_touches_nothing_of_the_
     printed = "\n".join(output.text for _, output in results if output.output_type == "stream")
     assert not re.search(r"\bwarning", printed, re.IGNORECASE)
     assert str(mnist.folder) not in printed
-    # What it came for: the network in the registry, and the server's answer to a seven.
+    # The results of the tour: the network in the registry, and the server's answer to a seven.
     assert "models:/mnist@champion is version 1" in printed
     assert re.search(r"^label 7, confidence 0\.9\d+, sure: True$", printed, re.MULTILINE)
     drawn = render.list_pictures(tour).keys() - solved
@@ -35,7 +35,7 @@ def test_the_tour_runs_without_an_error_or_a_warning_and_touches_nothing_of_the_
 
 
 def add_solutions(tour: nbformat.NotebookNode) -> set[str]:
-    """Put a cell with the program of each exercise's solution behind it; return the names of the pictures they draw."""
+    """Add a cell with the solution after each exercise; return the names of the pictures that the solutions draw."""
     cells = []
     for cell in tour.cells:
         cells.append(cell)
@@ -48,7 +48,7 @@ def add_solutions(tour: nbformat.NotebookNode) -> set[str]:
 
 
 def describe(project: Project) -> dict[str, str | int]:
-    """Return the sum of each of the project's own files, and how much MLflow's store holds."""
+    """Return the checksum of each of the project's own files, and how much MLflow's store holds."""
     files = [path for name in OWN for path in ((project.folder / name), *(project.folder / name).rglob("*"))]
     state = {str(path): sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()}
     with closing(sqlite3.connect(f"file:{project.folder}/mlflow.db?mode=ro", uri=True)) as store:

@@ -1,6 +1,6 @@
-"""The pipeline from end to end, on scikit-learn's digits, in a git and DVC repository of its own.
+"""The pipeline from end to end, on scikit-learn's digits, in its own git and DVC repository.
 
-Each test leaves the project as `dvc repro` would, which takes seconds to look for what has changed.
+Each test leaves the project as `dvc repro` would leave it: running that would take seconds, to look for changes.
 """
 
 import json
@@ -34,7 +34,7 @@ def read(project, path: str) -> dict:
 
 
 def files(project, folder: str) -> dict[str, bytes]:
-    """All that a folder holds, by its path in there."""
+    """The content of every file in a folder, by its path in the folder."""
     start = project.folder / folder
     return {str(path.relative_to(start)): path.read_bytes() for path in start.rglob("*") if path.is_file()}
 
@@ -52,7 +52,7 @@ def test_one_parameter_changes_one_model(project, client, monkeypatch, capsys):
     project.edit(one_epoch_more)
     assert project.repro() == ["train@dense_10", "evaluate@dense_10", "register"]
     assert before == files(project, "models/tiny_cnn")
-    # Lineage tells the two trainings apart, and has what was not committed of the second.
+    # The lineage tells the two trainings apart, and has the uncommitted changes of the second.
     monkeypatch.chdir(project.folder)
     monkeypatch.setenv("DVC_ROOT", str(project.folder))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
@@ -93,7 +93,7 @@ def test_training_again_gives_the_same_bytes_also_on_one_core(project):
     files = ("model.keras", "model.onnx", "model.tflite", "model_int8.tflite", "history.csv")
     first = {name: sha256((folder / name).read_bytes()).hexdigest() for name in files}
     report = (project.folder / "reports/tiny_cnn/metrics.json").read_bytes()
-    # The receipt alone may differ, and nothing depends on it.
+    # Only the receipt may differ, and nothing depends on it.
     again = ("dvc", "repro", "--force", "--single-item", "train@tiny_cnn")
     one_core = (sys.executable, "-c", ONE_CORE) if hasattr(os, "sched_setaffinity") else ()
     assert "Running stage 'train@tiny_cnn'" in project.run(*one_core, *again).stdout
@@ -139,7 +139,7 @@ def test_the_champion_is_the_best_on_validation_images(project, client):
 
 
 def test_registering_twice_adds_nothing(project, client):
-    project.run("python", "-m", "pipeline.register")  # takes the run away that a forced training has left
+    project.run("python", "-m", "pipeline.register")  # removes the run that a forced training has left
     registry = read(project, "registry/registry.json")
     before = len(runs(client)), len(client.search_model_versions()), len(client.search_logged_models(["1"]))
     project.run("python", "-m", "pipeline.register")
@@ -185,7 +185,7 @@ def test_metrics_and_plots_are_declared_to_dvc(project):
     with open(page) as file:
         html = file.read()
     assert "Validation accuracy" in html
-    assert html.count('"model": "tiny_cnn"') > 100  # 3 epochs and 100 pairs of label and answer
+    assert html.count('"model": "tiny_cnn"') > 100  # 3 epochs, and 100 pairs of label and answer
 
 
 def test_an_experiment_runs_elsewhere_and_lands_in_the_one_store(project, client):
@@ -203,7 +203,7 @@ def test_training_by_hand_again_leaves_one_run(project, client):
     registry = read(project, "registry/registry.json")
     before = {run.info.run_id for run in runs(client)}
     done = project.run("python", "-m", "pipeline.train", "dense_10")
-    assert done.stderr == ""  # TensorFlow, its converters and MLflow have much to say, but nothing for the user
+    assert done.stderr == ""  # TensorFlow, its converters and MLflow print many messages, but none that helps the user
     project.run("python", "-m", "pipeline.register")
     assert {run.info.run_id for run in runs(client)} == before
     assert read(project, "registry/registry.json") == registry

@@ -1,4 +1,4 @@
-"""The stage evaluate with real files for phones."""
+"""The stage `evaluate` with real model files for phones."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Exports of several networks: the same bytes for the same weights, and every activation."""
+"""Exports of several networks: the same weights give the same bytes, and every activation can be exported."""
 
 import numpy as np
 import onnx
@@ -47,7 +47,7 @@ def test_a_network_that_has_no_ranges_keeps_float_activations_and_says_so(tmp_pa
     config = DenseModel(family="dense", dense=[{"units": 16}, {"units": 8}], optimizer="Adam", batch_size=1, epochs=1)
     model = build_published(config)
     weights = model.get_weights()
-    weights[1][:] = -1e4  # no unit of the first layer ever answers
+    weights[1][:] = -1e4  # no unit of the first layer is ever active
     model.set_weights(weights)
     path = tmp_path / "model_int8.tflite"
     export.write_int8(model, path, CALIBRATION)

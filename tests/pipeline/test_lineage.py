@@ -1,6 +1,6 @@
-"""From the champion to all that made it; and whatever was changed since is named.
+"""Lineage leads from the champion to everything that it was made from, and names whatever has changed since.
 
-How it tells two trainings of a preset apart: tests/pipeline/test_end_to_end.py.
+tests/pipeline/test_end_to_end.py tests how it tells two trainings of a preset apart.
 """
 
 import json
@@ -35,7 +35,7 @@ def champion(project) -> dict:
 
 @contextmanager
 def changed(*paths: Path) -> Iterator[None]:
-    """One bit of each file is another inside the block."""
+    """Flip one bit of each file inside the `with` block."""
     contents = {path: path.read_bytes() for path in paths}
     for path, content in contents.items():
         path.unlink()  # it may be a link into DVC's cache
@@ -50,14 +50,14 @@ def changed(*paths: Path) -> Iterator[None]:
 
 @pytest.fixture
 def here(project, monkeypatch) -> None:
-    """This process is in the project, on its store."""
+    """Let this process run in the project, with its store."""
     monkeypatch.chdir(project.folder)
     monkeypatch.setenv("DVC_ROOT", str(project.folder))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
 
 
 def find_fault(*model: str) -> str:
-    """Run the command in this process, which saves the start of another; return the message of its error."""
+    """Run the command in this process, to avoid starting another; return its error message."""
     with pytest.raises(UserError) as fault:
         lineage.main(*model)
     return str(fault.value)
@@ -121,7 +121,7 @@ def test_each_changed_file_is_named_and_no_other(project, champion, registered, 
 
 def test_a_missing_and_an_added_file_are_named(project, champion):
     raw = project.folder / "data/raw"
-    # preprocess would read the packed file, were there one.
+    # `preprocess` would read the packed file if there were one.
     (raw / "t10k-labels-idx1-ubyte").rename(raw / "t10k-labels-idx1-ubyte.gz")
     done = project.run(*COMMAND, check=False)
     (raw / "t10k-labels-idx1-ubyte.gz").rename(raw / "t10k-labels-idx1-ubyte")

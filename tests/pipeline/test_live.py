@@ -1,4 +1,4 @@
-"""Epochs in MLflow while training runs, on stores that work and on stores that don't."""
+"""MLflow shows the epochs while training runs; training goes on if the store doesn't work."""
 
 import os
 import shutil
@@ -119,7 +119,7 @@ def test_runs_that_a_dead_process_left_are_closed_by_the_next(store):
 
 @pytest.fixture
 def bad_server(request) -> Iterator[str]:
-    """A tracking server that answers 500, or never."""
+    """A tracking server that answers 500 or doesn't answer."""
     stop = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -150,6 +150,6 @@ def test_a_store_that_does_not_work_costs_a_bounded_wait(bad_server, tmp_path, m
     monkeypatch.setenv("MLFLOW_TRACKING_URI", bad_server)
     start = time.monotonic()
     with LiveRun(INPUTS, shown_after_s=0) as live:
-        for number in range(1, 5000):  # more than a pipe holds
+        for number in range(1, 5000):  # more than a pipe can hold
             live.send(epoch(1 + number % 9))
     assert time.monotonic() - start < 15

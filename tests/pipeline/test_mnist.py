@@ -1,4 +1,4 @@
-"""The presets on real MNIST, where a mirror answers, against the accuracy that params.yaml states for each."""
+"""The presets on real MNIST, if a mirror answers, have the accuracy that params.yaml states for each."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from tests.helpers.project import QUICK_PRESETS, Project, train_once
 from tests.helpers.stated import read_stated_accuracies
 
-STATED = read_stated_accuracies(Path("params.yaml").read_text())  # of each preset: tests/unit/config/test_params.py
+STATED = read_stated_accuracies(Path("params.yaml").read_text())  # has each preset: tests/unit/config/test_params.py
 OTHERS = [model for model in YAML(typ="safe").load(Path("params.yaml"))["presets"] if model not in QUICK_PRESETS]
 
 
@@ -26,7 +26,7 @@ def test_every_other_preset_does_so_too(mnist, tmp_path_factory, model):
 
 
 def check(project: Project, model: str) -> None:
-    """Compare the accuracy on the test images, in per cent, with the stated one."""
+    """Compare the accuracy on the test images, in per cent, with the stated accuracy."""
     metrics = json.loads((project.folder / f"reports/{model}/metrics.json").read_text())
     stated, tolerance = STATED[model]
     assert 100 * metrics["test_accuracy"] == pytest.approx(stated, abs=tolerance)
@@ -37,7 +37,7 @@ def test_the_data_are_mnists(mnist):
     assert {name: split["images"] for name, split in description["splits"].items()} == {
         "train": 55_000, "val": 5_000, "test": 10_000,
     }  # fmt: skip
-    # The published counts, mean and deviation of the test set.
+    # The published counts, mean and standard deviation of the test set.
     assert description["splits"]["test"]["per_class"] == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert description["splits"]["test"]["mean"] == pytest.approx(0.1325, abs=1e-4)
     assert description["splits"]["test"]["deviation"] == pytest.approx(0.3105, abs=1e-4)

@@ -1,4 +1,4 @@
-"""A folder of somebody's own pictures, from one block of params.yaml to the served champion; all in this process."""
+"""A user's own folder of pictures, from one block of params.yaml to the served champion; all in this process."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ from serving.batch.__main__ import run
 from serving.model_source import ModelSource
 from tests.helpers.client import AsgiClient
 
-# By class: its colour. Names are text of any kind.
+# The colour of each class, by its name. Names may be any text.
 CLASSES = {"Bäume": (30, 160, 40), "red things": (200, 30, 30), "himmel": (40, 60, 220)}
 KINDS = ("jpg", "png", "webp", "bmp", "gif")
 MODEL = {
@@ -46,7 +46,7 @@ PARAMS = {
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory, empty_database: Path):
-    """A project with 90 pictures of three classes, of any size and kind, and what its stages have made of them."""
+    """A project with 90 pictures of three classes, of many sizes and formats, after its stages have run."""
     root = tmp_path_factory.mktemp("project")
     random = np.random.default_rng(0)
     for name, colour in CLASSES.items():
@@ -73,13 +73,13 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, empty_database: Path):
 
 @pytest.fixture(scope="module")
 def source(workspace) -> ModelSource:
-    """The champion, loaded as the app and the batch tool load it."""
+    """The champion, loaded in the same way as the app and the batch tool do it."""
     return ModelSource("models:/things@champion")
 
 
 @pytest.fixture(scope="module")
 def tested(workspace) -> dict[Path, str]:
-    """The class that `reports/` has for each test picture."""
+    """The class that the predictions in `reports/` give each test picture."""
     rows = (workspace.prepared / "sources.csv").read_text().splitlines()[1:]
     answers = read_predictions(workspace.report("tiny") / "predictions.csv").query("split == 'test'")
     folder = workspace.root / "pictures/things"

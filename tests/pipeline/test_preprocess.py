@@ -1,4 +1,4 @@
-"""What the stage preprocess takes of the machine."""
+"""How much memory the stage `preprocess` takes."""
 
 import os
 import subprocess
@@ -14,9 +14,9 @@ from tests.helpers.params import PARAMS
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads a process's own peak from Linux' /proc")
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
-    """Four times as many images, 120 MB more as float32, may not cost 20 MB more."""
+    """Four times as many images, which are 120 MB more as float32, may take at most 20 MB more memory."""
     code = "import runpy; runpy.run_module('pipeline.preprocess', run_name='__main__')\n"
-    # Not getrusage, whose peak a child inherits from the process that started it.
+    # Not getrusage: its peak includes that of the process that started this one.
     code += "print([line for line in open('/proc/self/status') if line.startswith('VmHWM')][0])"
 
     def measure_peak(images: int) -> int:

@@ -1,4 +1,4 @@
-"""A promotion on a real store that is killed at each of its writes."""
+"""A promotion in a real store, killed at each of its writes."""
 
 import itertools
 import json
@@ -17,7 +17,7 @@ from tests.helpers.candidates import POLICY
 
 
 def promote_and_die(uri: str, root: str, numbers: list[int], step: int | None) -> None:
-    """In a process of its own: promote versions of a real store, and be killed before write number `step`."""
+    """Run in its own process: promote versions in a real store, and be killed before write number `step`."""
     os.environ["DVC_ROOT"], os.environ["MLFLOW_TRACKING_URI"] = root, uri
     store = connect("digits")
     writes = itertools.count()
@@ -44,7 +44,7 @@ def test_a_promoter_killed_by_the_system_leaves_a_champion_that_loads(trained, t
     uri = f"sqlite:///{tmp_path}/store.db"
     shutil.copy(
         trained.folder / "mlflow.db", tmp_path / "store.db"
-    )  # the models stay where they are, and are only read
+    )  # the models stay in their place, and are only read
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)
     journal = tmp_path / "promotions.jsonl"
@@ -58,7 +58,7 @@ def test_a_promoter_killed_by_the_system_leaves_a_champion_that_loads(trained, t
         assert mlflow.pyfunc.load_model("models:/digits@champion").predict(np.zeros((1, 28, 28), np.float32))
         return promoter.exitcode
 
-    # Of the nine writes: with the new state, before the journal; before the first alias; and between the two.
+    # Three of the nine writes: after the new state, before the journal; before the first alias; between both aliases.
     for step in (2, 4, 5):
         for number in (worse, better):
             client.delete_model_version_tag("digits", number, "promotion")

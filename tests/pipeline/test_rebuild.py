@@ -1,4 +1,4 @@
-"""MLflow's store is a view: wiped, it comes back from what DVC keeps."""
+"""MLflow's store is only a view: after it was deleted, it can be restored from what DVC keeps."""
 
 import json
 import shutil
@@ -11,8 +11,8 @@ from tests.helpers.project import Project
 
 
 def described(project) -> dict:
-    """All that a user sees in the store, without the ids that the store invents."""
-    # A copy of its own: MLflow keeps a database open, also one that was deleted and made again.
+    """Everything that a user sees in the store, without the ids that the store generates."""
+    # Read a copy: MLflow keeps a database open, even if the file was deleted and created again.
     copy = project.folder / f"mlflow.db.{uuid4().hex}"
     shutil.copy(project.folder / "mlflow.db", copy)
     client = MlflowClient(f"sqlite:///{copy}")
@@ -20,7 +20,7 @@ def described(project) -> dict:
     runs = {}
     for run in client.search_runs([experiment]):
         if "content_key" not in run.data.tags:
-            continue  # a training that was not registered: it left nothing to make a run of
+            continue  # a training that was not registered: nothing is left from which a run could be made
         metrics = {}
         for name in run.data.metrics:
             history = client.get_metric_history(run.info.run_id, name)
@@ -38,7 +38,7 @@ def described(project) -> dict:
         }  # fmt: skip
     versions = {version.version: dict(version.tags) for version in client.search_model_versions("name = 'digits'")}
     for tags in versions.values():
-        tags.pop(ALL_HASHES)  # MLmodel has such ids, too
+        tags.pop(ALL_HASHES)  # the file MLmodel contains such ids, too
     return {"runs": runs, "versions": versions, "aliases": client.get_registered_model("digits").aliases}
 
 
@@ -83,7 +83,7 @@ def test_a_version_whose_files_are_gone_keeps_its_number_free(project):
         done = project.run("python", "-m", "pipeline.commands.rebuild")
         assert f"or only with newer serving code: version {gone['version']}\n" in done.stdout
         after = described(project)["versions"]
-        # What was registered without a decision, by a rebuild, has no place in the journal to keep.
+        # A version that a rebuild registered without a decision has no number in the journal that it could keep.
         journalled = {int(json.loads(line)["version"]) for line in text.splitlines()} - {int(gone["version"])}
         kept = {number: tags for number, tags in before["versions"].items() if int(number) in journalled}
         assert {number: after[number] for number in kept} == kept
@@ -97,7 +97,7 @@ def test_a_version_whose_files_are_gone_keeps_its_number_free(project):
 
 
 def test_a_colleagues_clone_has_all_that_was_pushed_the_champion_included_without_training(project, tmp_path):
-    """A champion that the gate wouldn't choose, so that it can't come from another decision."""
+    """A champion that the gate wouldn't choose, so that it can't be the result of another decision."""
     number = project.registered()["dense_10"].version
     project.run("python", "-m", "pipeline.commands.promote", str(number), "a person wants it")
     project.run("dvc", "remote", "add", "--default", "team", str(tmp_path / "remote"))

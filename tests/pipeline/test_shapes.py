@@ -1,4 +1,4 @@
-"""Tiny networks of every family, on images of every shape: trained, exported and measured."""
+"""Tiny networks of every family on images of every shape are trained, exported and measured."""
 
 import json
 from functools import partial
@@ -42,7 +42,7 @@ LAYERS = {
 
 @st.composite
 def draw_models(draw: st.DrawFn) -> ModelConfig:
-    """A section of params.yaml; of a cnn, with each kind of pooling."""
+    """A section of params.yaml for one model; a cnn may have any kind of pooling."""
     family = draw(st.sampled_from(sorted(LAYERS)))
     section = {"family": family, "batch_size": draw(st.integers(1, 5)), "epochs": 1} | LAYERS[family]
     if family == "cnn":
@@ -52,7 +52,7 @@ def draw_models(draw: st.DrawFn) -> ModelConfig:
 
 
 @pytest.mark.filterwarnings("ignore")
-# One shape a run, another each time: it takes seconds, and to shrink one that fails would take minutes.
+# Each test run tries one shape at random: a shape takes seconds, and shrinking a failing example would take minutes.
 @settings(max_examples=1, deadline=None, database=None, phases=[Phase.generate])
 @given(
     model=draw_models(),
@@ -74,7 +74,7 @@ def test_a_model_of_any_family_is_trained_exported_and_measured_on_images_of_any
     data = TrainingData(draw_split(7), draw_split(5), classes)
     model.require_fitting((height, width, channels))
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as name:
-        patch.setattr(networks, "STEPS_PER_EXECUTION", 1)  # one step, or building takes longest
+        patch.setattr(networks, "STEPS_PER_EXECUTION", 1)  # one step: otherwise building the graph takes longest
         network, epochs = train_model("tiny", model, data, seed=0)
         folder = Path(name)
         taken = published.take_pixels(network, model)
@@ -93,7 +93,7 @@ def test_a_model_of_any_family_is_trained_exported_and_measured_on_images_of_any
     for probabilities in (val.published, val.litert):
         assert probabilities.shape == (5, classes)
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-3)
-    assert val.int8.shape == (5, classes)  # which knows no finer steps than 1/256: the sum may be off
+    assert val.int8.shape == (5, classes)  # int8 has steps of 1/256, so the sum may be off
     if model.publishes_last_epoch:
         assert measured["val_accuracy"] == pytest.approx(epochs[-1]["metrics"]["val_accuracy"])
         assert measured["val_loss"] == pytest.approx(epochs[-1]["metrics"]["val_loss"], rel=1e-3)

@@ -1,4 +1,4 @@
-"""dvc.yaml as DVC runs it: what makes a stage run again, and what doesn't."""
+"""dvc.yaml as DVC runs it: which changes make a stage run again, and which don't."""
 
 import json
 import subprocess
@@ -42,13 +42,13 @@ def test_another_keras_trains_each_model_again(project):
     lock = project.folder / "requirements.lock"
     locked = lock.read_text()
     lock.write_text(locked.replace("keras==3.", "keras==4.", 1))
-    status = project.run("dvc", "status").stdout  # the stage that looks at the code comes first
+    status = project.run("dvc", "status").stdout  # the stage `code`, which reads the code, comes first
     assert "requirements.lock" in status
     assert project.repro("code") == ["code"]
     stale = project.run("dvc", "status").stdout
     assert [f"train@{model}" in stale for model in project.parameters()["presets"]] == [True, True]
     assert "evaluate@" not in stale
-    lock.write_text(locked)  # or the next test would train
+    lock.write_text(locked)  # otherwise the next test would train
 
 
 def test_a_model_depends_on_its_own_parameters_and_never_on_the_test_split():
@@ -69,7 +69,7 @@ def test_the_diagram_names_no_modules():
 
 
 def start_training(project: Project, epochs: int) -> subprocess.Popen[str]:
-    """Start `dvc repro` on a changed model; return it in the middle of the training."""
+    """Start `dvc repro` on a changed model; return the process in the middle of the training."""
     project.edit(lambda content: content["models"]["dense_10"].update(epochs=epochs))
     process = subprocess.Popen(
         ("dvc", "repro", "train@dense_10"),
@@ -110,7 +110,7 @@ def test_a_training_ends_with_the_dvc_that_started_it(project):
     trainings = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     with process.stdout:
-        output = process.stdout.read()  # until the last process that writes to it has ended
+        output = process.stdout.read()  # returns when the last process that writes to it has ended
     process.wait()
     assert "dvc, which started this stage, has ended, so nothing is published: run `dvc repro` again" in output
     psutil.wait_procs(trainings, timeout=60)

@@ -1,4 +1,4 @@
-"""`make sweep`, on scikit-learn's digits: interrupted, killed, gone on with, and compared with one that ran through."""
+"""`make sweep` on scikit-learn's digits: interrupted, killed, continued, and compared with one that ran through."""
 
 import shlex
 import shutil
@@ -17,17 +17,17 @@ from tests.helpers.project import copy_project
 from tests.helpers.sweeps import small
 
 COMMAND = ("python", "-m", "pipeline.sweep")
-TRIALS = 7  # two more than the first, which are drawn at random
+TRIALS = 7  # two more than the trials at the start, which are drawn at random
 
 
 def trials(project) -> list[optuna.trial.FrozenTrial]:
-    """All trials of the project's one study; none while there is no storage yet."""
+    """All trials of the project's only study; empty as long as there is no storage."""
     if not (project.folder / "sweep.db").exists():
         return []
     try:
         return optuna.load_study(study_name=None, storage=f"sqlite:///{project.folder}/sweep.db").trials
     except (KeyError, ValueError, RuntimeError, optuna.exceptions.StorageInternalError):
-        return []  # it is just being made
+        return []  # the storage is just being created
 
 
 def finished(project) -> list[optuna.trial.FrozenTrial]:
@@ -43,7 +43,7 @@ def stop(project, how: signal.Signals, after: int) -> subprocess.CompletedProces
         for line in process.stdout:
             if "epoch 1/" not in line or len(finished(project)) < after:
                 continue
-            process.send_signal(signal.SIGSTOP)  # so that the trial can't end while we look
+            process.send_signal(signal.SIGSTOP)  # so that the trial can't end during the checks
             running = [trial for trial in trials(project) if trial.state == TrialState.RUNNING]
             if running:
                 process.send_signal(how)
@@ -61,12 +61,12 @@ def results(found: list[optuna.trial.FrozenTrial]) -> list[tuple]:
 
 
 class Steps:
-    """What the sweeps of `swept` left behind at each step."""
+    """The state that the sweeps of `swept` left behind at each step."""
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Steps:
-    """A sweep that was interrupted, killed, and gone on with until seven trials or more were finished."""
+    """A sweep that was interrupted, killed, and continued until at least seven trials were finished."""
     steps = Steps()
     steps.project = project = copy_project(tmp_path_factory.mktemp("swept"), small)
     project.run("python", "-m", "pipeline.download")
@@ -159,11 +159,11 @@ def test_the_best_line_makes_the_pipeline_train_the_best_trial(swept, tmp_path):
     shutil.copy(swept.project.folder / "params.yaml", copy)
     apply_overrides(copy, words[4::2])
     changed = YAML(typ="safe").load(copy)
-    assert changed["presets"] == ["dense_10", "tiny"]  # DVC trains what is listed there
+    assert changed["presets"] == ["dense_10", "tiny"]  # DVC trains the models in this list
     block = changed["models"]["tiny"]
     assert block["optimizer"] == {"name": "SGD", "learning_rate": best.params["optimizer.learning_rate"]}
     assert block["dense"] == [{key: best.params[f"dense.0.{key}"] for key in ("units", "dropout", "activation")}]
-    # The stage, in a process of its own, gets what the trial got after the others.
+    # The stage, in its own process, gets the same result as the trial, which ran after other trials.
     shutil.copytree(swept.project.folder / "data", tmp_path / "data")
     trained = subprocess.run(
         ("python", "-m", "pipeline.train", "tiny"),

@@ -1,4 +1,4 @@
-"""The stage train, with several seeds, and networks of every kind trained as the stage trains them."""
+"""The stage `train` with several seeds, and networks of every kind, trained as the stage trains them."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from pipeline.tracking import trained_model
 from tests.helpers.configs import ACTIVATION_ARGUMENTS, MNIST_SHAPE, PUBLISHED_PARAMETERS, compile_dense
 from tests.helpers.datasets import write_numbered_data
 
-# All that a seed decides plays a part in it.
+# This model uses everything that a seed decides.
 TINY = {
     "family": "dense", "dense": [{"units": 6, "dropout": 0.5, "batch_normalization": True}], "optimizer": "Adam",
     "augmentation": {"translation": 1}, "batch_size": 10, "epochs": 2,
@@ -25,7 +25,7 @@ TINY = {
 
 
 def train_tiny(workspace: Workspace, seed: int, seeds: int) -> dict[str, bytes]:
-    """Run the stage on the model `tiny`; return the files that it publishes."""
+    """Run the stage for the model `tiny`; return the files that it publishes."""
     params = {
         "dataset": "digits",
         "threads": 2,
@@ -51,8 +51,8 @@ def test_further_seeds_add_files_and_change_nothing_else(tmp_path, monkeypatch, 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     next_seed, repeated = train_tiny(workspace, 1, 1), train_tiny(workspace, 0, 3)
-    once = read_files(verify.train_again("tiny", workspace, elsewhere))  # in a process to which TensorFlow is new
-    differing = {"receipt.json", "further_seeds/seeds.json"}  # the receipt also has times
+    once = read_files(verify.train_again("tiny", workspace, elsewhere))  # in a process that hasn't used TensorFlow yet
+    differing = {"receipt.json", "further_seeds/seeds.json"}  # the receipt contains times
     assert (
         set(once)
         == {"model.keras", "model.onnx", "model.tflite", "model_int8.tflite", "history.csv", "augmented.npy"}
@@ -107,7 +107,7 @@ def test_every_activation_takes_its_arguments(name):
 
 
 def test_every_initializer_trains():
-    """All in one network, of which the graph is built once; the unit tests take them one by one."""
+    """All of them in one network, whose graph is built once; the unit tests try them one by one."""
     fit_once({"dense": [{"units": 3, "kernel_initializer": name} for name in keras_names.INITIALIZERS]})
 
 
@@ -118,7 +118,7 @@ def fit_once(section: dict) -> None:
     assert np.isfinite(history.history["loss"]).all()
 
 
-# Of params.yaml: our own models' numbers changed since tests/helpers/params.yaml was written.
+# From params.yaml: the figures of our own models have changed since tests/helpers/params.yaml was written.
 OWN_PARAMETERS = {
     "cnn_fast": 41_242, "cnn_accurate": 35_802, "cnn_tiny": 9_862, "dense_best": 1_869_834, "cnn_best": 5 * 67_458,
 }  # fmt: skip
@@ -126,7 +126,7 @@ OWN_PARAMETERS = {
 
 @pytest.mark.parametrize(("preset", "parameters"), (PUBLISHED_PARAMETERS | OWN_PARAMETERS).items())
 def test_the_presets_have_the_published_number_of_parameters(preset, parameters):
-    """Those of params.yaml; tests/unit/ builds the same networks, whatever params.yaml holds."""
+    """The presets of params.yaml; tests/unit/ builds fixed networks that don't depend on params.yaml."""
     from pipeline.training import networks
 
     assert networks.build_network(load().models[preset], MNIST_SHAPE, 10).count_params() == parameters

@@ -7,5 +7,5 @@ from tests.helpers.project import Project
 
 @pytest.fixture(scope="session")
 def project(trained: Project) -> Project:
-    """The trained pipeline itself and no copy: these tests only read it."""
+    """The trained pipeline itself, not a copy: these tests only read it."""
     return trained

@@ -1,4 +1,4 @@
-"""The project's own server on a trained champion: each way in gets the answers that the evaluation reported."""
+"""The project's own server on a trained champion: each way to send images gets the answers that `evaluate` reported."""
 
 import base64
 
@@ -28,7 +28,7 @@ def champion(project):
 
 @pytest.fixture(scope="module")
 def reported(project, champion) -> list[str]:
-    """The champion's answers to the test images, as the evaluation has reported them."""
+    """The champion's answers to the test images, as the stage `evaluate` reported them."""
     rows = pd.read_csv(project.folder / "reports" / champion.tags["model"] / "predictions.csv")
     return rows.query("split == 'test'")["answer"].astype(str).tolist()
 
@@ -89,7 +89,7 @@ def test_one_image_is_shown_as_the_network_was_given_it(app, pixels, champion):
 
 
 def test_a_photograph_is_brought_to_the_form_of_the_training_images(app, pixels, reported):
-    """Large, dark on light, off its centre."""
+    """A picture that is large, dark on light, and not centred."""
     page = np.full((900, 700), 230, np.uint8)
     enlarged = np.kron(pixels[0], np.ones((12, 12), np.uint8))
     page[100:436, 300:636] -= (enlarged * 0.8).astype(np.uint8)
@@ -127,7 +127,7 @@ def test_metrics_count_requests_and_images_by_routes_that_exist(app, champion):
     app.get("/made-up-by-a-client")
     assert [sample(name) for name in (ok, bad, "digits_images_total")] == [before[0] + 1, before[1] + 1, before[2] + 2]
     assert sample(f'digits_model_info{{name="digits",version="{champion.version}"}}') == 1
-    assert sample("digits_requests_in_flight") == 1  # this very request
+    assert sample("digits_requests_in_flight") == 1  # this request itself
     assert "made-up" not in app.get("/metrics").body.decode()
     assert sample("process_resident_memory_bytes") > 0
 

@@ -19,7 +19,7 @@ from tests.helpers.project import SOURCE
 
 
 def in_a_process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """What batch_stub.py does as a program."""
+    """Run batch_stub.py as a program."""
     script = SOURCE / "tests/helpers/batch_stub.py"
     return subprocess.run(
         (sys.executable, script, *arguments),
@@ -67,13 +67,13 @@ def test_memory_does_not_grow_with_the_input(tmp_path):
         done = in_a_process("memory", tmp_path / f"{count}.npy", str(count))
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout) / 1024)
-    # The longer one has 224 MiB more of pixels, and 5 MiB more of answers.
+    # The longer input has 224 MiB more of pixels, and its output has 5 MiB more of answers.
     assert peaks[1] - peaks[0] < 24
 
 
 @pytest.fixture(scope="module")
 def reported(project) -> tuple[np.ndarray, list[str]]:
-    """The shrunken pipeline's test images, and its champion's answers to them as reported."""
+    """The shrunken pipeline's test images, and its champion's reported answers to them."""
     images = np.load(project.folder / "data/prepared/test/images.npy")[..., 0]
     champion = mlflow.MlflowClient(f"sqlite:///{project.folder}/mlflow.db").get_model_version_by_alias(
         "digits", "champion"

@@ -1,4 +1,4 @@
-"""What the Dockerfile builds, as far as that can be tested without an engine: its lock, its commands, its files."""
+"""What the Dockerfile builds, as far as tests can check without a container engine: the lock, commands and files."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def test_the_serving_lock_is_a_part_of_the_whole_one_and_without_what_trains():
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory) -> Path:
-    """The container's file system: the lock installed alone, and what .dockerignore lets in."""
+    """The container's file system: only the lock's packages, and the files that .dockerignore lets in."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin")
     if uv is None:
         pytest.skip("no uv beside the interpreter: make sets it up")

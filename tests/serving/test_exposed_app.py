@@ -1,4 +1,4 @@
-"""The app on a model's folder, without a registry, beyond the loopback; and how it ends."""
+"""The app on a model's folder, without a registry, reachable beyond the loopback address; and how it ends."""
 
 import signal
 import socket
@@ -37,7 +37,7 @@ def test_no_answer_names_the_server(exposed):
 
 
 def test_a_request_in_flight_is_answered_when_the_server_is_stopped(exposed):
-    """The last test here: it ends the server."""
+    """This is the last test in this file, because it ends the server."""
     with socket.create_connection(("127.0.0.1", exposed.port), 30) as client:
         client.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n")
         client.sendall(b"Expect: 100-continue\r\nContent-Length: 784\r\n\r\n")

@@ -1,4 +1,4 @@
-"""The app follows the alias `champion`, and keeps what it has when the next one is not what was registered."""
+"""The app follows the alias `champion`; if the next version isn't as it was registered, the app keeps its version."""
 
 import importlib.util
 import json
@@ -20,7 +20,7 @@ POLL = ("--poll-seconds", "0.1")
 
 
 class Registry:
-    """A registry of its own on the pipeline's artefacts, whose aliases and versions a test may change."""
+    """A separate registry on the pipeline's artefacts; tests may change its aliases and versions."""
 
     def __init__(self, project, folder: Path):
         self.folder, self.file = folder, folder / "mlflow.db"
@@ -34,7 +34,7 @@ class Registry:
         self.client.set_registered_model_alias("digits", "champion", version)
 
     def register(self, change: Callable[[Path], None]) -> str:
-        """A copy of the first champion as a new version with the same tags, its files changed."""
+        """A copy of the first champion as a new version, with the same tags but changed files."""
         original = self.client.get_model_version("digits", self.first)
         folder = self.folder / f"model-{time.monotonic_ns()}"
         shutil.copytree(Path(self.client.get_model_version_download_uri("digits", self.first)[7:]), folder)
@@ -55,7 +55,7 @@ def app(project, registry) -> Iterator[Server]:
 
 
 def wait_until(app: Server, holds: Callable[[dict], bool]) -> dict:
-    """What /readyz says once `holds` is true of it."""
+    """The answer of /readyz, once `holds` is true for it."""
     deadline = time.monotonic() + 60
     while True:
         answer = app.get("/readyz")
@@ -121,7 +121,7 @@ def test_a_version_that_is_not_what_was_registered_is_not_served(app, registry, 
 
 
 def test_compiled_code_beside_the_source_is_not_run(app, registry):
-    """Python would take it without a look at the source: it says that it needs no check."""
+    """The bytecode is marked as unchecked, so Python would run it without comparing it with the source."""
 
     def add_compiled(folder: Path) -> None:
         change_code(folder)

@@ -1,6 +1,6 @@
-"""Whatever is sent to any route: an answer of the documented form, never a fault, and memory that stays.
+"""Whatever is sent to any route gets an answer in the documented form, never a crash; memory does not grow.
 
-FUZZ_CASES sets how many requests each test makes up (50).
+FUZZ_CASES sets how many requests each test generates (by default 50).
 """
 
 import json
@@ -16,7 +16,7 @@ from tests.helpers.pictures import bar, encode
 from tests.helpers.routes import list_paths
 
 CASES = int(os.environ.get("FUZZ_CASES", "50"))
-# The app, which is the fixture, has no state that one case could leave to the next.
+# The app is a fixture for all cases, but one case can't leave it in another state for the next case.
 fuzz = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
 
 FORMS = ("inputs", "instances", "dataframe_split", "dataframe_records")
@@ -37,7 +37,7 @@ bodies = st.dictionaries(st.sampled_from((*FORMS, "params", "input", "x")), valu
 
 @pytest.fixture(scope="module", autouse=True)
 def bounded(app):
-    """The memory of the app grows by less than a tenth of what it is."""
+    """The memory of the app grows by less than a tenth."""
     app.invoke({"inputs": np.zeros((1000, 28, 28), int).tolist()})
     before = app.memory
     yield
@@ -46,11 +46,11 @@ def bounded(app):
 
 
 def check(answer, allowed: set[int]) -> None:
-    """An answer with one of these statuses; an error is one sentence."""
+    """The answer must have one of these statuses; an error must be one sentence."""
     assert answer.status in allowed, (answer.status, answer.body)
     if answer.status >= 400 and answer.body:
         assert len(answer.body) < 300
-        # Of files, Starlette refuses a wrong Range in words of its own.
+        # For files, Starlette refuses a wrong Range with its own message.
         assert answer.headers["content-type"].startswith("text/plain") or list(answer.json) == ["error"]
 
 
@@ -80,7 +80,7 @@ IMAGES = {PNG: encode(bar(), "PNG"), "image/jpeg": encode(bar(), "JPEG")}
 @fuzz
 @given(st.data())
 def test_damaged_images(app, data):
-    """A good file with some bytes exchanged, cut anywhere, sent under either name."""
+    """A valid file with some bytes changed, possibly cut off, sent with either file name."""
     content = bytearray(data.draw(st.sampled_from(list(IMAGES.values()))))
     for _ in range(data.draw(st.integers(0, 8))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -91,7 +91,7 @@ def test_damaged_images(app, data):
 @fuzz
 @given(st.data())
 def test_multipart(app, data):
-    """Several files of any name, and then some bytes exchanged."""
+    """Several files with any names, after which some bytes are changed."""
     names = data.draw(st.lists(st.text(max_size=20), max_size=4))
     content, kind = multipart([(name, data.draw(st.sampled_from(list(IMAGES.values())))) for name in names])
     damaged = bytearray(content)

@@ -1,4 +1,4 @@
-"""The limits: large, slow and too many requests are refused, and the probes answer meanwhile."""
+"""The limits: requests that are too large, too slow or too many are refused; the probes still answer meanwhile."""
 
 import http.client
 import select
@@ -21,7 +21,7 @@ MEGABYTE = 1 << 20
 
 @pytest.fixture(scope="module")
 def strict(project):
-    """An app that waits a second for a body of at most ten megabytes, and lets no request wait for its one thread."""
+    """An app that waits one second for a body of at most ten megabytes; no request may wait for its only thread."""
     limits = {"--body-seconds": "1", "--body-bytes": str(10 * MEGABYTE), "--threads": "1", "--queue": "0"}
     with running(project, *(word for option in limits.items() for word in option)) as app:
         yield app
@@ -83,12 +83,12 @@ def test_silent_clients_keep_nobody_out(strict):
         silent = [clients.enter_context(socket.create_connection(("127.0.0.1", strict.port), 60)) for _ in range(600)]
         assert strict.get("/healthz").status == 200
         assert strict.predict(bytes(784)).status == 200
-        with suppress(ConnectionResetError):  # the first has given way
+        with suppress(ConnectionResetError):  # the server has closed the first connection
             assert silent[0].recv(1) == b""
 
 
 def test_the_requests_that_find_no_thread_are_asked_to_come_back(strict):
-    """Eight large scans at once, for one thread; the probes answer meanwhile, and arrays, which have their own."""
+    """One thread gets eight large scans at once; probes still answer, and so do arrays, which have their own thread."""
     digit = np.zeros((28, 28), np.uint8)
     digit[6:22, 12:16] = 255
     scan = encode(np.kron(digit, np.ones((200, 200), np.uint8)))

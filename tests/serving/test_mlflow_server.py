@@ -1,4 +1,4 @@
-"""The model as MLflow serves it: all four JSON forms, and a clear answer to everything else."""
+"""The model as MLflow serves it: it takes all four JSON forms, and gives a clear error for everything else."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def pixels(project) -> np.ndarray:
 
 def test_it_answers_the_test_images_as_the_report_says(project, invoke, pixels):
     client = mlflow.MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
-    run_id = client.get_model_version_by_alias("digits", "champion").run_id  # of this workspace, or of an experiment
+    run_id = client.get_model_version_by_alias("digits", "champion").run_id  # of this workspace or of an experiment
     with open(client.download_artifacts(run_id, "report/predictions.csv")) as file:
         expected = pd.read_csv(file).query("split == 'test'")
     status, answer = invoke({"inputs": pixels.tolist()})

@@ -1,4 +1,4 @@
-"""Fixtures of several packages' unit tests."""
+"""Fixtures for the unit tests of several packages."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.helpers.registry import Registry
 
 @pytest.fixture
 def registry(tmp_path, monkeypatch) -> Registry:
-    """A registry with a bad, an equally bad and a good version; the journal is in a folder of its own."""
+    """A registry with a bad, an equally bad and a good version; the journal is in a separate folder."""
     made = Registry(bad=candidate(range(50)), equal=candidate(range(50, 100)), good=candidate(range(5)))
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # which other tests of the process may have set

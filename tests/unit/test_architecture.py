@@ -1,10 +1,10 @@
-"""How the packages may import each other: in one direction, and `serving` nothing of `pipeline`."""
+"""How packages may import each other: only in one direction, and `serving` imports nothing from `pipeline`."""
 
 import ast
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-# From the ground up: what stands further down in this list may import what stands above it.
+# A package may import only packages that stand above it in this list.
 LAYERS = (
     ("cli",),
     ("files", "paths"),
@@ -28,7 +28,7 @@ def modules(folder: str) -> dict[str, Path]:
 
 
 def imports(path: Path) -> set[str]:
-    """What a module imports anywhere, for type checkers too."""
+    """All imports of a module, also those inside functions and for type checkers."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -43,7 +43,7 @@ def test_no_module_imports_itself_in_a_circle():
     for folder in ("pipeline", "serving"):
         known = modules(folder)
         graph = {name: imports(path) & known.keys() - {name} for name, path in known.items()}
-        tuple(TopologicalSorter(graph).static_order())  # raises CycleError, with the circle
+        tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names the cycle
 
 
 def test_packages_import_what_lies_below_them():
@@ -66,7 +66,7 @@ def test_the_served_model_imports_nothing_of_the_project():
 
 
 def test_no_module_takes_a_command_to_be_imported():
-    """Importing a module runs nothing that takes long: what is heavy is imported where it is used."""
+    """Importing a module takes little time, because heavy packages are imported only where they are used."""
     heavy = {"tensorflow", "keras", "mlflow", "pandas", "sklearn", "scipy", "matplotlib"}
     for stage in ("code", "download", "preprocess", "train", "evaluate", "register"):
         tree = ast.parse(Path(f"pipeline/{stage}.py").read_text())

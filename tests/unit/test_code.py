@@ -1,4 +1,4 @@
-"""What a stage depends on: everything that it computes with, and nothing that only people read."""
+"""A stage depends on all code that it computes with, and not on text that only people read."""
 
 import ast
 import re
@@ -33,7 +33,7 @@ def described(workspace: Workspace) -> dict[str, str]:
 
 
 def changed_stages(workspace: Workspace, edit: Callable[[], object]) -> set[str]:
-    """The stages that an edit makes run again."""
+    """The stages that run again after an edit."""
     before = described(workspace)
     edit()
     after = described(workspace)
@@ -168,7 +168,7 @@ def test_only_train_computes_with_tensorflow(workspace):
         ("import a", "import b", False),
         ("from t import TYPE_CHECKING", "from t import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a", True),
         ("x = 'a'", "x = 'b'", False),
-        # What looks like a message or an annotation, but computes.
+        # Code that looks like a message or an annotation, but takes part in the computation.
         (
             "def f() -> MeanSquaredError:\n    return E('sum')",
             "def f() -> MeanSquaredError:\n    return E('mean')",

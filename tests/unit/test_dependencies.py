@@ -1,4 +1,4 @@
-"""pyproject.toml against the code: what is imported is declared, and what is declared is needed."""
+"""pyproject.toml and the code agree: every imported package is declared, and every declared package is needed."""
 
 import ast
 import sys
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-# Packages by the names of their modules, where those differ.
+# Packages by the names of their modules, if the names differ.
 PACKAGES = {"PIL": "pillow", "ai_edge_litert": "ai-edge-litert", "prometheus_client": "prometheus-client",
             "python_multipart": "python-multipart", "ruamel": "ruamel-yaml", "sklearn": "scikit-learn",
             "axe_playwright_python": "axe-playwright-python",
             "h11": "uvicorn",  # uvicorn's protocol is made with h11, and brings it
             "IPython": "ipykernel"}  # fmt: skip  # a kernel is made with IPython, and brings it
-# Declared, but imported by others only, or run as a program.
+# Declared, but only imported by other packages or run as a program.
 NEEDED_UNSEEN = {
     "backports-strenum": "pip refuses the version that uv would choose",
     "dvc": "runs the pipeline",
@@ -46,7 +46,7 @@ def imported(folders: tuple[str, ...]) -> frozenset[str]:
 
 
 def declared(*groups: str) -> set[str]:
-    """The packages that pyproject.toml declares: the project's own, or those of dependency groups."""
+    """The packages that pyproject.toml declares: those of the project, or those of dependency groups."""
     content = tomllib.loads(Path("pyproject.toml").read_text())
     lists = [content["dependency-groups"][group] for group in groups] or [content["project"]["dependencies"]]
     return {Requirement(line).name for lines in lists for line in lines}

@@ -1,4 +1,4 @@
-"""The files of deploy/ against the code: names, paths, options and figures that have to be the same in both."""
+"""The files of deploy/ and the code agree on names, paths, options and figures."""
 
 import re
 from copy import deepcopy

@@ -1,4 +1,4 @@
-"""What the pages say exists: links, anchors, files, modules and messages."""
+"""Everything that the pages name exists: links, anchors, files, modules and messages."""
 
 import ast
 import re
@@ -22,7 +22,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / ".gi
 PAGES = [page.relative_to(ROOT) for page in PAGES]
 FENCE = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
 CODE_FOLDERS = ("pipeline", "serving", "benchmarks")
-SHORTEST_FRAGMENT = 8  # characters; shorter ones are found in any source
+SHORTEST_FRAGMENT = 8  # characters; shorter fragments occur in any source
 
 
 def prose(page: Path) -> str:
@@ -52,7 +52,7 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=str)
 def test_files_and_modules_that_are_named_exist(page):
-    """The changelog aside, which names what was."""
+    """The changelog is left out, because it also names things that no longer exist."""
     text = (ROOT / page).read_text()
     paths = re.findall(rf"`((?:{'|'.join(CODE_FOLDERS)}|tests|docs)/[\w/.]*)`", text)
     modules = re.findall(r"python -m ((?:pipeline|serving|benchmarks)[\w.]*\w)", text)
@@ -107,7 +107,7 @@ def test_each_route_of_the_app_has_a_row():
 
 
 def names_in_first_column(section: str) -> set[str]:
-    """Return what the first column of a table has in backticks."""
+    """Return the names in backticks in the first column of a table."""
     cells = re.findall(r"^\| ([^|]+) \|", section, re.MULTILINE)
     return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
 

@@ -1,4 +1,4 @@
-"""The stage download, with a folder as its mirror."""
+"""The stage `download`, with a folder as the mirror."""
 
 import hashlib
 import shutil
@@ -32,7 +32,7 @@ def mirror(tmp_path: Path) -> str:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, Callable[..., None]]:
-    """A project whose data set is the small one, and a function that sets its mirrors."""
+    """A project with the small data set, and a function that sets its mirrors."""
     monkeypatch.delenv("DATASET_MIRROR", raising=False)
     parameters = PARAMS.replace("dataset: mnist", "dataset: tiny")
     (tmp_path / "params.yaml").write_text(parameters)
@@ -69,7 +69,7 @@ def test_what_is_there_stays_when_a_download_fails(mirror, project, monkeypatch)
 
 @pytest.fixture
 def tables(project, monkeypatch) -> Path:
-    """A mirror of one's own, with the small data set and two tables of who wrote its images, which are asked for."""
+    """A user's own mirror, with the small data set and two tables of its writers; params.yaml asks for the writers."""
     workspace, set_mirrors = project
     set_mirrors()
     own = workspace.root / "own"

@@ -22,10 +22,10 @@ VAL, TEST = 20, 40
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """Images with one bright pixel, at the place of their label; models/dense_10 is always right.
+    """Images with one bright pixel at the place of their label; models/dense_10 is always right.
 
-    The files for phones say how many digits they get wrong, and LiteRT reads that (the real one:
-    tests/pipeline/test_evaluate.py). Pictures are made but not rendered, which takes most of the stage's time.
+    The files for phones say how many digits they get wrong, and a fake LiteRT reads that (the real one:
+    tests/pipeline/test_evaluate.py). Figures are drawn but not rendered: that takes most of the stage's time.
     """
     monkeypatch.setattr(inference, "predict_litert", play_litert)
     monkeypatch.setattr(Figure, "savefig", lambda self, path: path.touch())
@@ -67,7 +67,7 @@ def test_the_golden_file_has_a_validation_image_of_each_digit_and_the_models_ans
     monkeypatch.setattr(drift, "MIN_IMAGES", VAL)
     write_onnx((workspace.model("dense_10") / "model.onnx"), wrong=3)
     images = np.load(workspace.prepared / "val" / "images.npy")
-    images[:, 27, 27] = 51  # tells them from the test images; the network doesn't see it
+    images[:, 27, 27] = 51  # distinguishes them from the test images; the network doesn't see it
     np.save(workspace.prepared / "val" / "images.npy", images)
     evaluate.main("dense_10", workspace)
     golden = json.loads((workspace.report("dense_10") / "golden.json").read_text())
@@ -145,7 +145,7 @@ def test_a_missing_file_of_a_seed_is_reported(workspace):
 
 @pytest.mark.slow
 def test_the_report_is_of_the_published_file(workspace, monkeypatch, capsys):
-    monkeypatch.undo()  # so that pictures are rendered
+    monkeypatch.undo()  # so that figures are rendered
     monkeypatch.setattr(inference, "predict_litert", play_litert)
     write_onnx(workspace.model("dense_10") / "model.onnx", wrong=1)
     evaluate.main("dense_10", workspace)
@@ -173,7 +173,7 @@ def test_the_published_file_is_asked_under_every_condition_and_gives_the_same_by
     rows = {row.split(",")[0]: row.split(",") for row in once.decode().splitlines()}
     assert rows["condition"] == ["condition", "group", "images", "accuracy", "confidence", "kept", "auroc"]
     assert rows["clean"][2:4] == ["40", "1"]
-    # The network sees one row of pixels, whose light moves to the next class or, mostly, out of the row.
+    # The network sees one row of pixels; the light in it moves to the next class or, mostly, out of the row.
     assert float(rows["shift_1"][3]) < 0.5
     corrupted = [float(row[3]) for row in rows.values() if row[1] == "corruption"]
     assert found["corrupted_accuracy"] == pytest.approx(sum(corrupted) / 15, abs=1e-9)

@@ -17,7 +17,7 @@ def folder(tmp_path):
 
 
 def contents(folder) -> dict[str, str]:
-    """What lies beside the folder and in it, hidden or not."""
+    """All files next to the folder and in it, also hidden files."""
     parent = folder.parent
     return {str(path.relative_to(parent)): path.read_text() for path in parent.rglob("*") if path.is_file()}
 
@@ -65,7 +65,7 @@ def test_a_process_that_is_killed_at_a_rename_leaves_the_old_or_the_new_whole(fo
         with publish(folder) as scratch:
             (scratch / "file").write_text("new")
             files.os.replace = rename
-            files.shutil.rmtree = lambda *arguments, **options: os._exit(9)  # which comes after both renames
+            files.shutil.rmtree = lambda *arguments, **options: os._exit(9)  # this call comes after both renames
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 9
     left = contents(folder)
@@ -74,7 +74,7 @@ def test_a_process_that_is_killed_at_a_rename_leaves_the_old_or_the_new_whole(fo
         1: {".some.old/file": "old", ".some.part/file": "new"},
         2: {".some.old/file": "old", "some/file": "new"},
     }[number]
-    # The next writer brings it back, also where it fails itself.
+    # The next writer restores it, even if it fails itself.
     with pytest.raises(UserError):
         replace(folder, check=refuse)
     assert contents(folder) == {"some/file": "new" if number == 2 else "old"}

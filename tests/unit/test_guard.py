@@ -1,4 +1,4 @@
-"""What a stage reads stays as it was, and DVC lives, or nothing is published."""
+"""If an input of a stage changes, or DVC is killed, the stage publishes nothing."""
 
 import os
 import shutil
@@ -69,7 +69,7 @@ def test_a_change_of_what_a_training_reads_is_refused_and_named(workspace, capsy
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("params.yaml", "epochs: 5", "epochs: 6"),  # of other models
+        ("params.yaml", "epochs: 5", "epochs: 6"),  # epochs of other models
         ("params.yaml", "seed: 0", "seed: 0 # a comment"),
         ("params.yaml", "presets: [perceptron,", "presets: ["),
         ("pipeline/training/networks.py", '"""From a model', '"""Of a model'),
@@ -185,11 +185,11 @@ def start_as_dvc_does(workspace: Workspace, *shell: str, **options: object) -> s
 
 
 def test_a_stage_ends_with_the_dvc_that_started_it(workspace):
-    # A shell between the two, as DVC starts it, lives on.
+    # A shell between the two processes, as DVC starts it, stays alive.
     dvc = start_as_dvc_does(workspace, "/bin/sh", "-c")
     assert dvc.stdout.readline() == "ready\n"
     dvc.kill()
-    with dvc.stdout:  # it ends when the last process that writes to it has
+    with dvc.stdout:  # it ends when the last process that writes to it has ended
         said = dvc.stdout.read()
     dvc.wait()
     assert "error: dvc, which started this stage, has ended, so nothing is published: run `dvc repro` again" in said

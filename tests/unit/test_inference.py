@@ -42,7 +42,7 @@ def test_a_memory_map_that_is_read_in_batches_does_not_stay_in_memory(tmp_path):
         highest = max(highest, measure_mapped() - before)
     assert total == mapped.sum()
     assert highest < mapped.nbytes / 4
-    assert measure_mapped() - before > mapped.nbytes / 2  # which the sum alone has read
+    assert measure_mapped() - before > mapped.nbytes / 2  # which only the sum has read
 
 
 def test_litert_answers_in_the_same_order_and_takes_any_type(tmp_path):

@@ -1,4 +1,4 @@
-"""The Makefile, in folders of any name, with programs that only say how they were called."""
+"""The Makefile, in folders with any name, with programs that only print how they were called."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ RELOCATABLE = "home = /usr/bin\nrelocatable = true\n"
 
 @pytest.fixture(params=["project", "my project", 'it\'s $HOME, (ä) "q"'])
 def folder(request, tmp_path) -> Path:
-    """A project's folder, by its name, with the Makefile and a lock file."""
+    """A project's folder with this name, with the Makefile and a lock file."""
     return make_project(tmp_path / request.param)
 
 
@@ -33,7 +33,7 @@ def make_project(folder: Path) -> Path:
 
 
 def make_environment(folder: Path, *names: str, settings: str = RELOCATABLE, made_for: Path | None = None) -> None:
-    """Write a .venv that is set up, whose programs print their name and arguments."""
+    """Write a complete .venv whose programs print their name and arguments."""
     binaries = folder / ".venv/bin"
     binaries.mkdir(parents=True)
     for name in ("python", *names):
@@ -50,7 +50,7 @@ def write_program(path: Path, text: str) -> None:
 
 
 def make(folder: Path, *arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:
-    """Run make in the folder; what `path` names is found before all else."""
+    """Run make in the folder; programs in `path` are found before all others."""
     environment = os.environ | {"PATH": f"{path}:/usr/bin:/bin" if path else os.environ["PATH"], "MAKEFLAGS": ""}
     environment |= {"GIT_CEILING_DIRECTORIES": str(folder.parent)}
     return subprocess.run(("make", *arguments), cwd=folder, env=environment, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""What deploy/ says of the trainings on many machines against params.yaml, whose presets are numbered there."""
+"""What deploy/ says about training on many machines agrees with params.yaml, whose presets are numbered there."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The stage preprocess, on small data sets."""
+"""The stage `preprocess`, on small data sets."""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ from tests.helpers.params import PARAMS
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """A project with a raw data set of 600 + 100 random images, of which 60 validate."""
+    """A project with a raw data set of 600 + 100 random images, of which 60 are validation images."""
     workspace = Workspace(tmp_path)
     write_raw_files(workspace.raw, random_raw_files())
     workspace.params.write_text(PARAMS)

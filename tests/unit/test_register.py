@@ -26,7 +26,7 @@ NAMES = ("dense_10", "cnn_fast")
 
 @pytest.fixture
 def workspace(root, monkeypatch) -> Workspace:
-    """Two trained presets, cnn_fast better than dense_10; MLflow gets their runs without files and metrics."""
+    """Two trained presets; cnn_fast is better than dense_10. MLflow gets their runs without files and metrics."""
     workspace = Workspace(root)
     head, models = PARAMS.split("models:\n")
     head = re.sub("(?m)^presets: .*$", f"presets: [{', '.join(NAMES)}]", head)
@@ -44,7 +44,7 @@ def workspace(root, monkeypatch) -> Workspace:
         client.finalize_logged_model(made.model_id, "READY")
 
     monkeypatch.setattr(runs, "log_model", log_model)
-    # Parameters and metrics, which tests/unit/tracking/test_runs.py looks at, take most of the time.
+    # Parameters and metrics take most of the time; tests/unit/tracking/test_runs.py tests them.
     monkeypatch.setattr(runs, "log_entries", lambda *arguments: None)
     return workspace
 
@@ -104,7 +104,7 @@ def test_registering_again_changes_nothing(workspace):
 
 @pytest.mark.slow
 def test_what_a_killed_commands_last_request_makes_late_is_deleted(workspace, monkeypatch):
-    """A server handles a request although the command that sent it is dead, and another one has the lock."""
+    """A server handles a request although the command that sent it is dead and another command has the lock."""
     model, original = trained_model.read(NAMES[0], workspace), register.promote
 
     def promote(store, versions, policy, may_decide):
@@ -184,7 +184,7 @@ def test_what_the_champion_is_of_another_run_is_said(workspace, capsys):
 
 @pytest.mark.slow
 def test_registry_json_stays_the_same_when_the_champion_changes(workspace):
-    """Or a rollback would show up in `dvc status`."""
+    """Otherwise a rollback would show up in `dvc status`."""
     register.main(workspace)
     before = read_registry(workspace)
     store = register.connect("digits")
@@ -195,7 +195,7 @@ def test_registry_json_stays_the_same_when_the_champion_changes(workspace):
 
 @pytest.mark.slow
 def test_a_fresh_store_gets_the_champion_and_the_rejections_of_the_journal(workspace, root, empty_database):
-    """As after `git clone` and `dvc pull`, where the journal is committed."""
+    """As after `git clone` and `dvc pull`, if the journal is committed."""
     register.main(workspace)
     store = register.connect("digits")
     state = registry.promote_by_hand(store, registry.settle(store), store.version("1"), "a reason")

@@ -1,4 +1,4 @@
-"""ONNX Runtime reports its use, with the models' names, to its makers, unless a variable says no before its import."""
+"""ONNX Runtime reports its use and the models' names to its makers, unless a variable forbids it before its import."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ from tests.helpers.project import SOURCE
     ids=["stages and commands", "app and batch tool", "served model"],
 )
 def test_onnx_runtime_keeps_no_record_of_its_use(start, tmp_path):
-    # Without CI, in which it reports nothing anyway.
+    # Without the variable CI, with which it reports nothing anyway.
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MLFLOW_DISABLE_TELEMETRY": "true"}
     subprocess.run((sys.executable, "-c", start), cwd=SOURCE, env=environment, check=True)
     assert [path.name for path in tmp_path.rglob("*")] == []

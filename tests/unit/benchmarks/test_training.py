@@ -1,4 +1,4 @@
-"""What benchmarks.training counts and prints; that it trains is seen by running it."""
+"""What benchmarks.training counts and prints; its trainings are tested only by running it."""
 
 import json
 
@@ -43,7 +43,7 @@ def test_the_plot_is_the_same_for_the_same_figures(tmp_path):
 
 
 def test_operations_are_those_of_the_matrix_products():
-    """By hand, of a network with one convolution and one dense layer."""
+    """The expected figure is computed by hand, for a network with one convolution and one dense layer."""
     split = type("Split", (), {"pixels": np.zeros((10, 1))})
     data = type("Data", (), {"train": split, "val": split})
     config = CNN.model_copy(update={"convolutions": CNN.convolutions[:1], "dense": ()})
@@ -55,7 +55,7 @@ def test_operations_are_those_of_the_matrix_products():
 
 
 def test_each_run_is_kept_as_soon_as_it_ends(tmp_path, monkeypatch, capsys):
-    """One that is repeated on the same processor replaces its former self; where one fails, the others go on."""
+    """A measurement that is repeated on the same processor replaces the earlier one; if one fails, the others go on."""
     file, machine = tmp_path / "results" / "training.json", dict(HERE)
 
     def train(command, **_):

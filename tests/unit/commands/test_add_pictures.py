@@ -1,4 +1,4 @@
-"""What people have labelled becomes a part of the data set, once."""
+"""Pictures that people have labelled are added to the data set, but only once."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is wrong in params.yaml is found before anything runs."""
+"""Errors in params.yaml are found before anything runs."""
 
 import pytest
 

@@ -17,7 +17,7 @@ TEST_IMAGES, VAL_IMAGES = 200, 100
 
 @pytest.fixture
 def reports(tmp_path, monkeypatch):
-    """Three models: the champion cnn_fast, cnn_2m that is hardly worse, and dense_10 that is much worse."""
+    """Three models: the champion cnn_fast; cnn_2m, which is hardly worse; and dense_10, which is much worse."""
     models = "presets: [dense_10, cnn_2m, cnn_fast]"
     given = next(line for line in PARAMS.splitlines() if line.startswith("presets:"))
     (tmp_path / "params.yaml").write_text(PARAMS.replace(given, models))
@@ -31,7 +31,7 @@ def reports(tmp_path, monkeypatch):
 
 
 def write_registry() -> None:
-    """What `register` leaves of the models: their data set's name."""
+    """The file that `register` leaves behind, with the name of the models' data set."""
     Path("registry").mkdir(exist_ok=True)
     Path("registry/registry.json").write_text('{"name": "digits", "models": {}}')
 
@@ -51,7 +51,7 @@ class Store:
 
 
 def champion_is(monkeypatch, model: str | None, network: bytes | None = None) -> None:
-    """MLflow's champion is the model of that name here, or one with other weights."""
+    """Make MLflow's champion the model of that name here, or a model with other weights."""
     store = Store(
         model, Path(f"models/{model}/model.onnx").read_bytes() if model and network is None else network or b""
     )
@@ -82,14 +82,14 @@ def lines(capsys) -> list[str]:
 def test_models_stand_side_by_side_best_on_validation_first(reports, capsys):
     heading, *rows = lines(capsys)[:4]
     assert [row.split()[0] for row in rows] == ["cnn_fast", "cnn_2m", "dense_10"]
-    # 2 wrong of 100, 4 of 200; Wilson's intervals by his formula.
+    # 2 of 100 and 4 of 200 are wrong; the intervals are computed with Wilson's formula.
     for cell in ("98.00 % (93.00…99.45)", "98.00 % (94.97…99.22)", "81,578", "1.25 MB", "70 s"):
         assert cell in rows[0]
     assert heading.split() == [
         "model", "validation", "(95", "%)", "test", "(95", "%)", "parameters", "model.onnx", "training", "test,", "to",
         "the", "champion",
     ]  # fmt: skip
-    # Figures end where their heading ends.
+    # Figures are aligned with the right end of their heading.
     for title, cells in {"training": ["70 s"] * 3, "parameters": ["81,578", "2,174,442", "7,960"]}.items():
         end = heading.index(title) + len(title)
         assert [row[:end].endswith(cell) for row, cell in zip(rows, cells, strict=True)] == [True] * 3
@@ -107,9 +107,9 @@ def test_the_difference_to_the_champion_is_tested_on_the_same_images(reports, ca
     shown = lines(capsys)
     champion, small, large = (row.rstrip() for row in shown[1:4])
     assert champion.endswith("s  champion")
-    # Image 3 is wrong in both; 3 are wrong in the champion alone, 4 in cnn_2m alone: the tails of 7 tosses.
+    # Image 3 is wrong in both; 3 are wrong only in the champion, 4 only in cnn_2m: the tails of 7 coin tosses.
     assert small.endswith("s  -0.50 points, p 1, not significant")
-    # 0 … 3 are wrong in both, 4 … 19 in dense_10 alone: 2 / 2^16.
+    # Images 0 … 3 are wrong in both, 4 … 19 only in dense_10: 2 / 2^16.
     assert large.endswith("s  -8.00 points, p < 0.0001, significant")
     summary = " ".join(shown[5:])
     for part in (
@@ -130,7 +130,7 @@ def test_significant_is_below_alpha(reports, capsys, alone, verdict):
 
 
 def test_p_is_corrected_for_the_number_of_models_in_the_table(reports, capsys):
-    """6 images wrong in one model alone: p is 0.031 for one comparison, and twice that for two that are alike."""
+    """6 images are wrong in one model only: p is 0.031 for one comparison, and twice that for two equal comparisons."""
     for name in ("cnn_2m", "dense_10"):
         write_model(name, 1, range(5), range(10))
     assert [line.endswith("-3.00 points, p 0.062, not significant") for line in lines(capsys)[1:4]] == [
@@ -207,7 +207,7 @@ def test_a_champion_that_is_not_compared_is_shown_too(reports, capsys):
 
 @pytest.mark.parametrize("model", ["cnn_fast", "cnn_best"])
 def test_nothing_is_tested_against_a_champion_of_another_run(reports, capsys, monkeypatch, model):
-    """The version has the name of a model here, but other weights: its answers are not these."""
+    """The version has the name of a model here, but other weights, so these answers aren't its answers."""
     champion_is(monkeypatch, model, b"other weights")
     shown = lines(capsys)
     assert not [line for line in shown[:4] if "champion" in line or "significant" in line]
@@ -240,4 +240,4 @@ def test_repeated_trainings_show_mean_deviation_and_number(reports, capsys):
     assert "validation, seeds" in heading
     assert "97.12 ± 0.34 (3)" in repeated
     assert "96.98 ± 0.41 (3)" in repeated
-    assert once.count("–") == 2  # trained once: no figure, rather than a deviation of 0
+    assert once.count("–") == 2  # trained once: a dash, rather than a deviation of 0

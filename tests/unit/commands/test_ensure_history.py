@@ -9,7 +9,7 @@ from tests.helpers.params import PARAMS
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch) -> Workspace:
-    """A clone with a journal and without a store."""
+    """A clone that has a journal but no store."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     (tmp_path / "params.yaml").write_text(PARAMS)
@@ -19,7 +19,7 @@ def clone(tmp_path, monkeypatch) -> Workspace:
 
 @pytest.fixture
 def rebuilt(monkeypatch) -> list[str]:
-    """What was rebuilt."""
+    """The list of what was rebuilt."""
     rebuilt: list[str] = []
     monkeypatch.setattr(rebuild, "main", lambda: rebuilt.append("all"))
     return rebuilt

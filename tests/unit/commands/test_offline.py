@@ -1,4 +1,4 @@
-"""Where no mirror responds, `make run` turns to digits; otherwise it changes nothing."""
+"""If no mirror responds, `make run` switches to the data set digits; otherwise it changes nothing."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -28,7 +28,7 @@ def write_files(folder: Path) -> None:
 
 @pytest.fixture
 def workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workspace:
-    """A project with params.yaml alone, MNIST without a mirror that can be reached, and nothing in DVC's cache."""
+    """A project with only params.yaml, no reachable mirror of MNIST, and an empty DVC cache."""
     (tmp_path / "params.yaml").write_text(PARAMS)
     monkeypatch.setitem(CATALOGUE, "mnist", UNREACHABLE)
     monkeypatch.setattr(offline, "restore_from_cache", lambda: False)

@@ -1,4 +1,4 @@
-"""No command shows the password in an address that is wrong."""
+"""If an address is wrong, no command shows the password in it."""
 
 import json
 import os
@@ -31,7 +31,7 @@ ADDRESSES = (
 
 
 def look_up() -> None:
-    """Look a model up as the app does, in the store that is set now: MLflow keeps that of an earlier test."""
+    """Look a model up as the app does, in the present store: MLflow would keep using that of an earlier test."""
     mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
     ModelSource("models:/digits@champion")
 
@@ -77,7 +77,7 @@ def test_no_command_shows_a_password(checkout, monkeypatch, capfd, tmp_path, nam
     except (UserError, ModelLoadError) as error:
         message = str(error)
     except Exception as error:
-        assert name == "follow"  # which reports whatever a store raises
+        assert name == "follow"  # it reports whatever a store raises
         message = first_line(error)
     out, err = capfd.readouterr()
     assert message or out

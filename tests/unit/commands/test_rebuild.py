@@ -21,7 +21,7 @@ REPORTS = ("metrics.json", "model.sha256", "golden.json", "predictions.csv")
 
 
 class Cache:
-    """A cache as DVC keeps it, and the run cache's records in it."""
+    """A cache like that of DVC, and the records of its run cache."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -34,7 +34,7 @@ class Cache:
         return digest
 
     def record(self, cmd: str, deps: dict[str, str], outs: dict[str, str]) -> dict:
-        """Note a stage's run; dependencies and outputs are md5 by path."""
+        """Record a stage's run; dependencies and outputs are given as md5 by path."""
         entry = {
             "cmd": cmd,
             "deps": [{"path": path, "md5": digest} for path, digest in deps.items()],
@@ -46,7 +46,7 @@ class Cache:
         return entry
 
     def record_model(self, workspace: Workspace, name: str) -> tuple[dict, dict]:
-        """Note the training and the evaluation that wrote a model."""
+        """Record the training and the evaluation of a model."""
         dataset = self.put(workspace.dataset.read_bytes())
         files = {path.name: self.put(path.read_bytes()) for path in sorted(workspace.model(name).iterdir())}
         listing = self.put(json.dumps([{"relpath": path, "md5": digest} for path, digest in files.items()]).encode())
@@ -190,7 +190,7 @@ def test_a_number_that_a_killed_rebuild_was_using_up_leaves_no_version(store, tm
 
 @pytest.fixture
 def registered(monkeypatch) -> list[str]:
-    """The models that are registered, in their order; the store gets a version with their tags."""
+    """The models that were registered, in order; the store gets a version with their tags for each."""
     registered = []
 
     def register_version(store: Store, model: trained_model.TrainedModel):
@@ -209,7 +209,7 @@ def registered(monkeypatch) -> list[str]:
 def decide(
     version: int, model: trained_model.TrainedModel, promote: bool, against: str | None = None, **changes
 ) -> None:
-    """Journal the gate's decision on a version."""
+    """Write the gate's decision on a version into the journal."""
     keys = ("model", "content_key", "trained_key", "onnx_sha256")
     append_event(
         {
@@ -240,7 +240,7 @@ def test_versions_decisions_and_aliases_come_back_in_the_journals_order(store, t
     assert "promotion" not in store.version("3").tags
     assert ["**Promoted" in store.version(number).description for number in ("2", "3")] == [True, False]
     assert capsys.readouterr().out == "digits: 4 versions; champion is version 1, previous is version 2\n"
-    assert len(read_events("mlflow.db", "digits")) == 2  # they are not journalled again
+    assert len(read_events("mlflow.db", "digits")) == 2  # they are not written into the journal again
 
 
 def test_a_lost_version_keeps_its_number_and_gets_no_alias(store, tmp_path, registered, capsys):

@@ -1,4 +1,4 @@
-"""What the page on all models says; how it looks is in tests/browser/test_report.py."""
+"""What the page on all models says; tests/browser/test_report.py tests how it looks."""
 
 import base64
 import io
@@ -40,7 +40,7 @@ blank,stranger,1,,0.6,,0.9
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch) -> Workspace:
-    """Two models: `sure`, right on three of four test images, and `other`, right on all."""
+    """Two models: `sure` is right on three of four test images, `other` on all four."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # which other tests of the process may have set
     workspace = Workspace(tmp_path)
@@ -101,7 +101,7 @@ def test_models_are_compared_the_best_on_validation_images_first(workspace, caps
     row = page[page.index('<th scope="row">dense_10') :].partition("</tr>")[0]
     cells = re.findall("<td>(.*?)</td>", row)
     assert cells[1].startswith("75.00 %")
-    assert cells[-3:-1] == ["6.25 points", "25.00%"]  # calibration error, and refused: the one wrong answer is the last
+    assert cells[-3:-1] == ["6.25 points", "25.00%"]  # calibration error, and refused: the last answer is wrong
     assert cells[-1].startswith("-25.00 points")
     assert "report/index.html is written" in capsys.readouterr().out
     assert "Comparisons on these test images: 1;" in page
@@ -118,10 +118,10 @@ def test_where_images_come_in_groups_each_accuracy_has_an_interval_by_group(work
     page = write(workspace)
     assert "of 2 groups, their writers" in page
     assert {"all", "by students", "cat", "&lt;dog&gt;"} <= read_parts(page, "dense_10").keys()
-    # Either group may be drawn twice: half of the answers of the one are right, all of the other.
+    # Either group may be drawn twice: one has half of its answers right, the other all.
     assert read_parts(page, "dense_10")["all"][3] == "50.00% – 100.00%"
-    assert read_parts(page, "cnn_2m")["all"][3] == "–"  # it is always right
-    row = re.findall(r'<tr><th scope="row">dense_10</th>(.*?)</tr>', page)[0]  # of the first table, the comparison
+    assert read_parts(page, "cnn_2m")["all"][3] == "–"  # its answers are all right
+    row = re.findall(r'<tr><th scope="row">dense_10</th>(.*?)</tr>', page)[0]  # in the first table, the comparison
     assert "<td>50.00% – 100.00%</td>" in row
     (workspace.prepared / "test/groups.npy").unlink()
     with pytest.raises(UserError, match=r"test/groups.npy is missing: run `dvc repro`"):
@@ -256,7 +256,7 @@ def test_the_page_is_logged_in_mlflow_with_the_champion(workspace, monkeypatch, 
 
 @pytest.mark.slow
 def test_a_page_that_cannot_be_logged_is_written_all_the_same_and_it_says_why(workspace, monkeypatch, capsys):
-    page = write(workspace)  # where there is no store
+    page = write(workspace)  # without a store
     assert "in MLflow: not logged: there is no MLflow store at" in capsys.readouterr().out
     monkeypatch.setattr(compare, "find_champion", lambda name, workspace: (None, "the champion is of an earlier run"))
     monkeypatch.setattr(report, "log_page", lambda page, name: pytest.fail("logged with another page's champion"))

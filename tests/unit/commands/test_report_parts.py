@@ -1,4 +1,4 @@
-"""Accuracy by part of the test images, and how many comparisons were made; the page itself is in test_report.py."""
+"""Accuracy by part of the test images, and the number of comparisons; test_report.py tests the page itself."""
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ def test_all_images_each_slice_and_each_class_have_a_row():
     rows = report_parts.tabulate_parts(GIVEN, LABELS, [FIRST_TWO], None, ["cat", "dog", "cow"])
     assert [(row["name"], row["images"], row["right"], row["interval"]) for row in rows] == [
         ("all", "4", "75.00%", "30.06% – 95.44%"),
-        ("first two", "2", "100.00%", "34.24% – 100.00%"),  # by labels of its own
+        ("first two", "2", "100.00%", "34.24% – 100.00%"),  # by the part's own labels
         ("cat", "2", "50.00%", "9.45% – 90.55%"),
         ("dog", "2", "100.00%", "34.24% – 100.00%"),
         ("cow", "0", "–", "–"),
@@ -32,7 +32,7 @@ def test_all_images_each_slice_and_each_class_have_a_row():
 
 def test_where_images_have_groups_each_row_has_an_interval_by_group():
     rows = report_parts.tabulate_parts(GIVEN, LABELS, [FIRST_TWO], np.array([5, 5, 9, 9]), ["cat", "dog", "cow"])
-    # Either group may be drawn twice: half of the answers of the one are right, all of the other.
+    # Either group may be drawn twice: one has half of its answers right, the other all.
     assert [row["by_group"] for row in rows] == ["50.00% – 100.00%", "–", "0.00% – 100.00%", "–", "–"]
 
 

@@ -1,4 +1,4 @@
-"""What the page says of robustness; that it is on the page is in tests/unit/commands/test_report.py."""
+"""What the page says about robustness; tests/unit/commands/test_report.py tests that it is on the page."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_all_conditions_are_listed_with_the_worst_of_each_model_marked(workspace
     ]
     assert [[cell["is_worst"] for cell in row] for row in corruptions.values()] == [[True, False], [False, True]]
     assert groups["strangers: AUROC of the confidence"]["noise"][0]["text"] == "0.900 (30%)"
-    assert not groups["as they are"]["clean"][0]["is_worst"]  # the only one of its group
+    assert not groups["as they are"]["clean"][0]["is_worst"]  # the only condition in its group
 
 
 def test_a_condition_that_one_model_lacks_is_a_dash(workspace):

@@ -17,7 +17,7 @@ DIFF = {
 
 @pytest.fixture
 def dvc(monkeypatch):
-    """Have `dvc` answer with an exit code, stdout and stderr."""
+    """Let `dvc` return this exit code, stdout and stderr."""
 
     def answer(code: int, out: str = "", err: str = "") -> None:
         monkeypatch.setattr(

@@ -11,7 +11,7 @@ NAMES = ("champion", "rollback", "promote")
 
 @pytest.fixture
 def workspace(registry, tmp_path, monkeypatch) -> Workspace:
-    """The registry's own folder, in which models were registered."""
+    """The registry's own folder, after models were registered in it."""
     for command in (champion, promote, rollback):
         monkeypatch.setattr(command, "connect_existing", lambda name, *_: registry.store)
     workspace = Workspace(tmp_path)

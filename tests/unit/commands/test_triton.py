@@ -18,7 +18,7 @@ MODEL = "models:/dots@champion"
 
 @pytest.fixture
 def copy(tmp_path) -> Path:
-    """A version's files, of small colour pictures in three classes."""
+    """The files of a version, for small colour pictures in three classes."""
     form = Form(12, 20, 3, "crop")
     return save_model(tmp_path / "copy", write_artifacts(tmp_path, form, ["cat", "Katze", "猫"]), form)
 

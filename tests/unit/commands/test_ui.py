@@ -1,4 +1,4 @@
-"""The page on which `make ui` opens, and what stands in its way."""
+"""The page with which `make ui` opens, and what can prevent that."""
 
 import json
 import os
@@ -16,7 +16,7 @@ SERVER = "http://127.0.0.1:"
 
 @pytest.fixture
 def replaced(root, monkeypatch) -> list[tuple]:
-    """The programs that took this process's place, which only says so, in a project on digits."""
+    """The programs that would have replaced this process, in a project on digits; they are only recorded."""
     (root / "params.yaml").write_text(PARAMS.replace("dataset: mnist", "dataset: digits"))
     monkeypatch.chdir(root)
     monkeypatch.delenv("MLFLOW_BACKEND_STORE_URI", raising=False)

@@ -1,4 +1,4 @@
-"""A training that is repeated is compared with dvc.lock; a difference is named with its reason."""
+"""A repeated training is compared with dvc.lock; a difference is reported with its reason."""
 
 import shutil
 from collections.abc import Callable
@@ -19,7 +19,7 @@ NAMES = ("dense_10", "cnn_fast")
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch) -> Workspace:
-    """Two trained models as dvc.lock records them; training again gives the files of the workspace."""
+    """Two trained models, recorded in dvc.lock; training again gives the files in the workspace."""
     workspace = Workspace(tmp_path)
     content = YAML(typ="safe").load(PARAMS) | {"presets": list(NAMES)}
     YAML().dump(content, workspace.params)
@@ -31,7 +31,7 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
 
 
 def record(workspace: Workspace, content: dict) -> None:
-    """Write dvc.lock, of what is there."""
+    """Write dvc.lock from the files that are there."""
     description = {"data/prepared/dataset.json": workspace.dataset.read_bytes()}
     description["code/train.txt"] = format_description("train", CODE).encode()
     stages = {}

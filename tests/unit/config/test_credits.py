@@ -1,4 +1,4 @@
-"""What is known of where data sets come from, and what params.yaml may say of it."""
+"""What the project knows about the origin of data sets, and what params.yaml may say about it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a section of `datasets` may say, and what is said of one that may not."""
+"""Which sections of `datasets` are valid, and the messages for sections that are not."""
 
 import pytest
 from ruamel.yaml import YAML
@@ -13,7 +13,7 @@ ARCHIVE = {"files": {"leaves.tar.gz": SUM}}
 
 
 def load(name: str = "leaves", chosen: str = "leaves", **section: object) -> Params:
-    """Return the tests' parameters with one section of `datasets`, whose size is 64×64 and place pictures/leaves."""
+    """Return the tests' parameters with one section of `datasets`, for pictures of 64×64 in pictures/leaves."""
     content = YAML(typ="safe").load(PARAMS)
     place = {} if section.keys() & {"folder", "files", "package"} else {"folder": "pictures/leaves"}
     content["datasets"] = {name: {"height": 64, "width": 64} | place | section}

@@ -5,14 +5,14 @@ import pytest
 
 from pipeline.config import keras_names
 
-# Keras' own machinery, and what needs labels, outputs or inputs of another form than one-hot over ten classes.
+# Keras' internal functions, and objects that need labels, outputs or inputs of another form than one-hot classes.
 NOT_OFFERED = {
     "optimizers": {"Optimizer", "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap"},
     "losses": {"Loss", "LossFunctionWrapper", "CTC", "Circle", "SparseCategoricalCrossentropy"},
     "initializers": {"Initializer", "Identity", "STFT"},
     "activations": {"glu", "threshold"},
 }
-# Settings of the layer or of the framework rather than of the object, and what the pipeline itself decides.
+# Settings that belong to the layer or to the framework, not to the object, and settings that the pipeline decides.
 NOT_ARGUMENTS = {
     "self",
     "x",

@@ -146,5 +146,5 @@ def test_a_stage_stops_at_bad_parameters_at_once(tmp_path, stage, old, new):
     assert done.returncode == 1
     assert "params.yaml" in message or "unknown model 'cnnn'" in message
     assert "Traceback" not in done.stderr
-    # It is quick because nothing heavy is imported before the parameters are checked.
+    # This is quick because nothing heavy is imported before the parameters are checked.
     assert not {"tensorflow", "keras", "mlflow"} & {line.split("|")[-1].strip() for line in imported.splitlines()}

@@ -57,7 +57,7 @@ def test_a_section_cannot_be_changed():
 
 
 def test_attributes_are_described_by_their_docstrings():
-    """docs/parameters.md is made of them."""
+    """docs/parameters.md is generated from these descriptions."""
     assert (
         Promotion.model_fields["max_size_bytes"].description == "Largest size of model.onnx in bytes; null is no limit."
     )

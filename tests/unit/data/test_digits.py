@@ -38,7 +38,7 @@ def test_all_scans_are_written_and_the_test_set_never_moves(tmp_path):
 
 
 def test_images_and_labels_belong_together(tmp_path):
-    """The mean image of a digit is nearer to most scans of this digit than those of the others."""
+    """Most scans of a digit are nearer to the mean image of this digit than to the mean images of the others."""
     write_digits(tmp_path)
     images = np.concatenate(list(read_idx(tmp_path, "train-images-idx3-ubyte", (28, 28)))).astype(np.float64)
     labels = read_labels(tmp_path, "train")

@@ -1,4 +1,4 @@
-"""Mirrors that misbehave, as servers on loopback."""
+"""Faulty mirrors, simulated by servers on the loopback address."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ BAD = ["missing", "html", "wrong", "truncated", "hanging"]
 
 @pytest.fixture(scope="module")
 def requests() -> list[str]:
-    """The paths that the server was asked for."""
+    """The paths that were requested from the server."""
     return []
 
 
@@ -70,7 +70,7 @@ def no_own_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fetch_tiny(folder: Path, *mirrors: str, retries: int = 0) -> dict[str, bytes]:
-    """Fetch the two files from these mirrors; return what lies in the folder then."""
+    """Fetch the two files from these mirrors; return what is in the folder afterwards."""
     folder.mkdir(exist_ok=True)
     fetch("tiny", publish_files(mirrors, SHA256), tuple(CONTENT), folder, retries, timeout_s=(0.3, 0.3))
     return {path.name: path.read_bytes() for path in folder.iterdir()}

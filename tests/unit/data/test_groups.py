@@ -16,7 +16,7 @@ LABELS, IS_TEST = np.array([5, 0, 4, 7, 2], np.uint16), np.array([False, False, 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     write_writers(tmp_path / "train.tsv.gz", [5, 0, 4], [7, 8, 7])
-    write_writers(tmp_path / "test.tsv.gz", [7, 2, 9], [30, 31, 32])  # QMNIST's has more than MNIST's
+    write_writers(tmp_path / "test.tsv.gz", [7, 2, 9], [30, 31, 32])  # QMNIST's test set is larger than MNIST's
     return tmp_path
 
 

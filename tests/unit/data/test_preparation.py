@@ -73,7 +73,7 @@ def test_published_images_are_split_as_ever(workspace):
 
 
 def write_tables(workspace: Workspace) -> WriterTables:
-    """Write who wrote each image: 60 people the training images, of most classes one, and 5 others the test images."""
+    """Write the tables of writers: 60 people for the training images, one image per class each, 5 for test images."""
     files = {"train.tsv.gz": ("train", 60), "test.tsv.gz": ("t10k", 5)}
     for place, (file, (name, people)) in enumerate(files.items()):
         labels = random_raw_files()[f"{name}-labels-idx1-ubyte"]
@@ -126,7 +126,7 @@ def test_the_description_says_what_was_written(workspace):
         "name", "classes", "class_names", "image_shape", "resize", "scale", "seed", "splits", "found", "sources_sha256",
         "files_sha256",
     ]  # fmt: skip
-    # Random labels: images 5, 17, 300, 1 and 2, and 7 and 8, contradict each other, and stay as they are published.
+    # With random labels, images 5, 17, 300, 1 and 2, and 7 and 8 contradict each other; they are kept as published.
     assert description["found"] == {"no_pictures": 0, "broken": 0, "duplicates": 0, "contradictions": 7}
     assert (description["name"], description["classes"], description["seed"]) == ("some", 10, 3)
     assert (description["image_shape"], description["resize"]) == ([28, 28, 1], "ink")

@@ -14,7 +14,7 @@ def test_a_split_has_images_labels_and_places(tmp_path):
     np.testing.assert_array_equal(split.pixels, pixels)
     assert split.labels.tolist() == [7, 0, 9]
     assert split.index.tolist() == [5, 6, 8]
-    assert isinstance(split.pixels, np.memmap)  # so a large data set takes no memory
+    assert isinstance(split.pixels, np.memmap)  # so that a large data set takes no memory
 
 
 def test_training_sees_the_training_and_the_validation_images_alone(tmp_path):

@@ -63,7 +63,7 @@ def test_every_class_has_an_image_that_validates():
 
 
 def draw(labels: np.ndarray = LABELS, units: np.ndarray | None = None, seed: int = 0, **changes: object) -> np.ndarray:
-    """Draw a test set of a fifth and 60 validation images of images that are each on their own."""
+    """Draw a test set of a fifth and 60 validation images, where each image is its own group."""
     count = len(labels)
     given = {"is_test": np.zeros(count, bool), "hashes": HASHES[:count], "test_share": 0.2} | changes
     units = np.arange(count) if units is None else units

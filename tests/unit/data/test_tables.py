@@ -22,7 +22,7 @@ def describe(listing: Listing) -> list[tuple[str, str, bool, str]]:
 
 
 def write_hugging_face(path: Path, labels: list, names: list[str] | None = None, **columns: list) -> None:
-    """Write a Parquet file as Hugging Face does; `names` are those of labels that are numbers."""
+    """Write a Parquet file as Hugging Face does; `names` are the class names if the labels are numbers."""
     images = [{"bytes": FILES[place % 4], "path": None} for place in range(len(labels))]
     table = pyarrow.table({"image": images, "label": labels} | columns)
     if names:

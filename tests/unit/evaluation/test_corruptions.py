@@ -38,7 +38,7 @@ def test_shot_noise_is_thirds_of_full_light_and_leaves_black_as_it_is():
     noisy = change("shot_noise")
     assert set(np.unique(noisy)) == {0, 85, 170, 255}
     assert not noisy[BAR == 0].any()
-    assert (noisy[BAR > 0] == 0).mean() == pytest.approx(np.exp(-3), abs=0.02)  # Poisson: no photon of three
+    assert (noisy[BAR > 0] == 0).mean() == pytest.approx(np.exp(-3), abs=0.02)  # Poisson: 0, where 3 are expected
 
 
 def test_impulse_noise_replaces_17_percent_by_black_and_white():
@@ -53,7 +53,7 @@ def test_glass_blur_spreads_ink_and_keeps_its_amount():
     blurred = change("glass_blur")
     assert blurred.sum() == pytest.approx(int(BAR.sum()), rel=0.02)
     assert not blurred[:, :, 24:].any()  # at the right it moves by a pixel each time, and by the two blurs
-    assert blurred[:, 14].std(axis=0)[11:17].min() > 5  # each image in its own way
+    assert blurred[:, 14].std(axis=0)[11:17].min() > 5  # each image is blurred differently
     assert np.abs(np.diff(blurred.astype(int), axis=1)).max() < 150  # blurred after the exchange, too
 
 
@@ -61,7 +61,7 @@ def test_motion_blur_goes_to_one_side():
     dot = DARK.copy()
     dot[:, 14, 20] = 255
     blurred = change("motion_blur", dot)
-    assert not blurred[:, :, 21:].any()  # what a pixel shows comes from its right
+    assert not blurred[:, :, 21:].any()  # the value of a pixel comes from the pixels on its right
     assert blurred[:, 14, 20].min() > 0.2 * 255  # a half Gaussian's first weight: 1 / (3 √(π/2) + ½)
     assert blurred[:, 14, 20].max() < 0.26 * 255
     assert set(blurred.sum(axis=(1, 2)).tolist()) <= {254, 255, 256}
@@ -83,7 +83,7 @@ def test_a_bar_leans_by_0_4_radians_to_either_side(name):
 
 
 def lean(image: np.ndarray) -> float:
-    """The angle of a bar to the upright, by the moments of its ink."""
+    """The angle between a bar and the vertical, computed from the moments of its ink."""
     rows, columns = np.nonzero(image > 127)
     rows, columns = rows - rows.mean(), columns - columns.mean()
     return float(np.arctan((rows * columns).sum() / (rows**2).sum()))
@@ -111,7 +111,7 @@ def test_fog_keeps_the_brightest_and_covers_the_page():
     assert foggy.max() <= 255
     assert (foggy[BAR == 0] > 0).mean() > 0.95
     bar, page = foggy[BAR > 0].mean(), foggy[BAR == 0].mean()
-    assert bar - page == pytest.approx(255 / 4, abs=15)  # of ink 1 and fog 3
+    assert bar - page == pytest.approx(255 / 4, abs=15)  # the ink has weight 1, the fog weight 3
     assert page == pytest.approx(255 * 3 / 4 / 2, abs=30)
 
 

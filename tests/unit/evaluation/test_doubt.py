@@ -1,4 +1,4 @@
-"""What is usual of the answers to validation images."""
+"""Which values are usual for the answers to validation images."""
 
 import json
 
@@ -12,7 +12,7 @@ COUNT = 2000
 
 
 def make_answers(seed: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Blurs of many widths, and probabilities of many kinds; the last class is never answered."""
+    """Images blurred by many widths, and probabilities of many kinds; the last class is never the answer."""
     random = np.random.default_rng(seed)
     places = np.abs(np.arange(28) - 14)
     profiles = np.exp(-((places / random.uniform(2, 6, (COUNT, 1))) ** 2))

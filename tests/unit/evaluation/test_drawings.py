@@ -10,7 +10,7 @@ def test_clouds_reach_from_0_to_1_and_are_rough():
     assert clouds.min(axis=(1, 2)).tolist() == [0, 0]
     assert clouds.max(axis=(1, 2)).tolist() == [1, 1]
     near, far = (np.abs(clouds - np.roll(clouds, steps, axis=1)).mean() for steps in (1, 64))
-    assert near < far / 4  # neighbours are alike
+    assert near < far / 4  # neighbours are similar
 
 
 def test_a_line_is_full_on_its_rows_and_fades_in_one_and_a_half():

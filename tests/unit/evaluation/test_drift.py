@@ -1,4 +1,4 @@
-"""What is counted of the validation images, for the app to compare with."""
+"""The counts over the validation images with which the app compares."""
 
 import json
 
@@ -10,7 +10,7 @@ from serving.drift import count, describe, measure, place
 
 
 def make_answers(images: int, classes: int = 10, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Noise of many brightnesses, and answers of many confidences."""
+    """Noise images of many brightnesses, and answers with many confidences."""
     random = np.random.default_rng(seed)
     pixels = (random.random((images, 12, 12)) * random.integers(0, 256, (images, 1, 1))).astype(np.uint8)
     logits = random.normal(0, 1, (images, classes)) + 3 * np.eye(classes)[random.integers(0, classes, images)]

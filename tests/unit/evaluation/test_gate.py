@@ -1,4 +1,4 @@
-"""Who becomes champion: the decision on arrays."""
+"""Which version becomes the champion: the decision, computed from arrays."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from pipeline.evaluation.gate import Decision, decide
 from tests.helpers.candidates import LABELS, POLICY, candidate
 
 OTHER_IMAGES = range(1000, 2000)
-SMALL = np.arange(240) % 10  # as many images as the data set digits has for validation
+SMALL = np.arange(240) % 10  # as many validation images as the data set digits has
 
 
 def of_digit(digit: int, labels: np.ndarray = LABELS) -> np.ndarray:
@@ -27,7 +27,7 @@ def test_the_first_is_promoted():
 
 @pytest.mark.parametrize(("right_again", "promote"), [(0, False), (1, False), (6, False), (7, True), (40, True)])
 def test_a_gain_counts_if_chance_does_not_explain_it(right_again, promote):
-    """Of seven images that one of two equal models alone gets right, all are the same one's in 1 of 128 cases."""
+    """If just one of two equal models is right on each of 7 images, it is always the candidate in 1 of 128 cases."""
     champion = candidate(range(50))
     decision = decide(candidate(range(right_again, 50)), champion, POLICY)
     assert decision.promote is promote
@@ -36,7 +36,7 @@ def test_a_gain_counts_if_chance_does_not_explain_it(right_again, promote):
 
 
 def test_the_reasons_state_what_was_tested_and_found():
-    # 40 images are wrong in the champion alone: 1 / 2^40. At each digit 4 of 100 were gained, and none was lost.
+    # 40 images are wrong only in the champion: 1 / 2^40. For each digit, 4 of 100 were gained, and none was lost.
     decision = decide(candidate(range(10)), candidate(range(50)), POLICY, earlier_decisions=6)
     assert decision.reasons == [
         "validation accuracy 0.9900 against 0.9500 (p = 9.1e-13)",
@@ -63,7 +63,7 @@ def test_more_decisions_change_none():
 
 
 def test_a_third_of_a_digits_images_is_not_given_for_a_better_mean():
-    """8 of 24 ones are lost, and 9, 20 and 40 other images gained: p is 0.5, 0.018 and 2e-6."""
+    """8 of 24 images of the digit 1 are lost, and 9, 20 and 40 other images are gained: p is 0.5, 0.018 and 2e-6."""
     for gained in (9, 20, 40):
         champion = candidate(except_digit(1, gained, SMALL), labels=SMALL)
         decision = decide(candidate(of_digit(1, SMALL)[:8], labels=SMALL), champion, POLICY)
@@ -84,7 +84,7 @@ def test_of_a_digit_with_few_images_two_may_be_lost_and_the_reason_says_what_tha
 
 @pytest.mark.parametrize(("lost", "promote"), [(13, True), (14, False)])
 def test_of_a_digit_with_many_images_a_loss_above_the_limit_must_be_excluded(lost, promote):
-    """Of 500 images: 14 lost are 2.8 points, and 5.1 can't be excluded."""
+    """Of 500 images, 14 are lost: this is 2.8 points, but a loss of 5.1 points can't be excluded."""
     labels = np.arange(5000) % 10
     champion = candidate(except_digit(3, 80, labels), labels=labels)
     decision = decide(candidate(of_digit(3, labels)[:lost], labels=labels), champion, POLICY)
@@ -147,7 +147,7 @@ def test_a_limit_on_a_latency_that_was_not_measured_is_an_error():
 
 
 def test_candidates_that_saw_other_images_are_compared_as_independent():
-    """By McNemar's test 1 / 2^12; by Fisher's, of 950 and 962 right of 1,000, 0.12."""
+    """McNemar's test gives 1 / 2^12; Fisher's test, with 950 and 962 of 1,000 right, gives 0.12."""
     assert decide(candidate(range(38)), candidate(range(50)), POLICY).promote
     assert not decide(candidate(range(38)), candidate(range(50), places=OTHER_IMAGES), POLICY).promote
     assert decide(candidate(range(10)), candidate(range(50), places=OTHER_IMAGES), POLICY).promote

@@ -45,7 +45,7 @@ def test_the_same_answers_give_the_same_interval_in_whatever_pieces_it_is_comput
     before = bootstrap_groups([(IS_RIGHT, GROUPS)])
     monkeypatch.setattr(intervals, "DRAWN_AT_ONCE", 7 * 60)
     assert bootstrap_groups([(IS_RIGHT, GROUPS)]) == before
-    assert bootstrap_groups([(IS_RIGHT, GROUPS + 1000)]) == before  # numbers are names
+    assert bootstrap_groups([(IS_RIGHT, GROUPS + 1000)]) == before  # group numbers are only names
 
 
 @pytest.mark.parametrize(

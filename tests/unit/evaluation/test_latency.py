@@ -9,7 +9,7 @@ from tests.helpers.networks import write_onnx
 
 def test_each_round_has_its_median_in_milliseconds_and_the_fastest_is_first(tmp_path, monkeypatch):
     write_onnx(tmp_path / "model.onnx", wrong=0)
-    # A slow run of warm-up; then a round that another process disturbs, and one that is disturbed in a few runs.
+    # A slow warm-up run; then a round that another process disturbs, and a round in which it disturbs only a few runs.
     durations = [5.0, *(0.009 for _ in range(10)), *(number / 1000 for number in range(1, 10)), 4.0]
     clock = [moment for start, duration in enumerate(durations) for moment in (10 * start, 10 * start + duration)]
     monkeypatch.setattr(time, "perf_counter", iter(clock).__next__)

@@ -32,7 +32,7 @@ def test_units_fill_rows_in_order():
 @pytest.mark.parametrize("shape", [(4, 3), (4, 3, 3)])
 def test_the_weights_of_a_first_dense_layer_are_pictures_of_the_image(shape):
     kernel = np.zeros((np.prod(shape), 2))
-    kernel.reshape(*shape, 2)[3, 1, ..., 1] = 5  # what the second unit takes of one pixel
+    kernel.reshape(*shape, 2)[3, 1, ..., 1] = 5  # the second unit's weight for one pixel
     inside = SimpleNamespace(layers=[{"kind": "output"}], weights=[(kernel, None)])
     title, tiles = layer_plots.show_first_weights(inside, shape)
     assert "the answer 0, 1" in title

@@ -26,7 +26,7 @@ def test_the_brier_score_and_the_loss_are_scikit_learns():
 
 
 def test_the_calibration_error_is_how_far_confidence_is_from_accuracy():
-    """Two bins: of eight answers at 0.9 six are right, of two at 0.5 one; all but the first are as sure as they may."""
+    """Two bins: six of eight answers at 0.9 are right, and one of two at 0.5; only the first bin is too sure."""
     confidence, is_right = np.array([0.9] * 8 + [0.5] * 2), np.array([1] * 6 + [0, 0, 1, 0])
     probabilities = np.column_stack([confidence, 1 - confidence])
     labels = 1 - is_right
@@ -52,7 +52,7 @@ def test_score_classes():
 def test_the_figures_of_classes_are_scikit_learns():
     rng = np.random.default_rng(0)
     labels, probabilities = rng.integers(0, 7, 400), rng.random((400, 7))
-    probabilities[:, 5] = 0  # a class that is never answered
+    probabilities[:, 5] = 0  # a class that is never the answer
     table = metrics.score_classes(labels, probabilities, list("abcdefg"))
     expected = precision_recall_fscore_support(labels, probabilities.argmax(axis=1), zero_division=0)
     np.testing.assert_allclose(table[["precision", "recall", "f1", "images"]], np.transpose(expected), rtol=1e-12)

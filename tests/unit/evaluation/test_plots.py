@@ -13,7 +13,7 @@ from pipeline.evaluation import plots
 
 @pytest.fixture
 def draw(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Figure]:
-    """A function that calls one of the module's, and returns the figure that this saves."""
+    """A function that calls a function of the module and returns the figure that it saves."""
     saved: list[tuple[Figure, Path]] = []
     monkeypatch.setattr(Figure, "savefig", lambda self, path: saved.append((self, path)))
 

@@ -1,4 +1,4 @@
-"""Metrics of given answers; the report's files are tested with the stage, in tests/unit/test_evaluate.py."""
+"""The metrics of given answers; tests/unit/test_evaluate.py tests the stage and the files of its report."""
 
 import json
 

@@ -23,7 +23,7 @@ def make_split(*shape: int, classes: int) -> Split:
 
 
 def play(classes: int):
-    """A model that sees where the ink is, and is the surer the more there is."""
+    """A model that sees where the ink is; the more ink there is, the surer it is."""
 
     def predict(pixels: np.ndarray) -> np.ndarray:
         ink = pixels.reshape(len(pixels), pixels.shape[1], pixels.shape[2], -1).mean(axis=(1, 3))
@@ -85,7 +85,7 @@ def test_scans_are_no_other_hand_to_a_model_of_scans():
 
 
 def test_a_turned_six_should_be_a_nine():
-    """A model that knows sixes and nines by where their ink is, up or down."""
+    """A model that tells sixes from nines by whether their ink is at the top or at the bottom."""
     images = np.zeros((2, 28, 28, 1), np.uint8)
     images[0, 20:24, 10:18], images[1, 4:8, 10:18] = 255, 255
     split = Split(images, np.array([6, 9], np.uint16), np.arange(2))
@@ -129,7 +129,7 @@ def test_images_turn_to_both_sides():
     images[:, 4:24, 13:15] = 255
     first, second = list_conditions(INK)["turn_20"][1](images, robustness.seed("turn_20"))
     np.testing.assert_allclose(first.astype(int), second[:, ::-1], atol=1)
-    assert first[5, :13].sum() > 255 > first[5, 13:].sum()  # to the left first
+    assert first[5, :13].sum() > 255 > first[5, 13:].sum()  # the first move is to the left
 
 
 def test_a_thousand_images_are_changed_and_fewer_of_large_ones():

@@ -67,7 +67,7 @@ def test_fisher_of_the_textbook():
 
 
 def test_fisher_takes_different_numbers_of_images():
-    assert fisher(np.ones(30, bool), np.zeros(3, bool)) == pytest.approx(1 / 5456)  # one of 33 over 3
+    assert fisher(np.ones(30, bool), np.zeros(3, bool)) == pytest.approx(1 / 5456)  # 1 / (33 choose 3)
 
 
 def test_tango_bound_of_the_textbook():
@@ -87,7 +87,7 @@ def test_tango_bound_where_the_two_never_differ_and_where_they_always_do(n):
 
 @pytest.mark.parametrize(("n", "only_a", "only_b"), [(24, 0.01, 0.15), (24, 0.0, 0.2), (50, 0.02, 0.08)])
 def test_a_difference_exceeds_tango_bound_as_rarely_as_it_says(n, only_a, only_b):
-    """Exactly: the probability of each table, times whether its bound is too low."""
+    """The exact probability that the bound is too low: a sum over all tables."""
     exceeded = 0.0
     for lost in range(n + 1):
         for gained in range(n + 1 - lost):
@@ -98,7 +98,7 @@ def test_a_difference_exceeds_tango_bound_as_rarely_as_it_says(n, only_a, only_b
 
 
 def test_newcombe_bound_of_the_textbook():
-    """R. G. Newcombe (1998), table II, method 10: 56 of 70 less 48 of 80 is within 0.0524 and 0.3339."""
+    """R. G. Newcombe (1998), table II, method 10: 56 of 70 minus 48 of 80 is between 0.0524 and 0.3339."""
     more, less = answers(56, 0, 0, 14)[0], answers(48, 0, 0, 32)[0]
     assert newcombe_bound(less, more, 0.025) == pytest.approx(0.3339, abs=5e-5)
     assert -newcombe_bound(more, less, 0.025) == pytest.approx(0.0524, abs=5e-5)

@@ -5,11 +5,11 @@ from PIL import Image, ImageDraw
 from pipeline import inference
 from pipeline.evaluation import strokes
 
-SCALE = 16  # drawn as much larger, so that edges are as soft as those of scans
+SCALE = 16  # drawn larger by this factor, so that edges become as soft as those of scans
 
 
 def draw(*lines: list[tuple[float, float]], width: float = 3.0) -> np.ndarray:
-    """Return uint8 [28, 28]: lines through points (x, y) of this width, with flat ends."""
+    """Return uint8 [28, 28]: lines of this width through points (x, y), with flat ends."""
     image = Image.new("L", (28 * SCALE, 28 * SCALE))
     for points in lines:
         scaled = [(x * SCALE, y * SCALE) for x, y in points]
@@ -18,7 +18,7 @@ def draw(*lines: list[tuple[float, float]], width: float = 3.0) -> np.ndarray:
 
 
 def lean(degrees: float, width: float = 3.0) -> np.ndarray:
-    """Return a stroke, 20 pixels high, that leans to the right by so many degrees."""
+    """Return a stroke, 20 pixels high, that leans to the right by this many degrees."""
     away = 10 * np.tan(np.radians(degrees))
     return draw([(14 - away, 24), (14 + away, 4)], width=width)
 

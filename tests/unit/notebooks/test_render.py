@@ -1,4 +1,4 @@
-"""The tour's page against its notebook, and the twenty questions; tests/notebooks runs it."""
+"""The tour's page matches its notebook and answers the twenty questions; tests/notebooks runs the notebook."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A saved model whose answers are known, and the app on it, in this process."""
+"""A saved model whose answers are known, and the app that serves it, in this process."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tests.helpers.models import save_model, write_artifacts
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that answers with the place of the bright pixel; not to be changed."""
+    """A model that answers with the place of the bright pixel; tests must not change it."""
     folder = tmp_path_factory.mktemp("model")
     return save_model(folder / "saved", write_artifacts(folder))
 
@@ -36,7 +36,7 @@ ANIMALS = ["cat", "dog", "Katze, schwarz", "猫"]
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
-    """A model of small colour pictures in four classes."""
+    """A model for small colour pictures in four classes."""
     folder = tmp_path_factory.mktemp("pictures")
     return ModelSource(str(save_model(folder / "saved", write_artifacts(folder, COLOUR, ANIMALS), COLOUR)))
 

@@ -1,4 +1,4 @@
-"""What drift is measured of, and how."""
+"""From which values drift is measured, and how."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_bins_end_with_their_edges():
 
 
 def test_the_index_is_that_of_the_literature():
-    """Shares 0.5, 0.3, 0.2 against 0.4, 0.4, 0.2, of so many images that what is added to each bin doesn't show."""
+    """Shares 0.5, 0.3, 0.2 against 0.4, 0.4, 0.2, of so many images that the count added to each bin has no effect."""
     counts, usual = np.array([5, 3, 2]) * 10**7, np.array([4, 4, 2]) * 10**7
     expected = 0.1 * np.log(5 / 4) - 0.1 * np.log(3 / 4)
     assert measure(counts, usual) == measure(usual, counts) == pytest.approx(expected, rel=1e-5)

@@ -1,4 +1,4 @@
-"""The settings of MLflow and ONNX Runtime, where the caller leaves them open."""
+"""The settings of MLflow and ONNX Runtime that are made if the caller has not set them."""
 
 import os
 

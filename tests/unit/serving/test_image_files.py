@@ -1,4 +1,4 @@
-"""A file is refused by what it would take to decode, not by its bytes alone."""
+"""A file is refused if decoding it would take too much, not only if it has too many bytes."""
 
 import io
 import os
@@ -46,7 +46,7 @@ def jpeg_with(segments: bytes) -> bytes:
 
 
 def note(entries: int) -> bytes:
-    """An EXIF segment of that many entries that says that the image lies on its side."""
+    """An EXIF segment with that many entries, which says that the image lies on its side."""
     entry = struct.pack("<HHII", 0x0112, 3, 1, 6)
     others = b"".join(struct.pack("<HHII", 0x1000 + number, 4, 1, 0) for number in range(entries - 1))
     content = b"Exif\0\0II*\0" + struct.pack("<IH", 8, entries) + entry + others + bytes(4)
@@ -54,7 +54,7 @@ def note(entries: int) -> bytes:
 
 
 def with_scans(count: int) -> bytes:
-    """A progressive JPEG whose last scan is repeated until it has that many."""
+    """A progressive JPEG whose last scan is repeated until the file has that many scans."""
     content = io.BytesIO()
     Image.fromarray(bar(100)).save(content, "JPEG", progressive=True)
     data = content.getvalue()
@@ -113,7 +113,7 @@ def test_a_png_of_more_packed_notes_than_programs_write_is_refused():
 
 
 def test_a_bmp_that_is_packed_in_pairs_of_bytes_is_decoded():
-    """Of which Pillow reads each by itself."""
+    """Pillow reads each of these pairs separately."""
     header = b"BM" + struct.pack("<IHHI", 0, 0, 0, 54 + 8)
     header += struct.pack("<IiiHHIIiiII", 40, 200, 200, 1, 8, 1, 0, 0, 0, 2, 0) + bytes([0, 0, 0, 0, 255, 255, 255, 0])
     rows = b"\1\0\1\1" * 100 + b"\0\0"

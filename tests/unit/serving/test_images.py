@@ -1,4 +1,4 @@
-"""Pictures of any kind to a data set's form."""
+"""Pictures of any kind are converted to a data set's form."""
 
 import struct
 import zlib
@@ -28,7 +28,7 @@ GREY, COLOUR = Form(40, 60, 1, "stretch"), Form(40, 60, 3, "stretch")
 PICTURE = landscape()
 LARGE = encode(Image.new("RGB", (2500, 2048), "green"), "JPEG")
 
-# Of Pillow, on damaged notes.
+# Warnings of Pillow about damaged EXIF notes.
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data", "ignore:Truncated File Read", "ignore:Metadata")
 
 
@@ -48,7 +48,7 @@ def test_each_kind_of_file_is_read_upright_in_the_forms_colours(name):
         pixels = bring_to_form(read(data, form), form)
         assert (pixels.shape, pixels.dtype) == (form.shape, np.uint8)
         difference = np.abs(pixels.astype(int) - np.asarray(expected.convert(form.mode)))
-        # Of a palette, or where two colours share a sample of chroma, the colours are a little off.
+        # Colours differ a little if they come from a palette, or if two colours share a chroma sample.
         assert np.median(difference) <= (40 if "palette" in name or "GIF" in name else 4), name
 
 
@@ -61,7 +61,7 @@ def test_what_has_the_size_stays_as_it_is_to_the_bit(form):
 
 
 def quarters(width: int, height: int) -> bytes:
-    """A picture whose middle half, from left to right, is black, between white."""
+    """A white picture whose middle half, from left to right, is black."""
     pixels = np.full((height, width), 255, np.uint8)
     pixels[:, width // 4 : width * 3 // 4] = 0
     return encode(pixels)
@@ -126,7 +126,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def huge_png(width: int, height: int) -> bytes:
-    """A PNG of a few hundred bytes that says that it is that large."""
+    """A PNG of a few hundred bytes whose header says that the image is that large."""
     header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
@@ -134,14 +134,14 @@ def huge_png(width: int, height: int) -> bytes:
 
 
 def huge_webp(width: int, height: int) -> bytes:
-    """A WebP whose header says that it is that large."""
+    """A WebP whose header says that the image is that large."""
     sides = b"".join(struct.pack("<I", side - 1)[:3] for side in (width, height))
     body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + sides + encode(PICTURE, "WEBP")[12:]
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 def huge_gif(width: int, height: int) -> bytes:
-    """A GIF whose header says that it is that large."""
+    """A GIF whose header says that the image is that large."""
     small = encode(PICTURE, "GIF")
     return small[:6] + struct.pack("<HH", width, height) + small[10:]
 
@@ -203,7 +203,7 @@ def test_pixels_without_a_range_are_refused_by_name(mode, name):
 
 
 def answer(data: bytes, form: Form) -> None:
-    """What must never raise anything but ImageError."""
+    """These bytes must never raise anything except ImageError."""
     try:
         pixels = prepare(data, form, ALL_FORMATS)
     except ImageError:

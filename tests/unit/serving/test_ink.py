@@ -1,4 +1,4 @@
-"""Photographs, scans and drawings to MNIST's form: the same digit, however it was drawn, scaled, lit and stored."""
+"""Photographs, scans and drawings become the same digit in MNIST's form, however drawn, scaled, lit and stored."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_the_digit_is_as_mnists():
     assert SEVEN[0, 0] == 0
     rows, columns = np.flatnonzero(SEVEN.any(axis=1)), np.flatnonzero(SEVEN.any(axis=0))
     assert rows[-1] - rows[0] + 1 == 20
-    assert columns[-1] - columns[0] + 1 == pytest.approx(20 * 18 / 26, abs=1.5)  # the aspect is kept
+    assert columns[-1] - columns[0] + 1 == pytest.approx(20 * 18 / 26, abs=1.5)  # the aspect ratio is kept
     assert centre_of_mass(SEVEN) == pytest.approx((14, 14), abs=0.51)
 
 
@@ -60,7 +60,7 @@ def test_uneven_light_noise_and_dirt_are_left_out():
         y, x = random.integers(0, 250), random.integers(0, 290)
         photo[y : y + 3, x : x + 3] = 30
     photo += random.normal(0, 8, photo.shape)
-    # The dirt at the digit itself stays, and doesn't matter.
+    # The dirt on the digit itself stays, but it doesn't matter.
     assert_alike(SEVEN, to_mnist(Image.fromarray(np.clip(photo, 0, 255).astype(np.uint8))))
 
 
@@ -114,7 +114,7 @@ def test_a_drawing_of_28_by_28_is_brought_to_mnists_form(drawn, page):
 
 @pytest.mark.parametrize("scale", [1, 12])
 def test_a_digit_that_fills_its_image_with_thick_strokes_is_not_inverted(scale):
-    """More than half of it is ink, so only its edge says which part is the page."""
+    """More than half of the image is ink, so only its edge shows which part is the page."""
     thick = Image.new("L", (28 * scale, 28 * scale))
     ImageDraw.Draw(thick).ellipse((4 * scale, 0, 24 * scale, 28 * scale - 1), outline=255, width=8 * scale)
     zero = to_mnist(thick)

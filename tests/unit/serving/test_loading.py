@@ -23,13 +23,13 @@ KNOWN = {"name": "digits", "version": "3", "alias": "champion"}
 
 @pytest.fixture
 def copy(model_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the model, to break."""
+    """A copy of the model that tests may break."""
     return Path(shutil.copytree(model_folder, tmp_path / "copy"))
 
 
 @pytest.fixture(scope="module")
 def tags(model_folder: Path) -> dict[str, str]:
-    """The tags of a version as `register` makes it."""
+    """The tags that `register` gives a version."""
     files = {"onnx_sha256": "artifacts/model.onnx", "serving_code_sha256": "model.py"}
     files["golden_sha256"] = "artifacts/golden.json"
     digests = {key: sha256((model_folder / file).read_bytes()).hexdigest() for key, file in files.items()}
@@ -57,7 +57,7 @@ def test_a_model_that_is_not_as_recorded_is_not_run_and_the_error_names_what_dif
 
 
 def make_old(folder: Path) -> None:
-    """Give a model the code and the golden images that older code gave."""
+    """Replace a model's code and golden images by those of an older version of the project."""
     golden = folder / "artifacts" / "golden.json"
     content = json.loads(golden.read_text())
     content["digits"] = content.pop("answers")
@@ -68,7 +68,7 @@ def make_old(folder: Path) -> None:
 
 
 def test_what_older_code_registered_is_refused_without_being_run(copy, tags):
-    """Such a version may lack the tag that has all hashes, too."""
+    """Such a version may also lack the tag with all hashes."""
     sentence = "was registered by older code, .* run `make run` \\(or `dvc repro`\\), which registers it again"
     with pytest.raises(ModelLoadError, match=f"version 3 {sentence}"):
         load(copy, "version 3", {key: tags[key] for key in tags if key != ALL_HASHES}, KNOWN, ())
@@ -113,7 +113,7 @@ def test_a_temporary_folder_that_cannot_be_made_is_an_error_that_says_what_to_se
 
 
 def test_compiled_code_beside_the_source_is_not_run(copy, tags):
-    """Python would take it without a look at the source: it says that it needs no check."""
+    """The bytecode is marked as unchecked, so Python would run it without comparing it with the source."""
     change_code(copy)
     target = importlib.util.cache_from_source(str(copy / "model.py"))
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH

@@ -20,7 +20,7 @@ from tests.helpers.networks import write_onnx
 
 @pytest.fixture
 def small(tmp_path: Path) -> Callable[[], Classifier]:
-    """Load a network whose answer is the place of the bright pixel; its two files are the test's to break."""
+    """Load a network whose answer is the place of the bright pixel; the test may break its two files."""
     files = write_artifacts(tmp_path)
 
     return lambda: load_model(files)
@@ -88,7 +88,7 @@ def test_pixels_scaled_to_1_are_a_400(small, level, kind):
 @pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float16, np.float64])
 def test_numbers_of_any_type_are_taken(small, kind):
     pixels = np.zeros((2, 28, 28), kind)
-    pixels[0, 0, 4] = 255  # beside it a blank image
+    pixels[0, 0, 4] = 255  # next to it is a blank image
     assert small().predict(None, pixels)[0]["label"] == "4"
 
 

@@ -11,14 +11,14 @@ from serving.model_source import MAX_RETRY_DELAY_S, ModelSource
 
 
 class Version:
-    """A registered version, as far as the source looks at it."""
+    """A registered version, with only what the model source reads."""
 
     def __init__(self, number: str, sha256: str = ""):
         self.version, self.tags = number, {"onnx_sha256": sha256}
 
 
 class Registry:
-    """A registry whose alias a test moves, and a clock that a test sets; version 2 can't be loaded."""
+    """A registry whose alias a test can move, and a clock that a test can set; version 2 can't be loaded."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         self.now, self.tried, self.found = 0.0, [], Version("1")

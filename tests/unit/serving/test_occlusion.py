@@ -1,4 +1,4 @@
-"""What covering a part of an image does, with a network that looks at one corner."""
+"""The effect of covering a part of an image, with a network that looks at one corner."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ COUNT = POSITIONS**2
 
 
 def corner(images: np.ndarray) -> np.ndarray:
-    """The share of light in the upper left corner, and the rest to one."""
+    """The share of light in the upper left corner, and one minus this share."""
     light = images[:, :4, :4].reshape(len(images), -1).mean(axis=1) / 255
     return np.stack([light, 1 - light], axis=1)
 

@@ -1,4 +1,4 @@
-"""A picture of any kind of file gives the same pixels in training, in the app and in the batch tool."""
+"""A picture in any file format gives the same pixels in training, in the app and in the batch tool."""
 
 import base64
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_each_kind_of_file_gives_the_same_pixels_everywhere(form, tmp_path: Path
 
     (tmp_path / "in").mkdir()
     for number, file in enumerate(files.values()):
-        (tmp_path / "in" / f"{number:02}.png").write_bytes(file)  # the content decides, not the ending
+        (tmp_path / "in" / f"{number:02}.png").write_bytes(file)  # the content decides, not the extension
     table = as_parquet(tmp_path / "in.parquet", {"image": [{"bytes": file, "path": None} for file in files.values()]})
     for given in (tmp_path / "in", table):
         opened = open_source(given, source.loaded.form, source.loaded.model.max_images)

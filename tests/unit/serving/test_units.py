@@ -1,4 +1,4 @@
-"""What is said of a unit, against the network itself."""
+"""What is said about a unit agrees with the network itself."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def units(request, tmp_path_factory) -> Units:
 
 
 def list_places(units: Units):
-    """Each layer with its place, and some units' places in rows and columns."""
+    """Each layer with its place, and for some units their place in rows and columns."""
     for place, layer in enumerate(units.network.layers):
         *sides, _ = layer["shape"]
         middle = [side // 2 for side in sides]
@@ -39,7 +39,7 @@ def list_places(units: Units):
 
 
 def test_only_what_a_unit_sees_changes_it(units):
-    """And all of that does, in one of a few images."""
+    """And each pixel that it sees changes it in at least one of a few images."""
     changed = np.zeros((len(PIXELS), 784, 28, 28), np.float32)
     changed[:] = PIXELS[:, np.newaxis]
     changed.reshape(-1, 784, 784)[:, np.arange(784), np.arange(784)] += 99

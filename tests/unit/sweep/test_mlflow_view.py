@@ -14,7 +14,7 @@ FINISHED = "2026-01-02T03:04:01+00:00"
 
 @pytest.fixture
 def study() -> optuna.Study:
-    """A study with the attributes that a sweep sets, and no trial."""
+    """A study with the attributes that a sweep sets, but without a trial."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     for key, value in {"id": "some", "dataset": "digits", "model": "tiny"}.items():
@@ -31,7 +31,7 @@ def start_trial(study: optuna.Study, accuracies: tuple[float, ...] = (0.25, 0.5)
 
 
 def split_runs(store) -> tuple:
-    """The sweep's one run, and its trials' runs by name."""
+    """The only run of the sweep, and the runs of its trials by name."""
     found = store.search_runs("")
     (parent,) = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
     children = {run.info.run_name: run for run in found if run is not parent}

@@ -1,4 +1,4 @@
-"""Messages; the database itself is tried in tests/engines."""
+"""The error messages; tests/engines tries the database itself."""
 
 from contextlib import contextmanager
 

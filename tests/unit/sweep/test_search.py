@@ -1,4 +1,4 @@
-"""The search, with a training that is only played."""
+"""The search, with simulated trainings."""
 
 import json
 import signal
@@ -89,7 +89,7 @@ Run = Callable[..., list[str]]
 
 @pytest.fixture
 def run_sweep(tmp_path: Path) -> Iterator[Run]:
-    """A function that runs a sweep in an empty folder; the signals' handlers are restored."""
+    """A function that runs a sweep in an empty folder; afterwards the signal handlers are restored."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     workspace = Workspace(tmp_path)
     write_numbered_data(workspace.prepared)
@@ -135,7 +135,7 @@ def test_an_interrupt_in_a_destructor_is_not_lost(run_sweep, monkeypatch, capsys
             len([])  # Python runs the signal's handler between two instructions of this function
 
     def train_model(name, config, data, seed, on_epoch):
-        Dying()  # gone at once
+        Dying()  # is destroyed at once
         epoch = make_epoch(1, 0.5)
         on_epoch(epoch)
         return None, [epoch]
@@ -181,7 +181,7 @@ def test_data_of_other_parameters_are_refused(tmp_path, changed):
     splits = {"train": {"images": 500}, "val": {"images": 100}}
     described = {"name": "digits", "image_shape": [28, 28, 1], "resize": "ink", "seed": 0, "splits": splits}
     workspace.dataset.write_text(json.dumps(described))
-    search.require_prepared_data(define().params, workspace)  # 5,000 are asked for; a sixth is less
+    search.require_prepared_data(define().params, workspace)  # 5,000 images are requested, but a sixth is less
     workspace.dataset.write_text(json.dumps(described | changed))
     with pytest.raises(UserError, match=r"dataset, seed, validation_images and writers: run `dvc repro preprocess`"):
         search.main(workspace)

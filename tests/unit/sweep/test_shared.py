@@ -1,4 +1,4 @@
-"""A search that several processes share, on a SQLite file, with a training that is only played."""
+"""A search that several processes share, in a SQLite file, with simulated trainings."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def join(tmp_path, monkeypatch) -> Callable[[str], SharedStorage]:
-    """A function that gives the storage as one process has it, on one machine or many."""
+    """A function that returns the storage as one process would open it, on one machine or many."""
 
     @contextmanager
     def turn(name: str, wait: float) -> Iterator[bool]:
@@ -58,7 +58,7 @@ def join(tmp_path, monkeypatch) -> Callable[[str], SharedStorage]:
 
 
 def open_study(storage: SharedStorage, trials: int = 3, **space) -> tuple:
-    """A study with its definition, of so many trials, in a space that may be another."""
+    """A study and its definition, with that many trials and, if given, another space."""
     definition = define(
         lambda content: content["sweep"].update({"trials": trials} | ({"space": space} if space else {}))
     )
@@ -99,7 +99,7 @@ def test_two_meet_the_budget_exactly_and_train_no_point_twice(join, monkeypatch)
     def meet() -> None:
         begun.append(threading.get_ident())
         if len(begun) <= 2:
-            both.wait(60)  # so that each trains one at the same time as the other
+            both.wait(60)  # so that both train at the same time
 
     trained = play(monkeypatch, meet)
     storages = [join("one"), join("two")]
@@ -204,7 +204,7 @@ def test_a_space_without_another_point_ends_the_search_when_all_are_trained(join
     study, definition = open_study(storage, 6, epochs={"choices": [1, 2]})
     running = storage.begin_trial(study, definition)
     second = storage.begin_trial(study, definition)
-    assert storage.begin_trial(study, definition) is None  # one of them may die
+    assert storage.begin_trial(study, definition) is None  # one of their processes may die
     study.tell(running, 0.5)
     study.tell(second, 0.5)
     with pytest.raises(NoPointLeft):
@@ -245,7 +245,7 @@ def test_mlflow_is_shown_by_one_process_at_a_time(join, monkeypatch):
     for status in ("RUNNING", "RUNNING", "FINISHED"):
         mirror(study, status)
     assert shown == ["RUNNING", "FINISHED"]
-    assert turns == [0, 0, shared.LAST_MIRROR_WAIT_S]  # only the last one is worth waiting for
+    assert turns == [0, 0, shared.LAST_MIRROR_WAIT_S]  # only the last turn is worth a wait
 
 
 def test_a_storage_that_another_process_keeps_is_an_error(join):

@@ -25,7 +25,7 @@ def test_a_search_goes_on_only_while_its_definition_is_the_same():
     same = [
         lambda content: None,
         lambda content: content["sweep"].update(trials=3),
-        # The space overrides it, so it is free to change.
+        # The space overrides this key, so its value may change.
         change_model(optimizer={"name": "SGD", "learning_rate": 0.5}),
         lambda content: content["models"]["dense_10"].update(epochs=1),
     ]
@@ -117,7 +117,7 @@ def test_a_candidate_has_the_points_values_and_keeps_the_others():
     config = space.make_candidate(definition, point)
     assert (config.dense[0].units, config.optimizer.arguments["learning_rate"]) == (9, 0.5)
     assert (config.augmentation.translation, config.batch_size) == (2, 64)
-    assert definition.content["models"]["tiny"]["dense"][0]["units"] == 16  # the definition is as it was
+    assert definition.content["models"]["tiny"]["dense"][0]["units"] == 16  # the definition is unchanged
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""One trial, with a training that is only played."""
+"""One trial, with a simulated training."""
 
 from types import SimpleNamespace
 
@@ -23,7 +23,7 @@ def study() -> optuna.Study:
 
 
 def play(monkeypatch: pytest.MonkeyPatch, *accuracies: float) -> list[tuple]:
-    """Replace training by one that reports these accuracies; return the calls that it gets."""
+    """Replace training by a function that reports these accuracies; return the calls that it gets."""
     calls = []
 
     def train_model(name, config, data, seed, on_epoch):
@@ -91,7 +91,7 @@ def test_a_point_that_was_tried_is_not_trained_again(study, monkeypatch, capsys,
     value, _ = trials.run_trial(first, CONFIG, "data", 0, lambda study: None)
     study.tell(first, value if state == TrialState.COMPLETE else None, state)
     again = study.ask(SPACE)
-    # Of a pruned trial, Optuna takes the last accuracy that it reported as its value.
+    # Optuna takes the last reported accuracy of a pruned trial as its value.
     assert trials.run_trial(again, CONFIG, "data", 0, lambda study: None) == (0.8, state)
     assert len(calls) == 1
     assert "trial 1 is trial 0 again: val_accuracy" in capsys.readouterr().out

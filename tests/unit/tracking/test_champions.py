@@ -51,10 +51,10 @@ def promoted(version: str, network: str) -> dict:
         ([decided("1", "a", promote=False)], "", ""),
         ([decided("1", "a"), decided("2", "b", promote=False)], "a", ""),
         ([decided("1", "a"), decided("2", "b"), rolled_back("1", "2", onnx_sha256="a", rejected="b")], "a", "b"),
-        # As older versions of the project wrote it.
+        # An event as older versions of the project wrote it.
         ([decided("1", "a"), decided("2", "b"), rolled_back("1", "2")], "a", "b"),
         ([decided("1", "a"), decided("2", "b"), rolled_back("1", "2"), promoted("2", "b")], "ab", ""),
-        # What isn't here any more has no place, and keeps no other from its own.
+        # A version that no longer exists is left out, and doesn't affect the place of the others.
         ([decided("1", "a"), decided("9", "gone"), decided("2", "b")], "ab", ""),
         ([decided("1", "a"), decided("9", "gone")], "a", ""),
         ([decided("8", "gone"), decided("9", "lost"), rolled_back("8", "9"), decided("1", "a")], "a", "lost"),

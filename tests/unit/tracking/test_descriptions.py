@@ -1,4 +1,4 @@
-"""What a person reads in MLflow of a model, of why it was promoted, and of the data set."""
+"""What a user reads in MLflow about a model, about the reasons for its promotion, and about the data set."""
 
 import pytest
 
@@ -22,7 +22,7 @@ REFUSED = {"promote": False, "reasons": ["worse at digit 1", "too large"]}
 
 @pytest.fixture
 def model(tmp_path) -> TrainedModel:
-    """A model whose data set has 3, 2 and 1 images."""
+    """A model whose data set has 3, 2 and 1 images in its splits."""
     workspace = Workspace(tmp_path / "workspace")
     write_trained_model(workspace)
     return trained_model.read("tiny", workspace)
@@ -83,7 +83,7 @@ def test_all_that_a_store_has_of_a_model_is_described_once_and_a_text_of_a_perso
 
 
 def fake_log_model(store):
-    """A model that is logged without its files, which takes seconds."""
+    """A model that is logged without its files, because logging them takes seconds."""
 
     def log_model(run_id: str, model: TrainedModel) -> None:
         made = store.client.create_logged_model(store.experiment_id, name="model", source_run_id=run_id)

@@ -10,7 +10,7 @@ from pipeline.tracking.store import connect
 
 
 class Client:
-    """MLflow's client of a server that gives each new experiment this place."""
+    """An MLflow client whose server gives each new experiment this location."""
 
     def __init__(self, root: str, is_overtaken: bool = False):
         self.root, self.is_overtaken, self.made = root, is_overtaken, []
@@ -49,7 +49,7 @@ def test_a_server_decides_itself_where_artefacts_belong(root, monkeypatch, uri, 
 def test_a_server_that_leaves_artefacts_to_its_clients_folders_is_refused(root, monkeypatch, folder):
     client = Client(folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@example.org")
-    for _ in range(2):  # the experiment is made, and found
+    for _ in range(2):  # the experiment is first created, and then found
         with pytest.raises(
             UserError, match=r"http://example.org leaves the artefacts of digits .*: start `mlflow server"
         ) as error:

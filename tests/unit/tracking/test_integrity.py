@@ -28,7 +28,7 @@ def receipt(workspace) -> dict:
 
 
 def outcomes(checks, workspace: Workspace) -> dict[str, str]:
-    """Outcome by subject, paths relative to the workspace."""
+    """The outcome for each subject; paths are relative to the workspace."""
     return {subject.replace(f"{workspace.root}/", ""): outcome for outcome, subject in checks}
 
 
@@ -185,7 +185,7 @@ def test_prepared_data_without_recorded_hashes_are_unknown(receipt, workspace):
 
 @pytest.fixture
 def registered(workspace, receipt, monkeypatch):
-    """A version as MLflow keeps it: its folder, its tags, and a function that checks it."""
+    """A version as MLflow stores it: its folder, its tags, and a function that checks it."""
     model = trained_model.read("tiny", workspace)
     folder = workspace.root / "registered"
     (folder / "artifacts").mkdir(parents=True)

@@ -35,7 +35,7 @@ def test_a_journal_has_the_events_of_each_store_and_model_apart(root):
 
 
 def test_events_that_name_no_store_are_of_the_projects_own():
-    """Older versions of the project had no other."""
+    """Older versions of the project had no other store."""
     old = event("1")
     del old["store"]
     append_event(old)

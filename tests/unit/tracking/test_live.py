@@ -10,7 +10,7 @@ def test_what_a_full_pipe_does_not_take_is_dropped_in_whole_lines():
     os.set_blocking(writing, False)
     with open(reading, "rb", buffering=0) as end, open(writing, "wb", buffering=0) as live._pipe:
         received = b""
-        for number in range(40):  # of 30 kB each, into a pipe of 64
+        for number in range(40):  # messages of 30 kB each, into a pipe that holds 64 kB
             live.send({"epoch": number, "metrics": "x" * 30_000})
             if number % 5 == 4:
                 received += end.read(50_000)

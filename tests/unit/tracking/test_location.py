@@ -95,13 +95,13 @@ def test_a_file_that_is_no_database_is_reported_at_once(root):
     (root / "mlflow.db").write_text("notes")
     with pytest.raises(UserError, match=r"mlflow.db is no SQLite database: move it away.*rebuild-tracking"):
         require_usable()
-    (root / "mlflow.db").write_text("")  # as SQLite begins
+    (root / "mlflow.db").write_text("")  # as SQLite creates it
     require_usable()
 
 
 @pytest.fixture
 def moved(store, root, monkeypatch):
-    """The project's folder after a move: to a name with a space."""
+    """The project's folder after it was moved to a name with a space."""
     folder = root / "a copy"
     folder.mkdir()
     shutil.copy(root / "mlflow.db", folder)

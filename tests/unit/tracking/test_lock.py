@@ -13,7 +13,7 @@ def _without_a_setting(monkeypatch) -> None:
 
 
 def can_lock(environment: dict[str, str]) -> bool:
-    """In a process of its own: whether the lock is free."""
+    """Say, from a separate process, whether the lock is free."""
     os.environ |= environment
     from filelock import FileLock, Timeout
 

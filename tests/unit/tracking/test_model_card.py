@@ -1,4 +1,4 @@
-"""A model's card, which its version in MLflow and the page on all models have."""
+"""A model's card, which is shown with its version in MLflow and on the page on all models."""
 
 from typing import Any
 

@@ -16,7 +16,7 @@ def test_a_process_is_identified_by_machine_number_and_start():
 
 
 def test_machines_of_one_name_are_distinguished(monkeypatch):
-    """Clones by their network cards; containers, which may share that, by where their processes are counted."""
+    """Clones differ in their network cards; containers may share a network card, but differ in their PID namespaces."""
     machines = {identify_machine()}
     assert machines.pop().startswith(f"{socket.gethostname()}/")
     for card, space in ((1, "pid:[4026531836]"), (2, "pid:[4026531836]"), (2, "pid:[4026532100]")):

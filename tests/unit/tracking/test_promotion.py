@@ -1,4 +1,4 @@
-"""The champion's alias: what moves it, and what of it survives kills, rivals and second thoughts."""
+"""The champion's alias: what moves it, and what stays true after kills, competing commands and rollbacks."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def test_deciding_again_changes_and_records_nothing(registry):
     before_last = len(events())
     registry.promote("bad", "equal", "good")
     assert registry.aliases == aliases
-    # The others are judged once against the new champion, and then no more.
+    # The other versions are judged once against the new champion, and then not again.
     assert len(recorded) <= before_last == len(events())
 
 
@@ -75,7 +75,7 @@ def test_a_promoter_that_is_killed_leaves_a_champion_and_the_next_finishes(regis
     assert json.loads(registry.versions["3"].tags["promotion"])["against"] == "1"
     assert json.loads(registry.tags["champions"])["event"] is None
     first = registry.champions.index("1")
-    assert None not in registry.champions[first:]  # from the first champion on, there is always one
+    assert None not in registry.champions[first:]  # from the first champion on, there is always a champion
 
 
 def test_the_journal_has_an_event_before_the_alias_moves(registry, monkeypatch):
@@ -113,7 +113,7 @@ def test_two_promoters_at_once_take_turns(registry):
 def test_what_reaches_a_server_after_the_command_was_killed_that_sent_it_changes_nothing(
     registry, monkeypatch, capsys, late, uri
 ):
-    """On a file nothing is late: there, a person has moved the alias."""
+    """With a file as the store, no request arrives late: there, a person has moved the alias."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     registry.promote("bad")
     recorded = registry.tags["champions"]
@@ -197,7 +197,7 @@ def roll_back(registry) -> None:
 
 
 def test_what_a_person_rolled_back_is_not_promoted_again(registry):
-    """Whatever became champion since, under any policy, and in any wrapping."""
+    """This holds whatever became champion since, under any policy, and with any serving code around the network."""
     registry.promote("bad")
     registry.promote("good")
     roll_back(registry)
@@ -228,7 +228,7 @@ def test_a_person_takes_a_rejection_back(registry):
 
 
 def test_what_a_person_promoted_over_stays_below(registry):
-    """Or the next registration would undo the person's promotion."""
+    """Otherwise the next registration would undo the person's promotion."""
     registry.promote("good", "bad")
     state.promote_by_hand(
         registry.store, state.settle(registry.store), registry.versions["1"], "good enough, and small"
@@ -280,7 +280,7 @@ def test_an_experiment_decides_nothing_and_a_plain_run_does_later(registry):
 
 
 def test_a_store_of_an_older_version_of_the_project_keeps_its_champions(registry):
-    """It has aliases alone; its journal doesn't name networks."""
+    """Such a store has only aliases; its journal doesn't name networks."""
     registry.aliases |= {"champion": "1", "previous": "3"}
     lines = [
         {"event": "decided", "version": "1", "content_key": "bad", "against": None, "promote": True},

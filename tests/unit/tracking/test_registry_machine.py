@@ -1,4 +1,4 @@
-"""The registry under random commands from two checkouts on two stores, killed at any of their writes.
+"""The registry under random commands from two checkouts on two stores, each of which may be killed at any write.
 
 `REGISTRY_EXAMPLES=60 python -m pytest -s tests/unit/tracking/test_registry_machine.py` runs 2,000 steps and more.
 """
@@ -34,7 +34,7 @@ from tests.helpers.trained import write_trained_model
 IS_LONG = "REGISTRY_EXAMPLES" in os.environ
 EXAMPLES, STEPS = int(os.environ.get("REGISTRY_EXAMPLES", "5")), 50 if IS_LONG else 25
 NETWORKS = ("worst", "worse", "better", "best")
-# So different that each gate tells them apart.
+# The networks are so different that every gate tells them apart.
 CANDIDATES = {name: candidate(range(wrong)) for name, wrong in zip(NETWORKS, (600, 400, 200, 0), strict=True)}
 # Where a command runs, and on which store.
 PLACES = (("a", "own"), ("a", "shared"), ("b", "shared"))
@@ -46,11 +46,11 @@ WRITES = (
 
 
 class Killed(BaseException):
-    """What ends a command at one of its writes."""
+    """Ends a command at one of its writes."""
 
 
 class Fuse:
-    """Counts writes; the one at which it burns down raises instead."""
+    """Counts down the writes of a command; when the count has run out, a write raises an error instead."""
 
     left: int | None = None
 
@@ -85,7 +85,7 @@ def world(tmp_path, monkeypatch, empty_database) -> Path:
     def append_event(event: dict) -> None:
         if FUSE.burns():
             with journal.journal_path().open("a") as file:
-                file.write(json.dumps(event)[: len(event["time"])])  # a line that is cut off
+                file.write(json.dumps(event)[: len(event["time"])])  # writes a line that is cut off
             raise Killed
         append(event)
 
@@ -122,7 +122,7 @@ def test_the_registry_keeps_its_promises_whatever_happens(world, monkeypatch):
 
 
 class RegistryMachine(RuleBasedStateMachine):
-    """Commands on the registries, and beside them what they should lead to: by network, independent of versions."""
+    """Commands on the registries, and a model of their expected results, by network and independent of versions."""
 
     folder: Path
     patch: pytest.MonkeyPatch
@@ -140,7 +140,7 @@ class RegistryMachine(RuleBasedStateMachine):
         self.rejected: dict[str, set[str]] = {"own": set(), "shared": set()}
 
     def enter(self, place: tuple[str, str], wrapping: int = 0) -> Store:
-        """Go to a checkout, whose serving code is one of two, and to a store."""
+        """Switch to a checkout, with one of two versions of the serving code, and to a store."""
         self.place = place
         checkout, kind = place
         self.patch.setenv("DVC_ROOT", str(self.root / checkout))
@@ -164,7 +164,7 @@ class RegistryMachine(RuleBasedStateMachine):
             FUSE.left = None
 
     def note_what_the_next_command_finds(self) -> None:
-        """After a kill either nothing has happened or all: a promotion or a rollback."""
+        """After a kill, a promotion or a rollback must have happened completely or not at all."""
         store, kind = connect("digits"), self.place[1]
         with lock_registry():
             found = champions_of(store.search_versions(), registry.settle(store))
@@ -223,9 +223,9 @@ class RegistryMachine(RuleBasedStateMachine):
 
     @rule(place=st.sampled_from(PLACES), wrapping=st.integers(0, 1), kill_at=st.none() | st.integers(0, 60))
     def rebuild(self, place, wrapping, kill_at) -> None:
-        """One that was killed is run again: other commands refuse an empty store that is half filled."""
+        """A rebuild that was killed is run again, because other commands refuse a store that is half filled."""
         store = self.enter(place, wrapping)
-        if place == ("a", "shared") and not store.search_versions():  # it begins as the checkout's own
+        if place == ("a", "shared") and not store.search_versions():  # it begins like the own store
             for of_stores in (self.champions, self.rejected):
                 of_stores["shared"] = of_stores["own"].copy()
         FUSE.left = kill_at
@@ -236,7 +236,7 @@ class RegistryMachine(RuleBasedStateMachine):
 
     @rule(wrapping=st.integers(0, 1), kill_at=st.none() | st.integers(0, 60))
     def lose_the_own_store_and_rebuild_it(self, wrapping, kill_at) -> None:
-        """The serving code may be another than before."""
+        """The serving code may have changed since."""
         self.enter(PLACES[0], wrapping)
         # Through SQLite, because MLflow keeps the file open.
         empty, lost = (sqlite3.connect(folder / "mlflow.db") for folder in (self.root / "b", self.root / "a"))
@@ -277,7 +277,7 @@ class RegistryMachine(RuleBasedStateMachine):
             assert (name, f"(version {state.champion.version})" in text) == (self.champions[kind][-1], True)
 
     def journalled(self) -> list[dict]:
-        """The events of the present store in the journals of both checkouts."""
+        """The events of the current store, from the journals of both checkouts."""
         events = []
         for checkout in ("a", "b"):
             with self.patch.context() as patch:
@@ -293,7 +293,7 @@ def choose(store: Store, which: int) -> list:
 
 
 def rank(name: str) -> int:
-    """How good a network is; -1 without one."""
+    """How good a network is; -1 if there is none."""
     return NETWORKS.index(name) if name else -1
 
 

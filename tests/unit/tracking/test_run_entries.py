@@ -66,7 +66,7 @@ def test_a_receipts_points_are_those_of_all_epochs_and_the_published_files():
 
 
 class Client:
-    """Notes the batches that are logged."""
+    """Records the batches that are logged."""
 
     def __init__(self):
         self.params, self.metrics = [], []

@@ -26,7 +26,7 @@ from tests.helpers.trained import DATASET, write_trained_model
 
 @pytest.fixture
 def logged(store, monkeypatch) -> list[str]:
-    """The runs whose model was logged, in their order."""
+    """The runs whose model was logged, in order."""
     logged = []
 
     def log_model(run_id: str, model: TrainedModel) -> None:
@@ -163,7 +163,7 @@ def test_a_twin_with_an_alias_stays_with_its_run(store, root, logged):
 
 
 def show_live(model: TrainedModel, status: str | None = "FINISHED") -> None:
-    """Show the model's training in the store, as the process beside it does; without a status, it was killed."""
+    """Log the model's training in the store, as the process next to it does; no status means that it was killed."""
     messages = [dict(model.receipt), *model.receipt["epochs"], *([{"status": status}] if status else [])]
     follow(iter(messages))
 
@@ -268,7 +268,7 @@ def test_the_runs_of_killed_processes_are_closed_by_the_next_training(store, roo
     closed = []
     monkeypatch.setattr("pipeline.tracking.follow.close_dead_runs", lambda store: closed.append(len(all_runs(store))))
     show_live(make_model(root))
-    assert closed == [1]  # before the training's own run is made
+    assert closed == [1]  # before the run of the training itself is created
     assert left in {run.info.run_id for run in all_runs(store)}
 
 

@@ -50,7 +50,7 @@ def test_a_model_that_a_store_has_not_is_reported_and_not_made(store):
 
 
 def test_two_projects_in_one_process_have_a_store_each(root, monkeypatch, tmp_path_factory, empty_database):
-    """MLflow writes the address into the environment, where it would pass for the user's."""
+    """MLflow writes the address into the environment, where it could be mistaken for the user's own setting."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     connect("digits")
     other = tmp_path_factory.mktemp("other")

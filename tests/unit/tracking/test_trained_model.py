@@ -134,7 +134,7 @@ def test_the_key_does_not_depend_on_when_and_where_it_was_trained(workspace, cha
 
 @pytest.fixture
 def code(tmp_path, monkeypatch):
-    """A project with serving code and a lock file of its own."""
+    """A project with its own serving code and lock file."""
     (tmp_path / "serving").mkdir()
     (tmp_path / "serving/model.py").write_text("1\n")
     (tmp_path / "requirements.lock").write_text(

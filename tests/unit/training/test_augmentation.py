@@ -6,7 +6,7 @@ from pipeline.training.augmentation import augment
 
 
 def dots(count: int) -> np.ndarray:
-    """Images with one bright pixel, right of and above the centre."""
+    """Images with one bright pixel, above the centre and to the right of it."""
     images = np.zeros((count, 28, 28, 1), np.float32)
     images[:, 10, 17] = 1
     return images
@@ -73,7 +73,7 @@ def test_without_reach_nothing_moves():
 
 
 def pictures(count: int, *values: float) -> np.ndarray:
-    """Small pictures of noise between two shades, in colour."""
+    """Small colour pictures with noise between two shades."""
     low, high = values or (0.0, 1.0)
     return np.random.default_rng(0).uniform(low, high, (count, 6, 9, 3)).astype(np.float32)
 

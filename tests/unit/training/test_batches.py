@@ -15,7 +15,7 @@ CONFIG = DenseModel.model_validate({"family": "dense", "optimizer": "SGD", "batc
 
 @pytest.fixture(autouse=True)
 def _determinism():
-    """Compute as in a training."""
+    """Use the same computation settings as training does."""
     tf.config.experimental.enable_op_determinism()
 
 
@@ -28,7 +28,7 @@ def data(tmp_path) -> TrainingData:
 
 @pytest.fixture(params=["buffer", "permutation"])
 def _way(request, monkeypatch):
-    """Shuffle in both ways: through a buffer, as up to a million images, and by permutations, as beyond."""
+    """Shuffle in both ways: with a buffer, as for up to a million images, and with permutations, as for more images."""
     if request.param == "permutation":
         monkeypatch.setattr("pipeline.training.batches.MAX_BUFFERED_IMAGES", 0)
 
@@ -38,7 +38,7 @@ def draw_epoch(batches) -> list[int]:
 
 
 def numbers_of(images) -> list[int]:
-    """Return what each image's first pixel says."""
+    """Return the number in each image's first pixel."""
     return np.rint(images.numpy()[:, 0, 0, 0] * 255).astype(int).tolist()
 
 
@@ -85,7 +85,7 @@ def test_the_perceptron_gets_its_batches_together_and_the_images_as_they_are(dat
 
 def test_augmentation_differs_in_each_epoch_and_repeats_with_the_seed(data):
     config = CONFIG.model_copy(update={"augmentation": Augmentation(translation=2)})
-    # So that only the augmentation tells two epochs apart.
+    # So that two epochs differ only in their augmentation.
     split = replace(data.train, pixels=np.repeat(data.train.pixels[50:51], 95, axis=0))
 
     def draw_epochs(seed: int) -> list[np.ndarray]:
@@ -101,6 +101,6 @@ def test_permutations_mix_batches_as_well_as_chance_and_differ_between_epochs(mo
     monkeypatch.setattr("pipeline.training.batches.MAX_BUFFERED_IMAGES", 0)
     order = draw_order(200_000, size=125, seed=0)
     first, second = (np.array(list(order.as_numpy_iterator())) for _ in range(2))
-    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.01  # deviation of chance: 0.002
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.01  # standard deviation by chance: 0.002
     spread = first.mean(axis=1).std() / (first.std() / np.sqrt(125))
-    assert 0.9 < spread < 1.1  # deviation of chance: 0.018
+    assert 0.9 < spread < 1.1  # standard deviation by chance: 0.018

@@ -4,7 +4,7 @@ from pipeline.training.calibration import CALIBRATION_IMAGES, draw_calibration_p
 
 
 def draw(count: int, seed: int, **options: int) -> list[int]:
-    """Return the numbers of the images that are drawn, of `count` whose first pixel is their number."""
+    """Return the numbers of the images that are drawn, from `count` images whose first pixel is their number."""
     images = np.zeros((count, 28, 28, 1), np.uint8)
     images[:, 0, 0, 0] = np.arange(count)
     return draw_calibration_pixels(images, seed, **options)[:, 0, 0].astype(int).tolist()

@@ -23,7 +23,7 @@ def test_the_first_image_of_each_class_stands_before_its_changed_copies():
     assert (drawn.shape, drawn.dtype) == ((3, 1 + CHANGED, 9, 8, 3), np.uint8)
     np.testing.assert_array_equal(drawn[:, 0], PIXELS[[1, 0, 3]])
     for row in drawn:
-        # Whole pixels are moved, so what stays inside keeps its values.
+        # Images are moved by whole pixels, so pixels that stay inside keep their values.
         assert all(np.isin(changed, [0, *row[0].flat]).all() for changed in row[1:])
         assert len({changed.tobytes() for changed in row}) > CHANGED / 2
 

@@ -1,4 +1,4 @@
-"""One small network, exported once; what takes more exports is in tests/pipeline/test_export.py."""
+"""One small network, exported once; tests that need more exports are in tests/pipeline/test_export.py."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def model() -> keras.Model:
 def folder(model: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the four files of a small network."""
     folder = tmp_path_factory.mktemp("exported")
-    calibration = np.minimum(PIXELS, 200).astype(np.float32)  # the scale must not depend on the images at hand
+    calibration = np.minimum(PIXELS, 200).astype(np.float32)  # the scale must not depend on these images
     export.export_model(model, folder, {"parameters": "123"}, PIXELS, calibration)
     return folder
 
@@ -78,7 +78,7 @@ def test_the_int8_file_takes_bytes_as_they_are_and_computes_with_integers_alone(
 
 @pytest.mark.parametrize("form", ["model.keras", "model.onnx", "model.tflite"])
 def test_each_form_is_compared_with_the_network(folder, tmp_path, model, monkeypatch, form):
-    """An exporter that writes another network is found out; here each writes what was exported before."""
+    """An exporter that writes another network is detected; here each exporter writes what was exported before."""
     written = {path.name: path.read_bytes() for path in folder.iterdir()}
     if form == "model.keras":
         monkeypatch.setattr(keras.Model, "save", lambda self, path: Path(path).write_bytes(written["model.keras"]))
@@ -95,7 +95,7 @@ def test_each_form_is_compared_with_the_network(folder, tmp_path, model, monkeyp
 
 
 class Shifted:
-    """A network that takes each digit for the next one."""
+    """A network that answers each digit with the next digit."""
 
     def __init__(self, model: keras.Model):
         self._model = model

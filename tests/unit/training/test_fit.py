@@ -29,7 +29,7 @@ CONFIG = DenseModel.model_validate(SECTION)
 
 @pytest.fixture(autouse=True)
 def _one_step_at_a_time(monkeypatch):
-    """Build small graphs: of 64 steps in one, building takes longer than these trainings."""
+    """Build small graphs: building a graph of 64 steps takes longer than these trainings."""
     monkeypatch.setattr(networks, "STEPS_PER_EXECUTION", 1)
 
 
@@ -78,7 +78,7 @@ def test_the_validation_loss_of_each_model_is_what_evaluate_measures(data, secti
 
 @pytest.mark.slow
 def test_no_other_temperature_gives_the_published_model_a_lower_loss():
-    """With members and views, each of which the temperature softens before they are averaged."""
+    """With members and views: the temperature softens each of them before they are averaged."""
     averaged = {"members": 3, "test_time_augmentation": {"translation": 1}}
     config = DenseModel.model_validate(SECTION | averaged)
     network = networks.build_network(config, MNIST_SHAPE, 10)
@@ -89,7 +89,7 @@ def test_no_other_temperature_gives_the_published_model_a_lower_loss():
 
     def loss(temperature: float) -> float:
         answers = published.take_pixels(network, config, temperature).predict(as_raw(pixels), verbose=0)
-        return -np.log(answers[np.arange(60), labels]).sum() - np.log(answers).mean()  # one image more, of any label
+        return -np.log(answers[np.arange(60), labels]).sum() - np.log(answers).mean()  # one more image, with any label
 
     found = fit.measure_temperature(network, config, split)
     assert 0.02 < found < 50
@@ -165,7 +165,7 @@ def test_the_schedule_spans_the_steps_of_an_epoch(data, monkeypatch):
     monkeypatch.setattr(fit, "fit", lambda name, network, *_, **__: [network.optimizer._learning_rate.decay_steps])
     schedule = ExponentialDecay(name="exponential_decay", decay_rate=0.5)
     _, (steps,) = train_model("some", CONFIG.model_copy(update={"schedule": schedule}), data, 0)
-    assert steps == 10  # of 95 images, 10 at a time
+    assert steps == 10  # 95 images, 10 per step
 
 
 @pytest.mark.slow

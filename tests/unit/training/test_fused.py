@@ -44,7 +44,7 @@ def test_batch_normalization_trains_and_answers_as_keras_does():
         for layer in (keras.layers.BatchNormalization, fused.BatchNormalization)
     ]
     for expected, weights in zip(*results, strict=True):
-        # The moving variance is of the unbiased one: of 16 images of 4×3 places, by a factor of 192/191.
+        # The moving variance is that of the unbiased estimate: for 16 images of 4×3 places, a factor of 192/191.
         np.testing.assert_allclose(weights, expected, rtol=0.006, atol=1e-4)
     network = make_network(fused.BatchNormalization)
     images = np.random.default_rng(1).normal(size=(8, 6, 5, 2)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What a file says of its layers, against what Keras computes."""
+"""What a file says about its layers agrees with what Keras computes."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from serving.layers import NetworkLayers
 from tests.helpers.configs import CNN, PERCEPTRON
 from tests.helpers.exported import PADDED, PIXELS, TWO_LAYERS, export, run_keras
 
-pytestmark = pytest.mark.slow  # an export each
+pytestmark = pytest.mark.slow  # each test exports a network
 VIEWED = CNN.model_copy(update={"test_time_augmentation": sections.TestTimeAugmentation(translation=1), "members": 2})
 
 

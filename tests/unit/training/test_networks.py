@@ -46,7 +46,7 @@ def test_layers_are_data():
     assert shapes == [(14, 14, 4), (12, 12, 6), (6, 6, 6), (4, 4, 8), (12,), (10,)]
 
 
-# That networks of every kind train, with finite results, is in tests/pipeline/test_train.py.
+# tests/pipeline/test_train.py tests that networks of every kind train with finite results.
 @pytest.mark.parametrize("name", keras_names.OPTIMIZERS)
 def test_every_optimizer_is_built(name):
     network, *_ = compile_dense({"optimizer": {"name": name, "learning_rate": 0.25}})
@@ -96,7 +96,7 @@ def test_a_network_takes_a_step():
 @pytest.mark.parametrize(
     ("schedule", "rates"),
     [
-        # 10 steps an epoch, 4 epochs: up over 8 steps, down over 32.
+        # 10 steps per epoch, 4 epochs: the learning rate rises for 8 steps and falls for 32.
         ({"name": "cosine_decay", "warmup": 0.2}, {0: 0.0, 4: 0.5, 8: 1.0, 24: 0.5, 40: 0.0}),
         ({"name": "cosine_decay", "alpha": 0.1}, {0: 1.0, 20: 0.55, 40: 0.1}),
         ({"name": "exponential_decay", "decay_rate": 0.5}, {0: 1.0, 9: 1.0, 10: 0.5, 39: 0.125}),
@@ -135,7 +135,7 @@ def test_a_layer_is_normalised_before_its_activation_and_drops_after_it():
     layers = networks.build_network(config, MNIST_SHAPE, 10).layers[2:]
     kinds = [type(item).__name__ for item in layers]
     assert kinds == ["Dense", "BatchNormalization", "Activation", "Dropout", "Dense", "Activation", "Dense"]
-    assert [layers[0].use_bias, layers[4].use_bias] == [False, True]  # normalisation subtracts a bias again
+    assert [layers[0].use_bias, layers[4].use_bias] == [False, True]  # batch normalisation would subtract a bias again
     assert [layers[2].activation.__name__, layers[5].activation.__name__] == ["tanh", "elu"]
     assert (layers[1].momentum, layers[3].rate) == (0.9, 0.5)
     assert layers[6].activation.__name__ == "softmax"

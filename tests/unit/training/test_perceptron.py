@@ -13,7 +13,7 @@ CONFIG = PerceptronModel(family="perceptron", learning_rate=RATE, batch_size=1, 
 
 @pytest.fixture
 def data() -> tuple[np.ndarray, np.ndarray]:
-    """Images as training gets them, and one-hot labels."""
+    """Images in the form that training gets, and one-hot labels."""
     random = np.random.default_rng(1)
     pixels = random.integers(0, 256, (IMAGES, *SHAPE)).astype(np.uint8)
     return normalise(pixels), encode_one_hot(random.integers(0, CLASSES, IMAGES), CLASSES)
@@ -51,7 +51,7 @@ def test_how_many_images_come_together_changes_nothing(data):
 
 
 def test_what_rounding_would_decide_is_decided_exactly():
-    """A unit gains an image and loses one with the same pixels elsewhere: a plain grey one is then exactly at 0."""
+    """A unit adds an image and subtracts one with permuted pixels: a plain grey image then gives exactly 0."""
     random = np.random.default_rng(1)
     for _ in range(20):
         image = random.integers(0, 256, SHAPE)
@@ -59,6 +59,6 @@ def test_what_rounding_would_decide_is_decided_exactly():
         images, labels = normalise(pixels.astype(np.uint8)), encode_one_hot(np.array([0, 1, 1]), CLASSES)
         network = networks.build_compiled(CONFIG, SHAPE, CLASSES, steps_per_epoch=1)
         _, kernel, bias = network.learn(images, labels)
-        # At 0 it doesn't fire, and learns nothing.
+        # At 0 the unit doesn't fire, and it learns nothing.
         np.testing.assert_allclose(kernel[:, 0], RATE * (images[0] - images[1]).ravel(), atol=1e-6)
         assert bias[0] == 0

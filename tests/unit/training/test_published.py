@@ -68,7 +68,7 @@ def test_members_answer_together_and_take_one_temperature():
 
 
 def shift(images: np.ndarray, distance: int) -> list[np.ndarray]:
-    """Return the images moved left, right, up and down, black where nothing came in."""
+    """Return the images moved left, right, up and down, with black in the area that became free."""
     none, one = (0, 0), (distance, distance)
     padded = np.pad(images, (none, one, one, none))
     height, width = images.shape[1:3]

@@ -6,7 +6,7 @@ from pipeline.training.temperature import fit_temperature, soften
 
 
 def draw(temperature: float, count: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities [1, count, 5] that are too sure by a temperature, and labels that follow the true ones."""
+    """Return probabilities [1, count, 5], made too sure by a temperature, and labels drawn from the true ones."""
     rng = np.random.default_rng(0)
     logits = rng.normal(scale=2, size=(1, count, 5))
     true = soften(logits, 1.0)
@@ -26,7 +26,7 @@ def test_the_temperature_is_found_by_which_answers_are_too_sure(temperature):
 
 
 def test_views_are_averaged_after_the_temperature():
-    """Two views that disagree: their mean stays unsure, however low the temperature."""
+    """If two views disagree, their mean stays unsure, however low the temperature is."""
     answers = np.array([[[0.8, 0.2]], [[0.2, 0.8]]])
     np.testing.assert_allclose(soften(np.log(answers), 0.01), 0.5)
 

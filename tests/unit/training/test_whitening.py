@@ -8,7 +8,7 @@ from pipeline.training.whitening import compute_whitening
 
 @pytest.fixture
 def photographs() -> np.ndarray:
-    """60 soft images in colour, uint8 [n, 20, 16, 3]: neighbours and colours are correlated, as in photographs."""
+    """60 smooth colour images, uint8 [n, 20, 16, 3]: neighbours and colours are correlated, as in photographs."""
     random = np.random.default_rng(0)
     noise = random.normal(size=(60, 22, 18, 1)) + 0.5 * random.normal(size=(60, 22, 18, 3))
     soft = sliding_window_view(noise, (3, 3), axis=(1, 2)).mean(axis=(-1, -2))
@@ -16,7 +16,7 @@ def photographs() -> np.ndarray:
 
 
 def convolve(pixels: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Return what a convolution makes of every patch of images in [0, 1], [patches, filters]."""
+    """Return a convolution's outputs for every patch of images in [0, 1], as [patches, filters]."""
     windows = sliding_window_view(pixels / 255, kernel.shape[:2], axis=(1, 2)).transpose(0, 1, 2, 4, 5, 3)
     return windows.reshape(-1, kernel[..., 0].size) @ kernel.reshape(-1, kernel.shape[-1]) + bias
 
@@ -31,7 +31,7 @@ def test_the_outputs_are_uncorrelated_of_mean_0_and_variance_1_and_their_negativ
     covariance = np.cov(first.T)
     np.testing.assert_allclose(covariance, np.diag(np.diag(covariance)), atol=1e-4)
     assert (np.diag(covariance) <= 1).all()
-    assert covariance[0, 0] == pytest.approx(1, abs=0.05)  # the strongest; faint ones stay below
+    assert covariance[0, 0] == pytest.approx(1, abs=0.05)  # the strongest component; faint components stay below 1
 
 
 def test_fewer_filters_are_the_strongest_components(photographs):

@@ -1,4 +1,4 @@
-"""What /metrics says of answers and their images, and when it says that they drift."""
+"""What /metrics says about answers and their images, and when it says that they drift."""
 
 import json
 import re
@@ -25,7 +25,7 @@ LIMIT = 0.25  # of the alert
 
 
 def draw(count: int, seed: int) -> np.ndarray:
-    """Bars of many heights and shades, on which a dot says their class: uint8 [count, 28, 28]."""
+    """Bars of many heights and shades, each with a dot that marks its class: uint8 [count, 28, 28]."""
     random = np.random.default_rng(seed)
     pixels = np.zeros((count, 28, 28), np.uint8)
     for image in pixels:
@@ -42,7 +42,7 @@ def reference(source) -> dict:
 
 @pytest.fixture
 def watched(source, reference, monkeypatch) -> ModelSource:
-    """A model that knows what is usual."""
+    """A model that knows which values are usual."""
     monkeypatch.setitem(source.loaded.model.golden, "reference", reference)
     monkeypatch.setattr(source, "loaded", replace(source.loaded))
     return source

@@ -1,4 +1,4 @@
-"""What a connection may cost before its request is there."""
+"""What a connection may cost before its request has arrived."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 
 
 class Server:
-    """A server on a free port, whose app answers with the length of each body, and those to /wait when it is let."""
+    """A server on a free port; its app answers with the length of the body, on /wait only when the test allows it."""
 
     def __init__(self):
         self.let, self.asked, self.clients = asyncio.Event(), [], []
@@ -42,7 +42,7 @@ class Server:
         return client
 
     async def ask(self, request: bytes) -> bytes:
-        """What a connection of its own gives until it is closed, or an answer of the app is there."""
+        """What a new connection receives until it is closed or has an answer of the app."""
         reader, writer = await self.connect()
         writer.write(request)
         return await answer(reader)
@@ -80,7 +80,7 @@ def serve(scenario: Callable[[Server], Awaitable[None]]) -> None:
 
 @pytest.mark.parametrize("begun", [b"", b"GET /", GET[:-2], GET + b"G", GET + GET[:-2], b"PUT" + GET[3:-2]])
 def test_a_connection_that_does_not_ask_is_closed(monkeypatch, begun):
-    """Silent, in the middle of a header, after an answer, or sending on what nobody asked for."""
+    """Silent, in the middle of a header, after an answer, or still sending data that is not expected."""
     monkeypatch.setattr(connections, "IDLE_S", 0.05)
 
     async def scenario(server: Server) -> None:
@@ -111,7 +111,7 @@ def test_a_request_that_takes_long_to_answer_is_not_cut_off(monkeypatch):
         while not server.asked:
             await asyncio.sleep(0)
         reader, _ = await server.connect()
-        await reader.read()  # a silent one has had its time
+        await reader.read()  # the time of a silent connection is over
         server.let.set()
         assert b"200 OK" in await asked
 

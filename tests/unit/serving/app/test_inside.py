@@ -1,4 +1,4 @@
-"""What the routes of /inside answer to good requests and to bad, without a server."""
+"""What the routes of /inside answer to valid and to invalid requests, without a server."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ PRESETS = ("dense_512", "cnn_2m", "cnn_fast")
 
 
 def serve(config, folder):
-    """Return a network of random weights as Keras has it, and the source of its saved model."""
+    """Return a Keras network with random weights, and the source of its saved model."""
     model, _ = export(config, folder)
     return model, ModelSource(str(save_model(folder / "saved", write_golden(folder, PIXELS))))
 
@@ -37,12 +37,12 @@ def cnn(tmp_path_factory) -> ModelSource:
 
 @pytest.fixture(scope="module")
 def inside(cnn) -> AsgiClient:
-    """A client of the app on a convolutional network of random weights."""
+    """A client of the app on a convolutional network with random weights."""
     return AsgiClient(build_app(cnn, Limits(threads=1), {"localhost"}))
 
 
 def floats(answer: Answer, *shapes: list[int]) -> list[np.ndarray]:
-    """The arrays of these shapes that an answer's bytes are."""
+    """The bytes of an answer, read as arrays of these shapes."""
     assert (answer.status, answer.headers["content-type"]) == (200, RAW), answer.body
     values = np.frombuffer(answer.body, "<f4")
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])

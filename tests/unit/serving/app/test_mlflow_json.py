@@ -1,4 +1,4 @@
-"""MLflow's four JSON forms: what is taken, and one clear sentence for all else."""
+"""MLflow's four JSON forms: which input is accepted, and one clear sentence for any other input."""
 
 import json
 import math
@@ -22,7 +22,7 @@ BRACKETS, COMMAS = count_signs((28, 28), MAX_IMAGES)
 
 
 def model_of(shape: tuple[int, ...]) -> SimpleNamespace:
-    """What the parser asks of a model."""
+    """What the parser needs from a model."""
     most = min(MAX_IMAGES, MAX_VALUES // math.prod(shape))
     return SimpleNamespace(shape=shape, max_images=most, expected=describe(shape, is_ink=shape == (28, 28)))
 
@@ -164,7 +164,7 @@ shapes = st.tuples(st.integers(1, 40), st.integers(1, 40)) | st.tuples(
 @given(shapes, st.integers(1, 5), st.integers(0, 2**32))
 def test_all_forms_of_all_shapes_give_mlflow_the_same_images(shape, count, seed):
     images = np.random.default_rng(seed).integers(0, 256, (count, *shape))
-    images[:, 0, 0] = 255  # numbers of 0 and 1 alone would be refused
+    images[:, 0, 0] = 255  # images with only 0 and 1 would be refused
     rows = images.reshape(count, -1).tolist()
     for content in (
         {"inputs": images.tolist()},

@@ -1,4 +1,4 @@
-"""Settings of the process, in a process of their own."""
+"""Settings of the process, tested in a separate process."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What each route answers to good input and to bad, without a server."""
+"""What each route answers to valid and to invalid input, without a server."""
 
 import asyncio
 import base64
@@ -27,7 +27,7 @@ from tests.helpers.waiting import eventually
 
 
 def dots(count: int) -> np.ndarray:
-    """Images of which the model says 0, 1, 2 …"""
+    """Images for which the model answers 0, 1, 2 …"""
     pixels = np.zeros((count, 28, 28), np.uint8)
     pixels[np.arange(count), 0, np.arange(count) % 10] = 255
     return pixels
@@ -144,7 +144,7 @@ def test_readyz_says_which_model_answers(client, source):
 
 
 def test_a_model_that_no_longer_answers_its_golden_images_is_not_ready(source, monkeypatch):
-    client = AsgiClient(build_app(source, Limits(threads=1), {"*"}))  # one that hasn't looked at them yet
+    client = AsgiClient(build_app(source, Limits(threads=1), {"*"}))  # an app that hasn't checked them yet
     answers = source.loaded.model.golden["answers"]
     monkeypatch.setitem(source.loaded.model.golden, "answers", answers[::-1])
     answer = client.get("/readyz")
@@ -160,7 +160,7 @@ def test_readyz_runs_the_model_once_a_second_at_most_however_often_it_is_asked(s
     for _ in range(3):
         assert client.get("/readyz").status == 200
     assert len(checks) == 1
-    monkeypatch.setattr(source, "loaded", replace(source.loaded))  # as another version takes over
+    monkeypatch.setattr(source, "loaded", replace(source.loaded))  # as when another version takes over
     assert client.get("/readyz").status == 200
     assert len(checks) == 2
 
@@ -219,7 +219,7 @@ def test_metrics_count_requests_by_routes_that_exist(client):
     client.predict(bytes(784))
     client.get("/made-up-by-a-client")
     assert counts() == [before[0] + 1, before[1] + 1]
-    assert sample(client, "digits_requests_in_flight") == 1  # this very request
+    assert sample(client, "digits_requests_in_flight") == 1  # this request itself
     assert "made-up" not in client.get("/metrics").body.decode()
 
 

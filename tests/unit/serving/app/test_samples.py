@@ -1,4 +1,4 @@
-"""Which answered images are kept, where, and for how long."""
+"""Which of the answered images are kept, where, and for how long."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Which versions beside the served one can be looked into."""
+"""Which versions other than the served version the page can look inside."""
 
 from types import SimpleNamespace
 
@@ -19,7 +19,7 @@ def version(number: int, **tags: str) -> SimpleNamespace:
 
 @pytest.fixture
 def loads(monkeypatch) -> list[str]:
-    """The versions that were loaded, of a registry with 1 to 4, of which 2 is of older code and 1 is broken."""
+    """The versions that were loaded, from a registry with versions 1 to 4; 2 has older code, and 1 is broken."""
     done: list[str] = []
     registered = [version(4), version(3), version(2), version(1)]
     del registered[2].tags[ALL_HASHES]

@@ -1,4 +1,4 @@
-"""A few threads, and a short queue before them."""
+"""A few threads, and a short queue in front of them."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from serving.app.workers import Workers
 
 
 async def stay() -> dict:
-    """What a client that waits for its answer sends."""
+    """What a client sends while it waits for its answer."""
     await asyncio.Event().wait()
     raise AssertionError
 
@@ -116,7 +116,7 @@ def test_nothing_more_is_begun_for_a_client_that_left_between_two_calls():
 
 
 def test_requests_take_turns_between_their_calls():
-    """Of two requests of three calls each, neither waits for all of the other's."""
+    """Two requests have three calls each; neither waits for all calls of the other."""
 
     async def scenario() -> list[str]:
         workers, order = Workers(threads=1, queue=1), []

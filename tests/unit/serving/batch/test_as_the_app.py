@@ -1,4 +1,4 @@
-"""On images drawn at random, with a seed, the batch tool answers as the app does, or refuses in the same words."""
+"""On random images with a fixed seed, the batch tool gives the app's answers, or refuses in the same words."""
 
 import base64
 import io
@@ -21,7 +21,7 @@ ORIENTATION = 0x0112  # in EXIF
 
 
 def draw(random: np.random.Generator) -> tuple[str, bytes]:
-    """Return an ending and the content of a file: strokes, noise or nothing, of any mode and size, whole or cut."""
+    """Return a file's extension and content: strokes, noise or nothing, of any mode and size, complete or cut off."""
     height, width = (28, 28) if random.random() < 0.4 else random.integers(1, 70, 2)
     pixels = np.full((height, width), random.integers(256), np.uint8)
     for _ in range(random.integers(0, 4)):
@@ -42,7 +42,7 @@ def draw(random: np.random.Generator) -> tuple[str, bytes]:
     content = file.getvalue()
     if random.random() < 0.15:
         content = content[: random.integers(len(content))]
-    return str(random.choice([".jpg", ".png", ".JPEG"])), content  # the content decides, not the ending
+    return str(random.choice([".jpg", ".png", ".JPEG"])), content  # the content decides, not the extension
 
 
 def test_each_image_of_a_folder_is_answered_as_the_app_does(source, client, tmp_path):
@@ -63,7 +63,7 @@ def test_each_image_of_a_folder_is_answered_as_the_app_does(source, client, tmp_
             assert (row["label"], row["error"]) == (prediction["label"], None)
             assert row["confidence"] == pytest.approx(prediction["confidence"], abs=1e-5)
         else:
-            # Of formats the batch tool takes more.
+            # The batch tool takes more formats than the app.
             assert (answer.status, answer.json["error"]) == (400, row["error"].replace(ALL, WEB))
             refused += 1
     assert IMAGES / 10 < refused < IMAGES * 2 / 3

@@ -1,4 +1,4 @@
-"""Which files of a folder are its images: all that are there, behind links too, or an error that says which aren't."""
+"""All files in a folder, also behind links, must be images; otherwise an error says which files are not."""
 
 import os
 import socket
@@ -52,7 +52,7 @@ def test_a_folder_below_that_cant_be_read_is_an_error(tmp_path, monkeypatch):
     with_image(tmp_path / "in/private/b.png")
     scandir = os.scandir
 
-    def refuse(folder: str):  # as the system does, but to root too
+    def refuse(folder: str):  # as the system does, but for root, too
         if folder.endswith("private"):
             raise PermissionError(13, "Permission denied", folder)
         return scandir(folder)

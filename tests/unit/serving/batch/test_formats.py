@@ -1,4 +1,4 @@
-"""Each form of input is read from any image on, and a wrong one is an error that says what is allowed."""
+"""Each form of input can be read from any image on; a wrong form is an error that says what is allowed."""
 
 import gzip
 import os
@@ -74,7 +74,7 @@ WRONG = {
 
 
 def longer(file: Path) -> Path:
-    """Append what the file holds once more."""
+    """Append the file's content to the file itself."""
     file.write_bytes(file.read_bytes() * 2)
     return file
 
@@ -136,7 +136,7 @@ def test_images_that_look_dark_on_light_are_noted(form, tmp_path):
 
 
 def pixel_columns(names: list[str], **others: list[int]) -> dict[str, list[int]]:
-    """Two images whose pixels are their numbers, modulo 251, in columns of these names; then other columns."""
+    """Columns with these names for two images: pixel i is i, or i + 1 in the second, modulo 251; then other columns."""
     return {name: [i % 251, (i + 1) % 251] for i, name in enumerate(names)} | others
 
 
@@ -217,7 +217,7 @@ COLOUR = Form(3, 4, 3, "pad")
 
 
 def colours(count: int) -> np.ndarray:
-    """Colour pictures of which no two values are alike, and no number is the next picture's."""
+    """Colour pictures in which all values differ, also from those of the next picture."""
     return (np.arange(count * 36).reshape(count, 3, 4, 3) % 251).astype(np.uint8)
 
 

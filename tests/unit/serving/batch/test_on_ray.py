@@ -1,4 +1,4 @@
-"""What is said without Ray; tests/engines runs it."""
+"""The messages if Ray is not installed; tests/engines tests the runs on Ray."""
 
 import importlib.util
 import socket

@@ -76,7 +76,7 @@ def test_a_name_that_is_no_utf_8_gets_question_marks(tmp_path):
 def test_blank_faint_and_unreadable_images_are_answered_by_a_saved_model(model_folder, tmp_path, capsys):
     images = np.zeros((2001, 28, 28), np.uint8)
     images[1000, 0, 3] = 255
-    images[2000, 0, 0] = 1  # in a chunk of its own
+    images[2000, 0, 0] = 1  # it is in a separate chunk
     array = as_npy(tmp_path / "a.npy", images)
     assert run(array, tmp_path / "array.parquet", str(model_folder)) == 0
     assert pd.read_parquet(tmp_path / "array.parquet")["label"][1000] == "3"

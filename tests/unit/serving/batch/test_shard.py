@@ -1,4 +1,4 @@
-"""A shard gets its answers whole, once, and the same as a file of its own would."""
+"""A shard gets all its answers, once, and the same answers as a single file would get."""
 
 import os
 from pathlib import Path
@@ -82,7 +82,7 @@ def test_a_shard_that_another_process_finishes_first_is_no_fault(job, loaded, mo
 
 def test_a_shard_that_kills_its_processes_is_given_up(job, loaded):
     for _ in range(MAX_TRIES - 1):
-        begin(job.output / NAME, job.name)  # and is killed
+        begin(job.output / NAME, job.name)  # and then it is killed
     begin(job.output / NAME, "an earlier run")
     assert score_shard(job, NAME, loaded) == ""
 

@@ -1,4 +1,4 @@
-"""A folder of Parquet files becomes a folder of answers, whatever has been done already."""
+"""A folder of Parquet files becomes a folder of answers, however much of it has been done already."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""A run that ends early goes on from its finished shards, and ends as if it had not been interrupted."""
+"""A run that ended early continues after its finished shards, and ends as if it had not been interrupted."""
 
 import os
 from collections.abc import Callable
@@ -78,7 +78,7 @@ def test_the_code_is_all_that_the_answers_may_depend_on(tmp_path, monkeypatch):
 
 
 def overwrite(source: Path, other: Path) -> None:
-    """Write another file's content into the source, as a script that is run again does."""
+    """Write another file's content into the source, as a script does when it runs again."""
     source.write_bytes(other.read_bytes())
 
 

@@ -1,4 +1,4 @@
-"""A body is received whole, within limits of bytes, seconds and memory."""
+"""A body is received as a whole, within limits on bytes, seconds and memory."""
 
 import asyncio
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ LIMITS = Limits(body_bytes=1000, held_bytes=1500, body_seconds=0.05)
 
 
 class Application:
-    """Notes the bodies that it is given."""
+    """An app that records the bodies that it gets."""
 
     def __init__(self):
         self.bodies = []
@@ -31,7 +31,7 @@ def scope(method: str = "POST", **headers: str) -> dict:
 
 
 def sending(pieces: Iterable[bytes], then: dict | None = None):
-    """A `receive` that gives these pieces, and then waits for ever or gives one more message."""
+    """A `receive` that returns these pieces, and then waits for ever or returns one more message."""
     rest = iter([{"type": "http.request", "body": piece, "more_body": True} for piece in pieces])
 
     async def receive() -> dict:
@@ -113,7 +113,7 @@ def test_nothing_is_received_before_a_get(bounded):
 
 
 def test_bodies_that_arrive_at_once_share_a_budget_of_memory():
-    """One client has sent 600 bytes of its body and pauses: another's 600 would be more than 1,000."""
+    """One client has sent 600 bytes of its body and pauses: 600 bytes from another client would exceed the 1,000."""
 
     async def scenario() -> list[object]:
         rest, statuses = asyncio.Event(), []

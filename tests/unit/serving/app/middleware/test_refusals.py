@@ -11,7 +11,7 @@ from serving.app.middleware.refusals import Refusals
 
 
 def refuse(refusal: HTTPException, received: list[dict], linger_s: float = 0.05) -> tuple[list[dict], int]:
-    """What is sent for a refusal, and how many of the client's messages were read."""
+    """The messages that are sent as a refusal, and how many of the client's messages were read."""
     sent, waiting = [], list(received)
 
     async def application(scope, receive, send) -> None:
@@ -50,8 +50,8 @@ def test_a_refusal_is_one_sentence_and_the_end_of_the_connection():
     [
         (413, [MORE, MORE, LAST, MORE], 3),  # to the end of the request, and no further
         (413, [MORE, GONE, MORE], 2),
-        (413, [MORE, MORE], 2),  # then it waits no longer than a moment
-        (408, [MORE, LAST], 0),  # it was too slow already
+        (413, [MORE, MORE], 2),  # then it waits only a moment
+        (408, [MORE, LAST], 0),  # the client was too slow already
     ],
 )
 def test_what_the_client_still_sends_is_thrown_away_for_a_moment(status, received, read):

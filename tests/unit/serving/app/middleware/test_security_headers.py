@@ -1,4 +1,4 @@
-"""Each answer has the headers that keep the page to itself."""
+"""Each answer has the headers that isolate the page from other sites."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Foreign names and foreign pages are refused."""
+"""Requests with a foreign host name or from a foreign page are refused."""
 
 import pytest
 
@@ -54,7 +54,7 @@ def test_probes_are_answered_by_whatever_address_they_call(client, path):
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        # proxy_set_header Host $http_host, with --allow-host, and nginx's default, which is the name of its upstream
+        # nginx with `proxy_set_header Host $http_host` and --allow-host; and nginx's default, the name of its upstream
         ({"Host": "digits.example:8443", "Origin": "https://digits.example:8443"}, 200),
         ({"Host": "localhost:8000", "Origin": "https://digits.example:8443"}, 403),
     ],
