@@ -65,8 +65,7 @@ def test_the_served_model_imports_nothing_of_the_project():
     assert not {name.split(".")[0] for name in imports(Path("serving/model.py"))} & {"pipeline", "serving"}
 
 
-def test_no_module_takes_a_command_to_be_imported():
-    """Importing a module takes little time, because heavy packages are imported only where they are used."""
+def test_no_stage_imports_a_heavy_package_before_it_is_used():
     heavy = {"tensorflow", "keras", "mlflow", "pandas", "sklearn", "scipy", "matplotlib"}
     for stage in ("code", "download", "preprocess", "train", "evaluate", "register"):
         tree = ast.parse(Path(f"pipeline/{stage}.py").read_text())

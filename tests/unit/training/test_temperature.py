@@ -6,7 +6,7 @@ from pipeline.training.temperature import fit_temperature, soften
 
 
 def draw(temperature: float, count: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities [1, count, 5], made too sure by a temperature, and labels drawn from the true ones."""
+    """Return probabilities [1, count, 5], too sure for a temperature above 1, and labels drawn from the true ones."""
     rng = np.random.default_rng(0)
     logits = rng.normal(scale=2, size=(1, count, 5))
     true = soften(logits, 1.0)
