@@ -20,8 +20,8 @@ def explain(error: ValidationError) -> list[str]:
         elif fault["type"].startswith("union_tag"):
             key = context["discriminator"].strip("'")
             given = f"unknown {key} {context['tag']!r}" if "tag" in context else f"the key {key} is missing"
-            have = {"family": "perceptron, dense, cnn", "name": "cosine_decay, exponential_decay"}[key]
-            message = f"{given}; have: {have}"
+            allowed = {"family": "perceptron, dense, cnn", "name": "cosine_decay, exponential_decay"}[key]
+            message = f"{given}; allowed: {allowed}"
         elif fault["type"] != "value_error" and not isinstance(fault["input"], dict | list):
             message += f", not {fault['input']!r}"
         lines.append(": ".join([".".join(map(str, place)), message] if place else [message]))

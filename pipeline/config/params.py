@@ -62,7 +62,7 @@ class Params(Section):
     @model_validator(mode="after")
     def _require_known_dataset(self) -> Self:
         if taken := sorted(self.datasets.keys() & CATALOGUE.keys()):
-            raise ValueError(f"datasets.{taken[0]}: a built-in data set has this name; take another one")
+            raise ValueError(f"datasets.{taken[0]}: a built-in data set has this name; choose another name")
         try:
             require_known(self.dataset, [*CATALOGUE, *self.datasets], "data set")
         except ValueError as error:
@@ -78,8 +78,8 @@ class Params(Section):
     def _require_known_writers(self) -> Self:
         if self.writers and self.dataset not in WRITERS:
             raise ValueError(
-                f"writers: who wrote the images of {self.dataset} isn't known, only of {', '.join(WRITERS)}: write "
-                "false; of your own pictures, group_column or group_separator says which belong together"
+                f"writers: the writers of {self.dataset} aren't known, only those of {', '.join(WRITERS)}: write "
+                "false; for your own pictures, group_column or group_separator says which belong together"
             )
         return self
 
@@ -98,7 +98,9 @@ class Params(Section):
     def _require_a_seed_for_each_training(self) -> Self:
         if self.seed + self.seeds_per_model > END_OF_SEEDS:
             most = END_OF_SEEDS - self.seed
-            raise ValueError(f"seeds_per_model: seeds end at 2^32 - 1; from {self.seed}, at most {most} fit")
+            raise ValueError(
+                f"seeds_per_model: the largest seed is 2^32 - 1; with seed {self.seed}, write at most {most}"
+            )
         return self
 
     @model_validator(mode="after")

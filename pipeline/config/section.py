@@ -19,7 +19,7 @@ def require_known(name: str, allowed: Iterable[str], what: str) -> None:
         return
     close = get_close_matches(str(name), allowed, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    raise ValueError(f"unknown {what} {name!r}{hint}; have: {', '.join(sorted(allowed, key=str.lower)) or 'none'}")
+    raise ValueError(f"unknown {what} {name!r}{hint}; allowed: {', '.join(sorted(allowed, key=str.lower)) or 'none'}")
 
 
 def spelled(pattern: str, expected: str) -> AfterValidator:

@@ -42,7 +42,8 @@ def unpack(archive: Path, folder: Path) -> None:
                 _extract_tar(stream, "r:*", folder)
     except tarfile.FilterError as error:
         raise UserError(
-            f"{archive} would write outside its folder, so it isn't unpacked: {first_line(error)}"
+            f"{archive} would write outside its folder, so it isn't unpacked ({first_line(error)}): "
+            "get or make an archive without such paths"
         ) from None
     except DAMAGE as error:
         raise _damage_error(archive, error) from None
@@ -58,4 +59,4 @@ def _extract_tar(stream: IO[bytes], mode: Literal["r|", "r:*"], folder: Path) ->
 
 
 def _damage_error(archive: Path, fault: Exception) -> UserError:
-    return UserError(f"{archive} can't be unpacked ({first_line(fault)}): bring the whole archive, without a password")
+    return UserError(f"{archive} can't be unpacked ({first_line(fault)}): get the whole archive, without a password")

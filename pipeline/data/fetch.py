@@ -42,8 +42,8 @@ def fetch(
     addresses, is_reached = list_mirrors(name, dataset), False
     if not addresses:
         raise UserError(
-            f"{name} has no public mirror: set DATASET_MIRROR to a file:///… or https://… address below which "
-            f"{name}/{files[0]} lies"
+            f"{name} has no public mirror: set DATASET_MIRROR to the address, file:///… or https://…, of a folder "
+            f"that has {name}/{files[0]}"
         )
     for file in files:
         for address in list(addresses):
@@ -119,6 +119,6 @@ def _no_mirror_error(name: str, file: str, is_reached: bool, without: str) -> Us
     return kind(
         f"no mirror gave {name}'s {file} as published. Three ways out:\n"
         "  1. when the network is back, run `dvc repro` again;\n"
-        f"  2. set DATASET_MIRROR to a file:///… or https://… address below which {name}/{file} lies;\n"
+        f"  2. set DATASET_MIRROR to the address, file:///… or https://…, of a folder that has {name}/{file};\n"
         f"  3. {without}."
     )

@@ -27,8 +27,8 @@ def read_writers(folder: Path, tables: WriterTables, labels: UInt16Array, is_tes
         described, names = _read_table(folder / file)
         if len(described) < len(own):
             raise UserError(
-                f"{folder / file} has {len(described):,} rows for {len(own):,} images: a row describes an image, so "
-                "bring the whole table (delete data/raw, `dvc repro`), or write writers: false"
+                f"{folder / file} has {len(described):,} rows for {len(own):,} images: each row describes one image, "
+                "so get the whole table (delete data/raw and run `dvc repro`), or write writers: false"
             )
         # QMNIST's test set begins with MNIST's, and has 50,000 images more.
         if differing := int((described[: len(own)] != own).sum()):

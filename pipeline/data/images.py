@@ -76,7 +76,8 @@ def read_idx_images(folder: Path, dataset: Dataset) -> Images:
     names = dataset.class_names or tuple(map(str, range(highest + 1)))
     if highest >= len(names):
         raise UserError(
-            f"class_names has {len(names)} names, for the labels 0 … {len(names) - 1}; but there is {highest}"
+            f"class_names has {len(names)} names, for the labels 0 … {len(names) - 1}, but the largest label is "
+            f"{highest}: write a name for each label"
         )
     rows = np.concatenate([np.arange(len(numbers)) for numbers in sets.values()])
     chunk = max(1, CHUNK_VALUES // (dataset.height * dataset.width))
@@ -108,8 +109,8 @@ def _hash_set(name: str, chunks: Iterator[UInt8Array], labels: int) -> UInt64Arr
     count = sum(map(len, hashes))
     if count != labels:
         raise UserError(
-            f"{name}: {count} images and {labels} labels differ in number: bring the four files of one data set; "
-            "delete data/raw, and `dvc repro` downloads published ones again"
+            f"{name}: {count} images and {labels} labels differ in number: get the four files of one data set; "
+            "for published files, delete data/raw and run `dvc repro`, which downloads them again"
         )
     if highest < 128:
         raise UserError(f"{name}: the brightest pixel is {highest}; raw pixels should reach up to 255")

@@ -90,8 +90,8 @@ def draw_validation_mask(labels: UInt16Array, wanted: int, seed: int) -> BoolArr
 def require_one_per_class(validation_images: int, classes: int) -> None:
     if validation_images < classes:
         raise UserError(
-            f"validation_images: {validation_images} images can't hold each of {classes} classes; ask for more, or add "
-            f"images: at most a sixth of those that train is taken"
+            f"validation_images: {validation_images} images can't show each of {classes} classes; raise the number, or "
+            "add images: at most a sixth of the training images is taken"
         )
 
 

@@ -103,8 +103,8 @@ def _is_test(table: Path) -> bool:
 def _require_columns(table: Path, wanted: Sequence[str], present: Sequence[str]) -> None:
     if missing := [column for column in wanted if column not in present]:
         raise UserError(
-            f"{table} has no column {', '.join(missing)}; it has {name_some(list(present)) or 'none'}: rename it, or "
-            "name yours by image_column, label_column and group_column"
+            f"{table} has no column {', '.join(missing)}; it has {name_some(list(present)) or 'none'}: rename a "
+            "column, or write the names of yours in image_column, label_column and group_column"
         )
 
 

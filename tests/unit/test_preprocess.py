@@ -231,7 +231,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str, list[str]]] = {
     "other class names": (lambda folder: None, "class_names: [ash, elm]", ["class_names lacks oak"]),
     "too few to validate": (
         lambda folder: [shutil.rmtree(folder), write_pictures(folder, dict.fromkeys("abcd", 4))], "",
-        ["validation_images: 2 images can't hold each of 4 classes"],
+        ["validation_images: 2 images can't show each of 4 classes"],
     ),
     "no table": (lambda folder: None, CSV, ["has no table: a file that ends in .csv"]),
     "a table without labels": (write_table("path,tree", *ROWS), CSV, ["no column label; it has path, tree"]),

@@ -24,11 +24,11 @@ def explain_model(section: dict) -> list[str]:
         (DENSE | {"epochs": 0}, "models.some.epochs: Input should be greater than 0, not 0"),
         (DENSE | {"epochs": "5"}, "models.some.epochs: Input should be a valid integer, not '5'"),
         ({"family": "dense"}, "models.some.batch_size: this key is missing"),
-        ({"epochs": 1}, "models.some: the key family is missing; have: perceptron, dense, cnn"),
-        ({"family": "cnnn"}, "models.some: unknown family 'cnnn'; have: perceptron, dense, cnn"),
+        ({"epochs": 1}, "models.some: the key family is missing; allowed: perceptron, dense, cnn"),
+        ({"family": "cnnn"}, "models.some: unknown family 'cnnn'; allowed: perceptron, dense, cnn"),
         (
             DENSE | {"schedule": {"name": "cosine"}},
-            "models.some.schedule: unknown name 'cosine'; have: cosine_decay, exponential_decay",
+            "models.some.schedule: unknown name 'cosine'; allowed: cosine_decay, exponential_decay",
         ),
         (
             DENSE | {"schedule": {"name": "cosine_decay", "warmup": 2.0}},

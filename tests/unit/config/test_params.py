@@ -48,7 +48,11 @@ def test_parameters_cannot_be_changed_after_loading():
         ("seed: 0", "seed: 0\nseed: 1", ["line", "duplicate key"]),
         ("seed: 0", "seed: [0", ["line"]),
         ("seed: 0", "seed: 0\nwriters: 1", ["writers", "valid boolean"]),
-        ("dataset: mnist", "dataset: kmnist\nwriters: true", ["writers: ", "kmnist", "only of mnist", "group_column"]),
+        (
+            "dataset: mnist",
+            "dataset: kmnist\nwriters: true",
+            ["writers: ", "kmnist", "only those of mnist", "group_column"],
+        ),
         ("seeds_per_model: 1", "seeds_per_model: 0", ["seeds_per_model", "greater than 0"]),
         ("epochs: 5", "epochs: -5", ["models.dense_512.epochs", "greater than 0", "-5"]),
         ("epochs: 5", "epochs: true", ["models.dense_512.epochs", "valid integer"]),
@@ -105,7 +109,7 @@ def test_a_model_that_nothing_uses_may_be_too_deep_for_the_images_until_it_is_as
 def test_every_training_has_a_seed(tmp_path):
     last = PARAMS.replace("seed: 0", f"seed: {2**32 - 2}")
     assert load_text(tmp_path, last.replace("seeds_per_model: 1", "seeds_per_model: 2")).seeds_per_model == 2
-    with pytest.raises(UserError, match=r"seeds_per_model: .*at most 2 fit"):
+    with pytest.raises(UserError, match=r"seeds_per_model: .*write at most 2"):
         load_text(tmp_path, last.replace("seeds_per_model: 1", "seeds_per_model: 3"))
 
 

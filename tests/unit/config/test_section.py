@@ -22,10 +22,10 @@ def test_a_known_name_passes():
 @pytest.mark.parametrize(
     ("name", "allowed", "message"),
     [
-        ("mnits", ["mnist", "digits"], "unknown dataset 'mnits' (did you mean 'mnist'?); have: digits, mnist"),
-        ("x", ["b", "A", "c"], "unknown dataset 'x'; have: A, b, c"),
-        ("x", [], "unknown dataset 'x'; have: none"),
-        (3, ["mnist"], "unknown dataset 3; have: mnist"),
+        ("mnits", ["mnist", "digits"], "unknown dataset 'mnits' (did you mean 'mnist'?); allowed: digits, mnist"),
+        ("x", ["b", "A", "c"], "unknown dataset 'x'; allowed: A, b, c"),
+        ("x", [], "unknown dataset 'x'; allowed: none"),
+        (3, ["mnist"], "unknown dataset 3; allowed: mnist"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_known_ones(name, allowed, message):
@@ -37,7 +37,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(name, allowed, message):
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"max_size": 3}, "unknown key 'max_size' (did you mean 'max_size_bytes'?); have: max_size_bytes, rate"),
+        ({"max_size": 3}, "unknown key 'max_size' (did you mean 'max_size_bytes'?); allowed: max_size_bytes, rate"),
         ({"size": 3}, "keys have new names: size is called max_size_bytes now"),
         ({"max_size_bytes": "3"}, "valid integer"),
         ({"max_size_bytes": True}, "valid integer"),

@@ -51,7 +51,7 @@ def test_a_damaged_archive_is_named(tmp_path, ending, damage):
     archive = tmp_path / f"leaves{ending}"
     write_archive(archive)
     archive.write_bytes(damage(archive.read_bytes()))
-    with pytest.raises(UserError, match=rf"leaves{ending} can't be unpacked \(.+\): bring the whole archive"):
+    with pytest.raises(UserError, match=rf"leaves{ending} can't be unpacked \(.+\): get the whole archive"):
         unpack(archive, tmp_path / "new")
 
 
