@@ -28,12 +28,13 @@ def main(folder: str, workspace: Workspace = Workspace()) -> None:
     pictures = list(list_pictures(Path(folder)))
     if strange := sorted({label for _, label in pictures} - classes.keys()):
         raise UserError(
-            f"{folder} has folders of no class of {params.dataset}: {name_some(strange)}; its classes are "
-            f"{name_some(sorted(classes))}. A new class needs a folder beside theirs first"
+            f"{folder} has folders that are no class of {params.dataset}: {name_some(strange)}. The classes are "
+            f"{name_some(sorted(classes))}; to add a class, first make a folder for it beside the folders of these"
         )
     added = sum(add(path, classes[label]) for path, label in pictures)
     print(
-        f"{added} pictures added to {params.dataset}, {len(pictures) - added} were there; `dvc repro` trains with them"
+        f"{added} pictures added to {params.dataset}, {len(pictures) - added} were already there; "
+        "`dvc repro` trains with them"
     )
 
 
@@ -41,12 +42,15 @@ def find_classes(params: Params, workspace: Workspace) -> dict[str, Path]:
     """Return the folder of each class's training pictures; raise UserError if the data set has no such folders."""
     if params.data.folder is None or params.data.form != "folders":
         raise UserError(
-            f"the data set {params.dataset} is no folder per class, to which pictures could be added; of a built-in "
-            "one, `python -m pipeline.commands.unpack NAME` makes one"
+            f"pictures can only be added to a data set with a folder per class, which {params.dataset} is not; to make "
+            "one from a built-in data set, run `python -m pipeline.commands.unpack NAME`"
         )
     top = workspace.root / params.data.folder
     if not top.is_dir():
-        raise UserError(f"{top} isn't there: it should have the pictures of {params.dataset}, in a folder per class")
+        raise UserError(
+            f"{top} doesn't exist: put the pictures of {params.dataset} there, in a folder per class, or correct "
+            "the key folder of the data set"
+        )
     split = next((name for name in list_subfolders(top) if name.lower() == SPLITS[0]), "")
     return {name: top / split / name for name in list_subfolders(top / split)}
 
@@ -57,7 +61,7 @@ def list_pictures(folder: Path) -> Iterator[tuple[Path, str]]:
         raise UserError(f"{folder} is no folder; name one that has a folder per class, with pictures in it")
     found = [(path, place.split("/")) for path, place in walk(folder) if is_picture(place)]
     if not found or any(len(parts) == 1 for _, parts in found):
-        raise UserError(f"{folder} should have a folder per class, and pictures in these alone")
+        raise UserError(f"{folder} should have a folder per class, and pictures only inside these folders")
     for path, parts in found:
         yield path, unquote(parts[0])  # the app percent-encodes what no folder's name may have
 

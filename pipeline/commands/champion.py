@@ -28,7 +28,7 @@ def no_champion_error(name: str) -> UserError:
     """Return the error for a data set without a champion."""
     return UserError(
         f"{name} has no champion: `make run` lets the gate decide, `make promote VERSION=…` makes a version champion, "
-        "and in `make ui` each version has the gate's reasons"
+        "and `make ui` shows the gate's reasons for each version"
     )
 
 

@@ -73,7 +73,10 @@ def find_version(client: "MlflowClient", model: str) -> "ModelVersion":
             f"{available or 'no model at all: run `make run`, which registers them'}"
         ) from None
     if "content_key" not in version.tags:
-        raise UserError(f"{model} was not registered by this pipeline: only its own versions record what made them")
+        raise UserError(
+            f"{model} was not registered by this pipeline: only versions that the pipeline registers "
+            "record what made them; name one of these"
+        )
     return version
 
 

@@ -61,8 +61,9 @@ def switch_to_digits(path: Path, params: Params) -> None:
     path.write_text(text)
     print(
         f"No mirror of {name} answers: running on digits, which needs no network. It has 1,198 training images, so "
-        f"each preset has {EPOCHS_FACTOR} times its epochs. params.yaml now says so; to come back: "
-        "undo that there, or `git checkout params.yaml`, which drops every uncommitted change; then `make run`."
+        f"each preset has {EPOCHS_FACTOR} times its epochs. params.yaml now says so. To return to "
+        f"{name}, undo these changes there, or run `git checkout params.yaml`, which drops every uncommitted change to "
+        "that file; then run `make run`."
     )
 
 

@@ -55,7 +55,7 @@ def main(revision: str = "HEAD", workspace: Workspace = Workspace()) -> None:
         (folder / "index.html").write_text(page)
         (folder / "report.md").write_text(summary)
     print(f"{workspace.page}/index.html is written ({len(page.encode()) / 1e6:.1f} MB): open it in a browser")
-    print(f"{workspace.page}/report.md is its summary, against {revision or 'HEAD'}, for a pull request")
+    print(f"{workspace.page}/report.md is a summary for a pull request, compared with {revision or 'HEAD'}")
     print(f"in MLflow: {log(found['comparison'], workspace)}")
 
 

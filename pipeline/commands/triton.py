@@ -51,7 +51,7 @@ def main(folder: str, model: str | None = None) -> None:
         except ModelLoadError as error:
             raise UserError(f"{error}: `make lineage` names what differs") from None
         written = write_version(copy, Path(folder), version.name, int(version.version), model)
-    print(f"{written}: tritonserver --model-repository={folder} --model-control-mode=poll")
+    print(f"{written} is written; to serve it: tritonserver --model-repository={folder} --model-control-mode=poll")
 
 
 def write_version(copy: Path, repository: Path, name: str, number: int, model: str) -> Path:

@@ -39,7 +39,8 @@ def main(name: str, workspace: Workspace = Workspace()) -> None:
         raise UserError(f"{params.dataset} is no built-in data set: its pictures are files already")
     if name in ("", ".", "..") or "/" in name or (workspace.root / folder).exists():
         raise UserError(
-            f"{folder} is there, or no name of a new folder: name the new data set like my-{params.dataset}"
+            f"{folder} exists already, or {name!r} can't be a folder's name: choose another name, such as "
+            f"my-{params.dataset}"
         )
     images = read_idx_images(workspace.raw, params.data)
     with publish(workspace.root / folder) as part:

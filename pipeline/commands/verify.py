@@ -33,8 +33,8 @@ def main(model: str = "", workspace: Workspace = Workspace()) -> None:
         if not {f"train@{name}", f"evaluate@{name}"} <= stages.keys():
             trained = [stage.removeprefix("evaluate@") for stage in stages if stage.startswith("evaluate@")]
             raise UserError(
-                f"{RECORD} has no trained and evaluated {name}: have it in presets, and run `dvc repro`; "
-                f"it has {', '.join(trained) or 'none'}"
+                f"{RECORD} has no trained and evaluated {name}: add {name} to presets and run `dvc repro`; "
+                f"{RECORD} has {', '.join(trained) or 'none'}"
             )
     differing = [name for name in names if not verify(name, stages, workspace)]
     if differing:
@@ -94,12 +94,12 @@ def find_reasons(name: str, train: Entry, files: Mapping[str, str], workspace: W
     reasons = [f"{key} differs in params.yaml" for key in changed]
     recorded = sums(train)
     if md5_of(workspace.dataset.read_bytes()) != recorded["data/prepared/dataset.json"]:
-        reasons.append("the prepared data differ: `dvc repro preprocess`")
+        reasons.append("the prepared data differ: run `dvc repro preprocess`")
     if md5_of(format_description("train", CODE).encode()) != recorded["code/train.txt"]:
         reasons.append("the code that trains, or a locked version of a package, has changed")
     own = {file: workspace.model(name) / file for file in FILES}
     if not reasons and any(path.exists() and md5_of(path.read_bytes()) != files[file] for file, path in own.items()):
-        reasons.append(f"{RECORD} has the evaluation of an earlier training: `dvc repro evaluate@{name}`")
+        reasons.append(f"{RECORD} has the evaluation of an earlier training: run `dvc repro evaluate@{name}`")
     machine = read_machine(workspace.model(name)) or "a machine that is not known here (`dvc pull` brings its receipt)"
     return reasons or [
         f"nothing that {RECORD} records differs, so the processor or the system rounds differently: recorded on "

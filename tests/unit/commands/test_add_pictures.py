@@ -41,11 +41,11 @@ def count(workspace: Workspace) -> int:
 def test_pictures_are_added_once_and_the_next_run_has_them(leaves, checked, capsys):
     assert count(leaves) == 18
     add_pictures.main(str(checked), leaves)
-    assert "3 pictures added to leaves, 0 were there" in capsys.readouterr().out
+    assert "3 pictures added to leaves, 0 were already there" in capsys.readouterr().out
     assert count(leaves) == 21
     assert len(list((leaves.root / "pictures/leaves/ash").iterdir())) == 11
     add_pictures.main(str(checked), leaves)
-    assert "0 pictures added to leaves, 3 were there" in capsys.readouterr().out
+    assert "0 pictures added to leaves, 3 were already there" in capsys.readouterr().out
     assert count(leaves) == 21
 
 
@@ -69,7 +69,7 @@ def test_a_class_that_the_app_wrote_as_no_folder_may_be_called_is_the_class(leav
 
 def test_a_class_that_the_data_set_lacks_stops_it_before_anything_is_copied(leaves, checked):
     write_pictures(checked, {"oak": 1})
-    with pytest.raises(UserError, match=r"no class of leaves: oak; its classes are T-shirt, ash. A new class"):
+    with pytest.raises(UserError, match=r"no class of leaves: oak. The classes are T-shirt, ash; to add a class"):
         add_pictures.main(str(checked), leaves)
     assert count(leaves) == 18
 
@@ -97,7 +97,9 @@ def published(tmp_path) -> Workspace:
 
 @pytest.mark.slow
 def test_a_published_data_set_becomes_pictures_that_own_ones_are_added_to(published, checked, capsys):
-    with pytest.raises(UserError, match=r"kmnist is no folder per class.*pipeline\.commands\.unpack NAME"):
+    with pytest.raises(
+        UserError, match=r"with a folder per class, which kmnist is not.*pipeline\.commands\.unpack NAME"
+    ):
         add_pictures.main(str(checked), published)
     preprocess.main(published)
     before = np.load(published.prepared / "test/images.npy")
@@ -117,5 +119,5 @@ def test_a_published_data_set_becomes_pictures_that_own_ones_are_added_to(publis
 
 def test_a_folder_that_is_there_is_not_overwritten(published):
     write_pictures(published.root / "pictures/leaves", {"ash": 1})
-    with pytest.raises(UserError, match="pictures/leaves is there"):
+    with pytest.raises(UserError, match="pictures/leaves exists already"):
         unpack.main("leaves", published)

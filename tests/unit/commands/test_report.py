@@ -273,7 +273,7 @@ def test_the_summary_has_the_same_table(workspace, capsys):
     assert "25.00%" in lines[5]
     assert "The champion is cnn_2m." in lines
     assert lines[-1] == "The accuracies are those of main."
-    assert "against main" in capsys.readouterr().out
+    assert "compared with main" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -86,8 +86,8 @@ def lose_receipt(workspace: Workspace) -> None:
     [
         (change_parameter, ["threads differs in params.yaml"]),
         (change_model, ["models.dense_10.epochs differs in params.yaml"]),
-        (change_data, ["the prepared data differ: `dvc repro preprocess`"]),
-        (train_by_hand, ["dvc.lock has the evaluation of an earlier training: `dvc repro evaluate@dense_10`"]),
+        (change_data, ["the prepared data differ: run `dvc repro preprocess`"]),
+        (train_by_hand, ["dvc.lock has the evaluation of an earlier training: run `dvc repro evaluate@dense_10`"]),
         (lambda workspace: None, ["nothing that dvc.lock records differs, so the processor or the system rounds"]),
         (lose_receipt, ["recorded on a machine that is not known here (`dvc pull` brings its receipt), now "]),
     ],
@@ -120,7 +120,9 @@ def test_another_code_is_a_reason(workspace, capsys, monkeypatch):
 
 
 def test_what_was_never_recorded_can_not_be_verified(workspace):
-    with pytest.raises(UserError, match=r"no trained .* dense_512: have it in presets, .*; it has dense_10, cnn_fast$"):
+    with pytest.raises(
+        UserError, match=r"no trained .* dense_512: add dense_512 to presets .*; dvc.lock has dense_10, cnn_fast$"
+    ):
         verify.main("dense_512", workspace)
     (workspace.root / "dvc.lock").unlink()
     with pytest.raises(UserError, match=r"dvc.lock is missing: run `dvc repro`"):
