@@ -40,7 +40,7 @@ def run(main: Callable[..., None], *arguments: str) -> None:
         sys.exit(f"error: {error}")
     except OSError as error:
         # A full disk or a missing permission gets a message, not a stack trace; the file's name is in the error.
-        sys.exit(f"error: {error}; nothing was published: fix the cause and run the stage again")
+        sys.exit(f"error: {error}; nothing was published: fix the cause and run the command again")
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)
         sys.exit(130)

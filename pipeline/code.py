@@ -74,7 +74,9 @@ def describe(stage: str, root: Path, locked: dict[str, list[str]]) -> Iterator[s
         packages |= imported_packages(root / SERVING_CODE)
     for package in sorted(packages):
         if package not in locked:
-            raise UserError(f"{stage} imports {package}, which {LOCK} lacks: declare it in pyproject.toml, `make lock`")
+            raise UserError(
+                f"{stage} imports {package}, which {LOCK} lacks: declare it in pyproject.toml and run `make lock`"
+            )
         if stage != "download" or package in DOWNLOADED_FROM:
             yield from locked[package]
 

@@ -31,8 +31,8 @@ def tolerant(call: Mirror) -> Mirror:
         except Exception as error:  # a store can fail in as many ways as it has layers
             works = False
             print(
-                f"warning: MLflow doesn't take this sweep's runs ({first_line(error)}); it goes on, and the next "
-                "`make sweep` brings them in",
+                f"warning: MLflow doesn't take this sweep's runs ({first_line(error)}); the sweep goes on, and "
+                "the next `make sweep` records them",
                 file=sys.stderr,
             )
 

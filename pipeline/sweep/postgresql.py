@@ -75,5 +75,6 @@ def open_tables(url: URL, turn: Turn) -> optuna.storages.RDBStorage:
             )
         except RuntimeError as error:
             raise UserError(
-                f"the sweep's storage has tables of another version of Optuna: {first_line(error)}"
+                f"the sweep's storage has tables of another version of Optuna ({first_line(error)}): "
+                f"set {SETTING} to another database"
             ) from None

@@ -70,8 +70,8 @@ def require_prepared_data(params: Params, workspace: Workspace) -> None:
     wanted = params.dataset, list(params.data.image_shape), params.data.resize, params.seed, asked, params.has_groups
     if found != wanted:
         raise UserError(
-            f"{workspace.prepared} isn't of params.yaml's dataset, seed, validation_images and writers: run "
-            "`dvc repro preprocess`"
+            f"{workspace.prepared} was made with another dataset, seed, validation_images or writers than params.yaml "
+            "has: run `dvc repro preprocess`"
         )
 
 

@@ -109,7 +109,8 @@ class SharedStorage:
         with self._turn("trials", LONGEST_WAIT_S) as is_mine:
             if not is_mine:
                 raise UserError(
-                    f"another process has kept the sweep's storage for {LONGEST_WAIT_S} seconds: run `make sweep` again"
+                    f"other processes have kept the sweep's storage busy for {LONGEST_WAIT_S} seconds: run "
+                    "`make sweep` again"
                 )
             yield
 

@@ -25,7 +25,7 @@ def open_experiment(client: "MlflowClient", name: str) -> str:
         )
     if is_server(store_uri()) and urlsplit(found.artifact_location).scheme in ("", "file"):
         raise UserError(
-            f"MLflow's store {without_password(store_uri())} leaves the artefacts of {name} to a folder of each "
+            f"MLflow's store {without_password(store_uri())} keeps the artefacts of {name} in a folder on each "
             f"machine, {found.artifact_location}: {START_SERVER}; then give that experiment another name, "
             f"`mlflow experiments rename --experiment-id {found.experiment_id} --new-name {name}-before`"
         )

@@ -88,7 +88,9 @@ def check_data(receipt: Mapping[str, Any], dataset: "Dataset", workspace: Worksp
     elif present and split_rule(present["seed"], present["splits"]) != split_rule(
         receipt["seed"], json.loads(dataset.profile or "{}")
     ):
-        yield Check(ELSEWHERE, f"{prepared} is split otherwise, by seed {present['seed']}; {explain_restore(receipt)}")
+        yield Check(
+            ELSEWHERE, f"{prepared} is split differently, with seed {present['seed']}; {explain_restore(receipt)}"
+        )
     else:
         yield description
 

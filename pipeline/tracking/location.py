@@ -60,8 +60,8 @@ def require_address(uri: str) -> None:
     is_cut = not at and "@" in rest and not re.fullmatch(r"[^:]*(:\d*)?", after)
     if is_cut or "@" in before or re.search(r"%(?![0-9A-Fa-f]{2})", before):
         raise UserError(
-            f"the address {without_password(uri)} has a password that isn't written as addresses have it: write "
-            "@ as %40, / as %2F, ? as %3F, # as %23 and % as %25"
+            f"the address {without_password(uri)} has a password with characters that must be percent-encoded: "
+            "write @ as %40, / as %2F, ? as %3F, # as %23 and % as %25"
         )
 
 
@@ -93,7 +93,7 @@ def require_no_database() -> None:
     require_address(uri)
     if re.match(r"(postgres|mysql|mssql)\w*(\+\w+)?://", uri):
         raise UserError(
-            f"{without_password(uri)} is a database, beside which each machine would keep its artefacts in a folder of "
+            f"{without_password(uri)} is a database, with which each machine would keep its artefacts in a folder of "
             f"its own: {START_SERVER}"
         )
 

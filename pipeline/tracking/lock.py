@@ -63,10 +63,10 @@ def lock_registry() -> Iterator[Callable[[], None]]:
             yield lambda: None
     else:
         raise UserError(
-            f"MLflow's store {without_password(store_uri())} has no lock, and two that change its registry at once "
-            f"would spoil each other's work: set {SETTING} to a PostgreSQL database that all of them reach, such as "
-            "the server's own, postgresql://USER:PASSWORD@HOST/DATABASE; or, if all work on one machine, to the "
-            "absolute path of a file there"
+            f"MLflow's store {without_password(store_uri())} has no lock, and two commands that change its registry "
+            f"at once would spoil each other's work: set {SETTING} to a PostgreSQL database that all of them reach, "
+            "such as the server's own, postgresql://USER:PASSWORD@HOST/DATABASE; or, if all work on one machine, "
+            "to the absolute path of a file there"
         )
 
 

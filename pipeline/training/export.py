@@ -73,7 +73,10 @@ def write_int8(model: keras.Model, path: Path, calibration: FloatArray) -> None:
         predict_litert(path, calibration[:1])
     except RuntimeError:
         # This happens if a layer is dead: its outputs are all 0, so its range is 0, and LiteRT can't divide by it.
-        print(f"{path.name} has 8-bit weights alone: this network's activations have no range that LiteRT can run")
+        print(
+            f"{path.name} has 8-bit weights but computes in float: "
+            "this network's activations have no range that LiteRT can run"
+        )
         pixels = keras.Input(model.input_shape[1:], dtype="uint8")
         keras.Model(pixels, model(keras.ops.cast(pixels, "float32"))).export(path, **weights)
 

@@ -71,9 +71,9 @@ def require_exportable(name: str, config: ModelConfig, image_shape: ImageShape, 
         height, width, channels = image_shape
         raise UserError(
             f"{name} would have {weights:,} weights, for images of {height}×{width}×{channels} and {classes} classes. "
-            f"An ONNX file holds {MAX_WEIGHTS:,}; to write it takes about {needed / 1e9:.0f} GB "
-            f"of memory, and this machine has {memory / 1e9:.0f}: give models.{name} pooling, strides or fewer "
-            "units, or the data set a smaller height and width"
+            f"An ONNX file holds at most {MAX_WEIGHTS:,}; to write this one takes about "
+            f"{needed / 1e9:.0f} GB of memory, and this machine has {memory / 1e9:.0f}: "
+            f"give models.{name} pooling, strides or fewer units, or the data set a smaller height and width"
         )
 
 

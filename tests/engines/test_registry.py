@@ -123,6 +123,6 @@ def test_a_server_that_keeps_no_artefacts_is_refused(mlflow_team, make_checkout,
             COMMAND, cwd=checkout, env=checkout_environment(checkout, **variables), capture_output=True, text=True
         )
     assert done.returncode == 1
-    assert "leaves the artefacts of scattered to a folder of each machine" in done.stderr
+    assert "keeps the artefacts of scattered in a folder on each machine" in done.stderr
     assert "--artifacts-destination s3://BUCKET/FOLDER" in done.stderr
     assert not (checkout / "mlruns").exists()

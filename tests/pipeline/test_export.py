@@ -51,7 +51,7 @@ def test_a_network_that_has_no_ranges_keeps_float_activations_and_says_so(tmp_pa
     model.set_weights(weights)
     path = tmp_path / "model_int8.tflite"
     export.write_int8(model, path, CALIBRATION)
-    assert "model_int8.tflite has 8-bit weights alone" in capsys.readouterr().out
+    assert "model_int8.tflite has 8-bit weights but computes in float" in capsys.readouterr().out
     entry = Interpreter(str(path)).get_input_details()[0]
     assert (entry["dtype"], entry["shape_signature"].tolist()) == (np.uint8, [-1, 28, 28])
     np.testing.assert_allclose(predict_litert(path, PIXELS), model.predict(PIXELS, verbose=0), atol=1e-6)

@@ -139,5 +139,6 @@ def test_a_store_that_fails_costs_one_warning(capsys):
     output, warning = capsys.readouterr()
     assert output == ""
     assert warning == (
-        "warning: MLflow doesn't take this sweep's runs (first); it goes on, and the next `make sweep` brings them in\n"
+        "warning: MLflow doesn't take this sweep's runs (first); the sweep goes on, and the next "
+        "`make sweep` records them\n"
     )

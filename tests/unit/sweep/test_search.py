@@ -183,7 +183,10 @@ def test_data_of_other_parameters_are_refused(tmp_path, changed):
     workspace.dataset.write_text(json.dumps(described))
     search.require_prepared_data(define().params, workspace)  # 5,000 images are requested, but a sixth is less
     workspace.dataset.write_text(json.dumps(described | changed))
-    with pytest.raises(UserError, match=r"dataset, seed, validation_images and writers: run `dvc repro preprocess`"):
+    with pytest.raises(
+        UserError,
+        match=r"another dataset, seed, validation_images or writers than params.yaml has: run `dvc repro preprocess`",
+    ):
         search.main(workspace)
 
 

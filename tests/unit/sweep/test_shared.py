@@ -250,5 +250,5 @@ def test_mlflow_is_shown_by_one_process_at_a_time(join, monkeypatch):
 
 def test_a_storage_that_another_process_keeps_is_an_error(join):
     storage = SharedStorage(join("one")._storage, lambda name, wait: nullcontext(False))
-    with pytest.raises(UserError, match="another process has kept the sweep's storage for 600 seconds"):
+    with pytest.raises(UserError, match="other processes have kept the sweep's storage busy for 600 seconds"):
         open_study(storage)

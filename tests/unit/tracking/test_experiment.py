@@ -51,7 +51,7 @@ def test_a_server_that_leaves_artefacts_to_its_clients_folders_is_refused(root, 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@example.org")
     for _ in range(2):  # the experiment is first created, and then found
         with pytest.raises(
-            UserError, match=r"http://example.org leaves the artefacts of digits .*: start `mlflow server"
+            UserError, match=r"http://example.org keeps the artefacts of digits .*: start `mlflow server"
         ) as error:
             open_experiment(client, "digits")
         assert "mlflow experiments rename --experiment-id 7 --new-name" in str(error.value)

@@ -172,7 +172,7 @@ def test_data_that_are_split_otherwise_are_no_fault(receipt, workspace, change):
     *raw, (outcome, subject) = integrity.check_data(receipt, recorded_dataset(), workspace)
     assert [check.outcome for check in raw] == [SAME, SAME]
     assert outcome == ELSEWHERE
-    assert f"is split otherwise, by seed {change.get('seed', 7)}; the recorded files are of" in subject
+    assert f"is split differently, with seed {change.get('seed', 7)}; the recorded files are of" in subject
 
 
 def test_prepared_data_without_recorded_hashes_are_unknown(receipt, workspace):
