@@ -78,7 +78,8 @@ def scratch_folder(what: str) -> Iterator[Path]:
         scratch = TemporaryDirectory(prefix="model-", ignore_cleanup_errors=True)
     except OSError as error:
         raise ModelLoadError(
-            f"{what} can't be copied: no temporary folder can be made ({first_line(error)}); set TMPDIR to one that can"
+            f"{what} can't be copied: no temporary folder can be made ({first_line(error)}); set TMPDIR to a folder "
+            "that can be written"
         ) from None
     with scratch as folder:
         yield Path(folder)

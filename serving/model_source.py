@@ -88,7 +88,7 @@ class ModelSource:
 
     def _report(self, cause: str, error: Exception | None = None) -> None:
         """Set `problem`, and log it if it is new, with a stack trace unless `error` is a ModelLoadError."""
-        problem = f"{cause}; version {self.loaded.facts['version']} serves on"
+        problem = f"{cause}; version {self.loaded.facts['version']} is still served"
         if problem != self.problem:
             log.warning("%s", problem, exc_info=None if isinstance(error, ModelLoadError) else error)
         self.problem = problem

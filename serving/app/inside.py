@@ -150,7 +150,10 @@ def read_place(request: Request, loaded: LoadedModel) -> int:
 def require_layers(loaded: LoadedModel) -> Units:
     """Return the units of a model's layers; 404 (HTTPException) if its ONNX file doesn't name the layers."""
     if not loaded.units.network.layers:
-        raise HTTPException(404, "this version was registered before the layers' names were kept: register it again")
+        raise HTTPException(
+            404,
+            "this version was registered before model files named their layers: run make run, which registers it again",
+        )
     return loaded.units
 
 

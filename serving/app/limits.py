@@ -15,12 +15,14 @@ def limit(default: float, description: str) -> Any:
 class Limits:
     """The limits of one server; each field is an option of the command line, too."""
 
-    body_bytes: int = limit(32 << 20, "of one request at most")
-    held_bytes: int = limit(128 << 20, "at most of all requests together that are being received or answered")
-    body_seconds: float = limit(30.0, "until the whole of a request has to be there")
-    files: int = limit(24, "at most in one request")
-    threads: int = limit(min(4, os.cpu_count() or 1), "that decode images, and as many that score arrays of pixels")
-    queue: int = limit(32, "requests at most that wait for a thread of either kind")
+    body_bytes: int = limit(32 << 20, "most bytes in one request")
+    held_bytes: int = limit(128 << 20, "most bytes of all requests together that are being received or answered")
+    body_seconds: float = limit(30.0, "longest time to receive a request, in seconds")
+    files: int = limit(24, "most files in one request")
+    threads: int = limit(
+        min(4, os.cpu_count() or 1), "threads that decode images, and as many that score arrays of pixels"
+    )
+    queue: int = limit(32, "most requests that wait for a thread of either kind")
 
 
 @dataclass(frozen=True)

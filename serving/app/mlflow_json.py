@@ -91,7 +91,7 @@ def validate_rows(rows: object, model: "Classifier", shape: tuple[int, ...], lay
     if not set(map(type, flat)) <= {int, float}:
         raise FormError(f"{expected}; got something that is no number")
     if min(flat) < 0 or max(flat) > 255:
-        raise FormError(f"{expected}; got a number outside of that")
+        raise FormError(f"{expected}; got a number outside that range")
     if 0 < max(flat) <= 1:
         raise FormError(f"{expected}; got numbers from 0 to 1 alone: multiply them by 255")
     return rows
@@ -100,7 +100,7 @@ def validate_rows(rows: object, model: "Classifier", shape: tuple[int, ...], lay
 def read_split(value: object) -> object:
     """Return the rows of dataframe_split. An index is accepted and ignored; a column may have any name."""
     if type(value) is not dict or "data" not in value or value.keys() - {"columns", "index", "data"}:
-        raise FormError("expected dataframe_split to have columns (one) and data, and at most an index beside them")
+        raise FormError("expected dataframe_split to have data, columns with one name, and no other key but index")
     columns = value.get("columns", ["pixels"])
     if type(columns) is not list or len(columns) != 1:
         raise FormError("expected dataframe_split to have one column")

@@ -35,7 +35,9 @@ def read_file(part: bytes) -> tuple[str, bytes] | None:
     header, found, content = part.partition(b"\r\n\r\n")
     lines = header.lstrip(b" \t").split(b"\r\n")
     if not found or lines[0] or len(header) > MAX_HEADER_BYTES:
-        raise MultipartError("the body can't be read as multipart/form-data: a part has no header, or too long a one")
+        raise MultipartError(
+            "the body can't be read as multipart/form-data: a part has no header, or one that is too long"
+        )
     for line in lines[1:]:
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-disposition":

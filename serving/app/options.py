@@ -37,21 +37,28 @@ def parse_options(arguments: list[str] | None = None) -> Options:
     parser.add_argument("--port", type=int, default=8000, help="(%(default)s)")
     parser.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME",
-        help="a name by which the server may be called, on any port, beside the loopback's; may be repeated; "
-        "'*' allows any, where a proxy has checked it",
+        help="a host name to accept, on any port, in addition to the loopback's; may be repeated; "
+        "'*' accepts any, for a server behind a proxy that checks it",
     )  # fmt: skip
     parser.add_argument(
-        "--poll-seconds", type=float, default=2.0, help="between two looks at the registry's alias (%(default)s)"
+        "--poll-seconds",
+        type=float,
+        default=2.0,
+        help="seconds between two looks at the registry's alias (%(default)s)",
     )
     parser.add_argument(
         "--sample-folder", type=Path, metavar="FOLDER",
         help="keep some of the answered images here, by day and class, to be labelled by people (none)",
     )  # fmt: skip
     parser.add_argument(
-        "--sample-share", type=float, default=0.01, metavar="SHARE", help="of the answers (%(default)s)"
+        "--sample-share",
+        type=float,
+        default=0.01,
+        metavar="SHARE",
+        help="share of the answered images to keep (%(default)s)",
     )
     parser.add_argument(
-        "--sample-days", type=float, default=30.0, metavar="DAYS", help="that they are kept (%(default)s)"
+        "--sample-days", type=float, default=30.0, metavar="DAYS", help="days to keep them (%(default)s)"
     )
     limits = {field.name: field for field in fields(Limits)}
     for name, field in limits.items():

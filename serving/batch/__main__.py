@@ -70,7 +70,10 @@ def parse_options() -> argparse.Namespace:
         help="models:/name@alias, models:/name/3 or a folder (the champion of the last registration here: %(default)s)",
     )
     parser.add_argument(
-        "--engine", choices=("here", "ray"), default="here", help="who scores a folder of Parquet files (%(default)s)"
+        "--engine",
+        choices=("here", "ray"),
+        default="here",
+        help="where a folder of Parquet files is scored (%(default)s)",
     )
     return parser.parse_args()
 
@@ -121,7 +124,7 @@ def check_output(input_path: Path, output: Path) -> None:
     if output.is_dir() or not output.parent.is_dir():
         raise BatchError(f"{output} can't be written: name a file in a folder that exists")
     if output.suffix.lower() != ".parquet":
-        raise BatchError(f"{output} would be a Parquet file by another name: name one that ends in .parquet")
+        raise BatchError(f"{output} would be a Parquet file without its ending: name one that ends in .parquet")
     if output.exists() and input_path.exists() and output.samefile(input_path):
         raise BatchError(f"{output} is the input: name another file for the answers")
 

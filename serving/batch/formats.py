@@ -34,5 +34,6 @@ def find_kind(path: Path) -> type[Folder] | type[Rows]:
         if start.startswith(magics):
             return kind
     raise SourceError(
-        f"{path} can't be scored: a folder of image files is, and a file in the form of .npy, Parquet or IDX (also .gz)"
+        f"{path} can't be scored: expected a folder of image files, or a file in the form .npy, Parquet or IDX "
+        "(also .gz)"
     )

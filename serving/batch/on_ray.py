@@ -80,7 +80,7 @@ def score_on_ray(job: Job, shards: list[str]) -> Iterator[tuple[str, str]]:
                 raise BatchError(f"a process on Ray can't score: {row['unfit']}")
             yield row["shard"], row["fault"]
     except (RayError, ConnectionError) as error:
-        raise BatchError(f"Ray gave up: {last_line(error)}; the same command goes on from there") from None
+        raise BatchError(f"Ray gave up: {last_line(error)}; the same command scores the shards that are left") from None
     finally:
         ray.shutdown()
 

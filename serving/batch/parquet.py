@@ -156,10 +156,12 @@ def as_pixels(batch: pyarrow.RecordBatch, row: int, values: int) -> np.ndarray:
     (column,) = batch.columns
     if is_any(column.type, BYTES):
         rows = column.to_pylist()
-        check_rows(np.array([len(content) == values for content in rows], bool), row, f"hasn't {values} bytes", values)
+        check_rows(
+            np.array([len(content) == values for content in rows], bool), row, f"doesn't have {values} bytes", values
+        )
         return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, values)
     numbers = column.flatten()
-    check_rows(np.asarray(column.value_lengths()) == values, row, f"hasn't {values} numbers", values)
+    check_rows(np.asarray(column.value_lengths()) == values, row, f"doesn't have {values} numbers", values)
     if numbers.null_count:
         is_there = np.asarray(numbers.is_valid()).reshape(-1, values)
         check_rows(np.all(is_there, axis=1), row, "has a null among its numbers", values)
@@ -170,4 +172,6 @@ def as_pixels(batch: pyarrow.RecordBatch, row: int, values: int) -> np.ndarray:
 def check_rows(good: np.ndarray, first: int, fault: str, values: int) -> None:
     """Raise SourceError, which names the first bad row, unless `good`, bool [n] from row `first` on, is all true."""
     if not good.all():
-        raise SourceError(f"row {first + int(good.argmin())} of the input {fault}: expected {values} numbers in each")
+        raise SourceError(
+            f"row {first + int(good.argmin())} of the input {fault}: expected {values} values in each row"
+        )

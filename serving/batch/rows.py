@@ -94,11 +94,14 @@ class Rows(Source):
                     return
                 edges = np.concatenate([pixels[:, [0, -1]].ravel(), pixels[:, :, [0, -1]].ravel()])
                 if np.median(edges) > 127:
-                    self.note = f"look at {self.path}: its images' edges are light, but 0 is background, and 255 is ink"
+                    self.note = (
+                        f"look at {self.path}: the edges of its images are light, but 0 is background and 255 is ink; "
+                        "invert drawings that are dark on light"
+                    )
                 return
         raise SourceError(
-            f"no pixel of {self.path} exceeds {largest:g}: expected are numbers from {scale}; "
-            "multiply those that are scaled to 0…1 by 255"
+            f"no pixel of {self.path} exceeds {largest:g}: expected numbers from {scale}; "
+            "multiply numbers that are scaled to 0…1 by 255"
         )
 
 

@@ -30,7 +30,7 @@ def load_model(uri: str) -> "LoadedModel":
     try:
         return ModelSource(uri).loaded
     except ModelLoadError as error:
-        raise BatchError(f"{error}; --model names another one") from None
+        raise BatchError(f"{error}; name another model with --model") from None
 
 
 def score(source: Source, model: "Classifier", output: Path, shard_images: int | None = None) -> int:

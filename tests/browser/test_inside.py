@@ -173,7 +173,7 @@ def test_a_version_without_layers_says_so_and_takes_pictures(visit, tmp_path):
     Image.fromarray(picture).save(file)
     with serving(load(tmp_path, form, names)) as address:
         page = visit(f"{address}inside")
-        expect(page.get_by_text("was registered before files named their layers")).to_be_visible()
+        expect(page.get_by_text("was registered before model files named their layers")).to_be_visible()
         assert page.get_by_role("application").count() == 0
         page.get_by_label("Choose an image").set_input_files(file)
         expect(page.locator("#label")).to_have_text("猫")

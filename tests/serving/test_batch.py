@@ -121,4 +121,4 @@ def test_a_folder_with_broken_images_ends_with_3_and_a_fault_with_1(project, tmp
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert "has no models:/mnist@champion" in done.stderr
-    assert done.stderr.endswith("; it has models:/digits@champion; --model names another one\n")
+    assert done.stderr.endswith("; it has models:/digits@champion; name another model with --model\n")

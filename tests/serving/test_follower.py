@@ -110,7 +110,7 @@ def test_a_version_that_is_not_what_was_registered_is_not_served(app, registry, 
     ready = wait_until(app, lambda ready: ready["problem"])
     assert message in ready["problem"]
     assert ready["problem"].startswith(f"version {broken} ")
-    assert ready["problem"].endswith(f"version {registry.first} serves on")
+    assert ready["problem"].endswith(f"version {registry.first} is still served")
     assert (ready["status"], ready["model"]["version"]) == ("ready", registry.first)
     assert app.predict(bytes(784)).json["model"]["version"] == registry.first
     registry.promote(registry.first)

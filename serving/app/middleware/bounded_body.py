@@ -59,7 +59,7 @@ class BoundedBody:
                     if self.held_bytes > limits.held_bytes:
                         raise overloaded("the requests in progress already fill the memory that is set apart for them")
         except TimeoutError:
-            raise HTTPException(408, f"the body wasn't there after {limits.body_seconds:g} seconds") from None
+            raise HTTPException(408, f"the body didn't arrive within {limits.body_seconds:g} seconds") from None
 
 
 def replay(body: bytes, receive: Receive) -> Receive:

@@ -38,7 +38,9 @@ class TrustedClients:
         """Raise a 400 unless the Host header has one of the allowed names."""
         match = HOST.fullmatch(host)
         if "*" not in self.allowed_hosts and not (match and match[1] in self.allowed_hosts):
-            raise HTTPException(400, "this server isn't called by that name; --allow-host adds one to those it has")
+            raise HTTPException(
+                400, "this server doesn't accept this host name; --allow-host NAME makes it accept one more"
+            )
 
 
 def check_origin(headers: Headers, host: str) -> None:

@@ -67,7 +67,7 @@ function showNumbers() {
 function makeTable(width, height) {
   const table = document.createElement("table");
   const caption = table.createCaption();
-  caption.textContent = "Rows and columns are counted from 0; 0 is dark and 255 light, in a drawing ink.";
+  caption.textContent = "Rows and columns are counted from 0. The value 0 is dark and 255 is light; in a drawing, 255 is ink.";
   const head = table.createTHead().insertRow();
   const number = (scope, text) => Object.assign(document.createElement("th"), { scope, textContent: text });
   head.insertCell().replaceWith(number("col", "row"));

@@ -112,7 +112,7 @@ function layOut() {
   if (described[0]?.kernel[2] <= FEW) showFilters(views[0]).catch(report);
   part("notice").hidden = views.length > 0;
   const name = model.version === null ? "This model" : `Version ${model.version}`;
-  tell("notice", `${name} was registered before files named their layers: make run registers it again.`);
+  tell("notice", `${name} was registered before model files named their layers: make run registers it again.`);
   part("legend").hidden = !views.length;
   part("choice").hidden = versions.length < 2;
   part("versions").replaceChildren(

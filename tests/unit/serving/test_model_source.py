@@ -55,7 +55,7 @@ def test_a_version_that_fails_is_tried_again_ever_more_rarely(registry, source):
     for second in range(0, 40, 2):
         registry.now = float(second)
         source.update()
-        assert source.problem == "version 2 is broken; version 1 serves on"
+        assert source.problem == "version 2 is broken; version 1 is still served"
     assert registry.tried == [0, 4, 12, 28]
     registry.found = Version("3")
     source.update()
@@ -81,7 +81,7 @@ def test_an_error_that_nobody_foresaw_is_a_problem_too_and_is_logged_once(regist
     for second in range(0, 40, 2):
         registry.now = float(second)
         source.update()
-        assert source.problem == "no space left on device; version 1 serves on"
+        assert source.problem == "no space left on device; version 1 is still served"
     assert registry.tried == ([0, 4, 12, 28] if step == "fetch_version" else list(range(0, 40, 2)))
     assert len(caplog.records) == 1
     assert caplog.records[0].exc_info
@@ -109,7 +109,7 @@ def test_a_version_of_the_same_number_but_another_network_is_loaded(registry, so
 def test_a_registry_that_is_away_is_a_problem_until_it_is_back(registry, source):
     registry.found = None
     source.update()
-    assert source.problem == "the registry is away; version 1 serves on"
+    assert source.problem == "the registry is away; version 1 is still served"
     registry.found = Version("1")
     source.update()
     assert source.problem is None
@@ -186,5 +186,5 @@ def test_what_else_is_registered_is_not_shown_while_serving(registry, source, mo
     monkeypatch.setattr("mlflow.get_registry_uri", lambda: "http://registry")
     source.update()
     assert source.problem == (
-        "the registry http://registry has no models:/digits@champion: not found; version 1 serves on"
+        "the registry http://registry has no models:/digits@champion: not found; version 1 is still served"
     )

@@ -136,7 +136,7 @@ def test_a_version_without_layers_says_so(client):
     assert client.get("/inside/layers").json["layers"] == []
     for method, path in (("GET", "weights?layer=0"), ("POST", "unit?layer=0&unit=0"), ("POST", "losses")):
         answer = client.ask(method, f"/inside/{path}", IMAGE.tobytes(), RAW)
-        assert (answer.status, "register it again" in answer.json["error"]) == (404, True)
+        assert (answer.status, "which registers it again" in answer.json["error"]) == (404, True)
 
 
 @pytest.mark.parametrize(

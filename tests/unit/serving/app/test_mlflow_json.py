@@ -74,7 +74,7 @@ def inputs(*pixels: object) -> bytes:
         (b'{"inputs": "\xff"}', JSON, 400, "not JSON in UTF-8"),
         (nested(10_000), JSON, 400, "not JSON"),
         (nested(100_000), JSON, 400, "too many values"),
-        (b'{"dataframe_split": []}', JSON, 400, "columns (one) and data"),
+        (b'{"dataframe_split": []}', JSON, 400, "data, columns with one name"),
         (b'{"dataframe_split": {"columns": ["a", "b"], "data": [[1, 2]]}}', JSON, 400, "one column"),
         (b'{"dataframe_split": {"data": [[[1, 2]]]}}', JSON, 400, "784 numbers"),
         (b'{"dataframe_records": {}}', JSON, 400, "one column each"),

@@ -32,7 +32,7 @@ def test_fields_preambles_epilogues_and_padding_are_stepped_over():
         (KIND, b"--frontier--", "at least one file"),
         (KIND, b'--frontier\r\nContent-Disposition: form-data; name="x"\r\n\r\ny\r\n--frontier--', "at least one file"),
         (KIND, b"--frontier\r\nno header\r\n--frontier--", "a part has no header"),
-        (KIND, HEADER.replace(b"name=", b"x" * 5000) + b"\r\n--frontier--", "too long a one"),
+        (KIND, HEADER.replace(b"name=", b"x" * 5000) + b"\r\n--frontier--", "one that is too long"),
         (KIND, HEADER + b"\r\n--frontierx\r\n--frontier--", "a part has no header"),
     ],
 )

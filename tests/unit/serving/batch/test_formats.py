@@ -62,8 +62,8 @@ WRONG = {
     ),
     "too few columns": (lambda folder: as_parquet(folder / "a.parquet", {"a": [1], "b": [2]}), "784"),
     "words": (lambda folder: as_parquet(folder / "a.parquet", {"a": [["x"] * 784]}), "0 columns of lists"),
-    "short rows": (lambda folder: as_parquet(folder / "a.parquet", {"a": [[1, 2, 3]]}), "hasn't 784 numbers"),
-    "short bytes": (lambda folder: as_parquet(folder / "a.parquet", {"a": [b"123"]}), "row 0 .* hasn't 784 bytes"),
+    "short rows": (lambda folder: as_parquet(folder / "a.parquet", {"a": [[1, 2, 3]]}), "doesn't have 784 numbers"),
+    "short bytes": (lambda folder: as_parquet(folder / "a.parquet", {"a": [b"123"]}), "row 0 .* have 784 bytes"),
     "a null in a row": (
         lambda folder: as_parquet(folder / "a.parquet", {"a": [[20] * 784, [20] * 783 + [None]]}), "row 1 .* has a null"
     ),
@@ -132,7 +132,7 @@ def test_blank_images_among_others_are_images(bright, tmp_path):
 @pytest.mark.parametrize("form", ["npy, float", "npy, flat", "parquet, bytes"])
 def test_images_that_look_dark_on_light_are_noted(form, tmp_path):
     assert open_source(FORMS[form](tmp_path, many(50))).note == ""
-    assert "edges are light" in open_source(FORMS[form](tmp_path, 255 - many(50))).note
+    assert "the edges of its images are light" in open_source(FORMS[form](tmp_path, 255 - many(50))).note
 
 
 def pixel_columns(names: list[str], **others: list[int]) -> dict[str, list[int]]:
@@ -288,7 +288,7 @@ WRONG_IN_COLOUR = {
     ),
     "scaled to 0…1": (
         lambda folder: as_npy(folder / "a.npy", colours(5) / 255),
-        r"exceeds 0\.\d+: expected are numbers from 0 \(dark\)",
+        r"exceeds 0\.\d+: expected numbers from 0 \(dark\)",
     ),
 }  # fmt: skip
 

@@ -116,7 +116,9 @@ def test_an_output_that_cant_be_written_is_reported_before_anything_is_read(tmp_
 
 def test_an_output_of_another_name_than_parquets_is_refused(tmp_path):
     for name in ("mine.csv", "mine"):
-        with pytest.raises(BatchError, match=rf"{name} would be a Parquet file by another name: .* ends in \.parquet"):
+        with pytest.raises(
+            BatchError, match=rf"{name} would be a Parquet file without its ending: .* ends in \.parquet"
+        ):
             run(tmp_path / "no input", tmp_path / name, "no model")
 
 
@@ -130,7 +132,7 @@ def test_the_input_is_not_overwritten(tmp_path):
 
 def test_a_model_that_cant_be_loaded_is_reported(tmp_path):
     source = as_npy(tmp_path / "a.npy", many(3))
-    with pytest.raises(BatchError, match=r"name a model's folder.*; --model names another"):
+    with pytest.raises(BatchError, match=r"name a model's folder.*; name another model with --model"):
         run(source, tmp_path / "out.parquet", str(tmp_path / "no model"))
 
 
