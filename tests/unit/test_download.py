@@ -100,7 +100,7 @@ def test_a_mirror_without_the_tables_of_writers_is_an_error_that_says_how_to_do_
 ):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)  # pooch waits before it tries again
     shutil.rmtree(tables)
-    with pytest.raises(UserError, match=r"who's train.tsv.gz(.|\n)*who/train.tsv.gz lies(.|\n)*`writers: false`"):
+    with pytest.raises(UserError, match=r"who's train.tsv.gz(.|\n)*that has who/train.tsv.gz(.|\n)*`writers: false`"):
         download.main(project[0])
     assert not project[0].raw.exists()
 
