@@ -135,7 +135,7 @@ def collect_models(names: tuple[str, ...], folder: Path) -> dict[str, TrainedMod
     for name in names:
         try:
             found.append(trained_model.read(name))
-        except (OSError, UserError):
+        except UserError:
             continue  # not trained, or in the middle of a change
     found.sort(key=lambda model: model.receipt["started"], reverse=True)
     return {model.key: model for model in found}

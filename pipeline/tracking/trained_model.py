@@ -110,13 +110,13 @@ def read(name: str, workspace: Workspace = Workspace()) -> TrainedModel:
     """Read one preset's trained model; raise UserError unless model, receipt and report belong together."""
     folder, report = workspace.model(name), workspace.report(name)
     receipt = read_receipt(folder)
-    metrics = read_json(report / "metrics.json")
-    if (report / "model.sha256").read_text().strip() != receipt["files_sha256"]["model.onnx"]:
-        raise UserError(f"{report} was made of another model: run `dvc repro evaluate@{name}`")
-    model = TrainedModel(folder, report, receipt, metrics, read_json(workspace.dataset))
-    for path in model.artifacts.values():
+    model = TrainedModel(folder, report, receipt, read_json(report / "metrics.json"), read_json(workspace.dataset))
+    evaluated = report / "model.sha256"
+    for path in (evaluated, *model.artifacts.values()):
         if not path.exists():
             raise missing_file_error(path)
+    if evaluated.read_text().strip() != receipt["files_sha256"]["model.onnx"]:
+        raise UserError(f"{report} was made of another model: run `dvc repro evaluate@{name}`")
     return model
 
 

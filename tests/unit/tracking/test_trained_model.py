@@ -84,8 +84,9 @@ def test_a_report_of_another_model_is_refused(workspace):
 
 @pytest.mark.parametrize(
     "file",
-    ["models/tiny/receipt.json", "reports/tiny/metrics.json", "reports/tiny/golden.json", "data/prepared/dataset.json"],
-)
+    ["models/tiny/receipt.json", "reports/tiny/metrics.json", "reports/tiny/golden.json", "reports/tiny/model.sha256",
+     "data/prepared/dataset.json"],
+)  # fmt: skip
 def test_a_missing_file_is_reported_with_what_makes_it(workspace, file):
     (workspace.root / file).unlink()
     with pytest.raises(UserError, match=f"{file} is missing: run `dvc repro`"):
