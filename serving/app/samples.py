@@ -67,8 +67,7 @@ class Sampler:
         while True:
             now = datetime.now(UTC)
             if (day := f"{now:{DAY}}") != cleaned:  # without requests too: nothing is kept longer than promised
-                self._remove_old(now)
-                cleaned = day
+                cleaned = day if self._remove_old(now) else ""
             try:
                 sample = self.waiting.get(timeout=NEW_DAY_S)
             except Empty:
@@ -80,15 +79,19 @@ class Sampler:
                 self._report(f"samples can't be written: {error}")
             else:
                 self.outcomes.labels("written").inc()
-                self.problem = ""
+                if cleaned:  # or a folder that can't be cleaned would be reported with each sample
+                    self.problem = ""
             finally:
                 self.waiting.task_done()
 
-    def _remove_old(self, now: datetime) -> None:
+    def _remove_old(self, now: datetime) -> bool:
+        """Remove old samples; return whether that worked, or it has to be tried again."""
         try:
             remove_old(self.sampling.folder, now - timedelta(days=self.sampling.days))
         except OSError as error:
             self._report(f"old samples can't be removed: {error}")
+            return False
+        return True
 
     def _report(self, problem: str) -> None:
         """Log a problem when it is a new one."""

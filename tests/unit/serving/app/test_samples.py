@@ -119,6 +119,23 @@ def test_old_samples_are_removed_without_a_request_too(tmp_path, outcomes, monke
     eventually(lambda: not files(tmp_path))
 
 
+def test_a_removal_that_fails_is_tried_again_and_reported_once(tmp_path, outcomes, monkeypatch, caplog):
+    tries = []
+
+    def fail(folder, before):
+        tries.append(before)
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr("serving.app.samples.remove_old", fail)
+    sampler = Sampler(Sampling(tmp_path, 1.0, 30), outcomes)
+    for _ in range(3):
+        sampler.take(np.zeros((1, 2, 2), np.uint8), answers("7"))
+    sampler.waiting.join()
+    assert len(tries) >= 3
+    assert count(outcomes) == {"written": 3}
+    assert [record.message for record in caplog.records] == ["old samples can't be removed: read-only"]
+
+
 @pytest.mark.parametrize(
     ("label", "name"),
     [("猫", "猫"), ("Katze, schwarz", "Katze, schwarz"), ("a/b", "a%2Fb"), ("..", "%2E."), ("100%", "100%25")],
