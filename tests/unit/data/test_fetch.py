@@ -103,7 +103,7 @@ def test_a_wrong_file_is_reported_with_the_start_of_both_sums(server, tmp_path, 
 
 
 def test_a_data_set_without_a_public_mirror_needs_one_of_ours(tmp_path, monkeypatch):
-    with pytest.raises(UserError, match=rf"tiny has no public mirror: set DATASET_MIRROR .*tiny/{TEST_IMAGES}"):
+    with pytest.raises(UserError, match=rf"tiny has no public mirror: set DATASET_MIRROR .* has tiny/{TEST_IMAGES}"):
         fetch_tiny(tmp_path)
     monkeypatch.setenv("DATASET_MIRROR", tmp_path.as_uri())
     (tmp_path / "tiny").mkdir()

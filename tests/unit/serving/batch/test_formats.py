@@ -63,7 +63,9 @@ WRONG = {
     "too few columns": (lambda folder: as_parquet(folder / "a.parquet", {"a": [1], "b": [2]}), "784"),
     "words": (lambda folder: as_parquet(folder / "a.parquet", {"a": [["x"] * 784]}), "0 columns of lists"),
     "short rows": (lambda folder: as_parquet(folder / "a.parquet", {"a": [[1, 2, 3]]}), "doesn't have 784 numbers"),
-    "short bytes": (lambda folder: as_parquet(folder / "a.parquet", {"a": [b"123"]}), "row 0 .* have 784 bytes"),
+    "short bytes": (
+        lambda folder: as_parquet(folder / "a.parquet", {"a": [b"123"]}), "row 0 .* doesn't have 784 bytes"
+    ),
     "a null in a row": (
         lambda folder: as_parquet(folder / "a.parquet", {"a": [[20] * 784, [20] * 783 + [None]]}), "row 1 .* has a null"
     ),
