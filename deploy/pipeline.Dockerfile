@@ -3,7 +3,7 @@
 FROM python:3.11-slim
 RUN apt-get update && apt-get install -y --no-install-recommends git && rm -rf /var/lib/apt/lists/*
 COPY requirements.lock .
-# Installed with uv, as make does: pip refuses a package in the lock whose metadata says that it is for older Pythons.
+# Installed with uv, as make does.
 RUN pip install --no-cache-dir uv && \
     uv pip install --no-cache --system --compile-bytecode --require-hashes -r requirements.lock
 # dvc-s3 is for DVC's remote (a remote that is not S3 needs another package), psycopg is for REGISTRY_LOCK.
