@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-INTERRUPTED = "interrupted: nothing was published, run the stage again"
+INTERRUPTED = "interrupted: nothing unfinished was published; run the command again"
 
 
 class UserError(Exception):
@@ -40,7 +40,7 @@ def run(main: Callable[..., None], *arguments: str) -> None:
         sys.exit(f"error: {error}")
     except OSError as error:
         # A full disk or a missing permission gets a message, not a stack trace; the file's name is in the error.
-        sys.exit(f"error: {error}; nothing was published: fix the cause and run the command again")
+        sys.exit(f"error: {error}; nothing unfinished was published: fix the cause and run the command again")
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)
         sys.exit(130)

@@ -21,7 +21,7 @@ def test_an_interrupt_while_modules_are_imported_ends_with_one_line(tmp_path, mo
         text=True,
     )
     assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr == "interrupted: nothing was published, run the stage again\n"
+    assert done.stderr == "interrupted: nothing unfinished was published; run the command again\n"
 
 
 def test_importing_the_package_leaves_the_signals_of_another_program_alone():
