@@ -222,6 +222,10 @@ def test_a_wrong_file_is_explained_and_the_page_recovers(address, visit, tmp_pat
         ({"status": 503, "json": {"error": "too much to do"}, "headers": {"Retry-After": "1"}}, "too much to do"),
         ({"status": 429, "json": {"error": "too many requests"}}, "too many requests"),
         ({"status": 502, "body": "<h1>Bad gateway</h1>"}, "the server does not answer"),
+        ({"status": 503, "json": None}, "the server does not answer"),
+        ({"status": 200, "body": "<h1>Log in to this network</h1>"}, "the server does not answer"),
+        ({"status": 200, "body": '{"predictions": [{"label"'}, "the server does not answer"),
+        ({"status": 200, "json": {"hello": 1}}, "the server does not answer"),
         (None, "the server does not answer"),
     ],
 )

@@ -91,8 +91,10 @@ async function predict(asked) {
     const body = asked.file ?? (await pad.picture());
     response = await fetch("predict", { method: "POST", body, signal: AbortSignal.timeout(PATIENCE) });
     answer = await response.json();
+    if (!(response.ok ? answer.predictions : answer.error)) throw new Error("a proxy's answer");
   } catch {
     answer = { error: "the server does not answer; the page goes on trying" };
+    if (response?.ok) response = undefined; // a proxy's page, or an answer that was cut short
   }
   // The alias may have been moved to another version, which takes something else or knows other classes.
   if (response?.status === 400 || (response?.ok && !isServed(answer))) await follow();
