@@ -13,6 +13,7 @@ from tests.helpers.in_process import load, serving
 from tests.helpers.models import bright_values
 from tests.helpers.page import CHROMIUM, CONTRAST, STROKES, draw
 from tests.helpers.pictures import landscape
+from tests.helpers.project import SOURCE
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium")
 
@@ -187,6 +188,14 @@ def test_a_version_without_layers_says_so_and_takes_pictures(visit, tmp_path):
         (tmp_path / "notes.txt").write_text("seven")
         page.get_by_label("Choose an image").set_input_files(tmp_path / "notes.txt")
         expect(page.get_by_role("alert")).to_contain_text("no PNG, JPEG or WebP image")
+
+
+def test_a_proxys_page_is_no_answer(address, visit):
+    page, faults = visit(address), iter([{"status": 200, "body": "<h1>Log in</h1>"}, {"status": 413, "body": "<h1>"}])
+    page.route("**/inside/activations**", lambda route: route.fulfill(content_type="text/html", **next(faults)))
+    page.get_by_label("Choose an image").set_input_files(SOURCE / "docs" / "seven.png")
+    expect(page.get_by_role("alert")).to_have_text("the server does not answer; the page goes on trying")
+    expect(page.get_by_role("alert")).to_have_text("a proxy before the server refuses this, with status 413")
 
 
 def test_the_two_pages_lead_to_each_other(address, visit):

@@ -240,6 +240,16 @@ def test_what_passes_at_the_server_is_tried_again(address, visit, file, fault, m
     assert read(page)
 
 
+def test_what_a_proxy_refuses_is_explained_and_not_sent_again(address, visit):
+    page = visit(address)
+    requests = sent(page)
+    page.route("**/predict", lambda route: route.fulfill(status=413, body="<h1>Request Entity Too Large</h1>"))
+    page.get_by_label("Choose an image").set_input_files(SEVEN)
+    problem(page).to_have_text("a proxy before the server refuses this, with status 413")
+    assert read(page) == ""
+    assert len(requests) == 1
+
+
 def test_it_says_why_an_answer_is_unsure(address, visit):
     page = visit(address)
     doubts = iter([{"sure": False, "reason": "several digits"}, {"sure": True}, {}])

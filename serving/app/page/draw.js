@@ -2,7 +2,7 @@
 
 import { describe, isServed, show } from "./answer.js";
 import { Pad } from "./pad.js";
-import { part, tell } from "./parts.js";
+import { explain, isFinal, part, tell } from "./parts.js";
 
 const PAUSE = 60; // ms from an answer to the next request: as often as an eye can follow, and no flood
 const AGAIN = 2_000; // ms, where the server doesn't say when to ask again
@@ -93,7 +93,7 @@ async function predict(asked) {
     answer = await response.json();
     if (!(response.ok ? answer.predictions : answer.error)) throw new Error("a proxy's answer");
   } catch {
-    answer = { error: "the server does not answer; the page goes on trying" };
+    answer = { error: explain(response?.status) };
     if (response?.ok) response = undefined; // a proxy's page, or an answer that was cut short
   }
   // The alias may have been moved to another version, which takes something else or knows other classes.
@@ -104,7 +104,7 @@ async function predict(asked) {
     show(response?.ok ? answer : null, !pad.isDrawing);
     tell("problem", answer.error ?? "");
   }
-  if (response && response.status < 500 && ![408, 429].includes(response.status)) return 0; // it is as good as it gets
+  if (response?.ok || isFinal(response?.status)) return 0; // it is as good as it gets
   return Math.min(1000 * response?.headers.get("Retry-After") || AGAIN, 5 * AGAIN);
 }
 

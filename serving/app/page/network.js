@@ -1,5 +1,7 @@
 // What the page asks the server: the layers, and what they answer to an image.
 
+import { explain, isFinal } from "./parts.js";
+
 const PATIENCE = 40_000; // ms for one answer, as on the other page
 const AGAIN = 2_000; // ms, where the server doesn't say when to ask again
 const RAW = { "Content-Type": "application/octet-stream" };
@@ -83,11 +85,11 @@ async function request(path, { body, headers } = {}) {
     const method = body ? "POST" : "GET";
     response = await fetch(path, { method, body, headers, signal: AbortSignal.timeout(PATIENCE) });
   } catch {
-    throw new Refusal("the server does not answer; the page goes on trying", 0, AGAIN);
+    throw new Refusal(explain(), 0, AGAIN);
   }
-  if (response.ok) return response;
-  const { error } = await response.json().catch(() => ({ error: "the server does not answer; the page goes on trying" }));
-  const isFinal = response.status < 500 && ![408, 429].includes(response.status);
+  const { status } = response;
+  if (response.ok && !response.headers.get("Content-Type")?.startsWith("text/")) return response; // text: a proxy's page
+  const { error } = await response.json().catch(() => ({ error: explain(status) }));
   const wait = Math.min(1000 * response.headers.get("Retry-After") || AGAIN, 5 * AGAIN);
-  throw new Refusal(error, response.status, isFinal ? 0 : wait);
+  throw new Refusal(error, status, isFinal(status) ? 0 : wait);
 }

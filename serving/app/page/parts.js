@@ -11,6 +11,15 @@ export function percent(share, decimals = 1) {
   return `${(100 * share).toFixed(decimals)} %`;
 }
 
+/** Whether an answer with this status stays the same if one asks again. */
+export const isFinal = (status) => status >= 400 && status < 500 && ![408, 429].includes(status);
+
+/** Say what happened where the server gave no reason: a proxy refused the request, or nothing answered. */
+export function explain(status) {
+  if (isFinal(status)) return `a proxy before the server refuses this, with status ${status}`;
+  return "the server does not answer; the page goes on trying";
+}
+
 /** Say why the server refused something. */
 export function report({ message }) {
   tell("problem", message);
