@@ -174,6 +174,20 @@ def test_another_version_can_be_chosen(address, visit, project):
     expect(page.locator("#unit > p")).to_contain_text("sees the whole image")
 
 
+def test_a_version_that_cannot_be_shown_is_not_named(address, visit):
+    page = visit(address)
+    shown = page.get_by_label("Version").input_value()
+    (other, *_) = {option.get_attribute("value") for option in page.locator("#versions option").all()} - {shown}
+    refused = {"status": 404, "json": {"error": "version 2 is not as it was registered"}}
+    page.route("**/inside/layers?version=*", lambda route: route.fulfill(**refused), times=1)
+    page.get_by_label("Version").select_option(other)
+    expect(page.get_by_role("alert")).to_have_text("version 2 is not as it was registered")
+    assert page.get_by_label("Version").input_value() == shown
+    page.get_by_label("Version").select_option(other)
+    expect(page.get_by_role("alert")).to_be_empty()
+    assert page.get_by_label("Version").input_value() == other
+
+
 def test_a_version_without_layers_says_so_and_takes_pictures(visit, tmp_path):
     form, names = Form(12, 20, 3, "crop"), ["cat", "dog", "猫"]
     picture, file = bright_values(form, len(names))[2], tmp_path / "picture.png"

@@ -87,8 +87,10 @@ async function open(version) {
   } catch (refusal) {
     tell("problem", refusal.message);
     if (refusal.again) setTimeout(open, refusal.again, version);
+    else if (network) part("versions").value = network.model.version; // which is still shown
     return;
   }
+  tell("problem", "");
   const kind = network.isInk ? "ink" : "pictures";
   if (document.body.dataset.kind !== kind) pad.clear();
   document.body.dataset.kind = kind; // which shows the sheet
