@@ -1,17 +1,21 @@
 """The other versions of the served model, for the page /inside."""
 
 import gc
+import logging
 
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from starlette.exceptions import HTTPException
 
+from serving.app.errors import overloaded
 from serving.loaded_model import LoadedModel, version_identity
 from serving.loading import ModelLoadError, fetch_version, first_line
 from serving.model_source import ModelSource
 from serving.verification import ALL_HASHES
 
 MAX_LISTED = 50
+
+log = logging.getLogger("uvicorn.error")
 
 
 class Versions:
@@ -22,10 +26,15 @@ class Versions:
         self.kept: LoadedModel | None = None
 
     def describe(self) -> list[dict[str, str | None]]:
-        """Return number and preset of the newest versions, the newest first; [] if the model isn't registered."""
-        return [
-            {"version": str(version.version), "preset": version.tags.get("model")} for version in self._find_versions()
-        ]
+        """Return number and preset of the newest versions, the newest first; [] if the model isn't registered.
+
+        Also [] if the registry doesn't answer: the served version can be shown without it.
+        """
+        try:
+            found = self._find_versions()
+        except HTTPException:
+            return []
+        return [{"version": str(version.version), "preset": version.tags.get("model")} for version in found]
 
     def load(self, number: str) -> LoadedModel:
         """Return a version, verified as the served one is; 404 (HTTPException) if there is none, or it is refused."""
@@ -43,11 +52,18 @@ class Versions:
         return self.kept
 
     def _find_versions(self) -> list[ModelVersion]:
-        """Return the versions that can be verified, because they have the tag ALL_HASHES; newest first."""
+        """Return the versions that can be verified, because they have the tag ALL_HASHES; newest first.
+
+        503 (HTTPException) if the registry doesn't answer.
+        """
         facts = self.source.loaded.facts
         if facts["version"] is None:
             return []
-        found = mlflow.MlflowClient().search_model_versions(
-            f"name = '{facts['name']}'", MAX_LISTED, ["version_number DESC"]
-        )
+        try:
+            found = mlflow.MlflowClient().search_model_versions(
+                f"name = '{facts['name']}'", MAX_LISTED, ["version_number DESC"]
+            )
+        except Exception as error:  # a file, a database and a server raise different errors
+            log.warning("the versions of %s can't be listed: %s", facts["name"], first_line(error))
+            raise overloaded("the registry doesn't answer") from None
         return [version for version in found if ALL_HASHES in version.tags]

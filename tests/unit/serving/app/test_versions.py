@@ -70,3 +70,14 @@ def test_one_that_is_refused_is_not_kept_and_says_why(loads):
     with pytest.raises(HTTPException, match=r"model\.py is missing"):
         versions.load("1")
     assert versions.kept is None
+
+
+def test_a_registry_that_does_not_answer_takes_only_the_other_versions_away(monkeypatch):
+    def search(*_) -> None:
+        raise mlflow.MlflowException("API request failed with exception HTTPConnectionPool(host='registry')")
+
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda: SimpleNamespace(search_model_versions=search))
+    assert served("4").describe() == []
+    with pytest.raises(HTTPException, match="the registry doesn't answer") as error:
+        served("4").load("3")
+    assert error.value.status_code == 503
