@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow
 from pyarrow import parquet
 
-from serving.batch.parquet import Parquet
+from serving.batch.parquet import Parquet, is_file
 from serving.batch.scoring import BatchError, score_shards, whole_chunks
 from serving.batch.shards import published
 from serving.batch.source import SourceError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MAX_TRIES = 4
 # The answers to a file without rows; Spark writes such files.
 NO_ANSWERS = pyarrow.schema([("row", pyarrow.int64()), ("label", pyarrow.string()), ("confidence", pyarrow.float32())])
+FAULTS = pyarrow.field("error", pyarrow.string())  # one more column, if the images are files
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,10 @@ def begin(output: Path, run: str) -> str:
 
 def write_answers(file: Path, loaded: "LoadedModel", output: Path) -> None:
     """Write the answers to a file's images, the same bytes as `serving.batch.scoring.score`, in constant memory."""
-    if not count_rows(file):
-        parquet.write_table(NO_ANSWERS.empty_table(), output)
+    count, can_fail = read_footer(file)
+    if not count:
+        # Readers of a folder take the columns of its first file for those of all.
+        parquet.write_table((NO_ANSWERS.append(FAULTS) if can_fail else NO_ANSWERS).empty_table(), output)
         return
     source = Parquet(file, loaded.form, loaded.model.max_images)
     tables = score_shards(source, loaded.model, whole_chunks(source), 0, show=False)
@@ -86,9 +89,10 @@ def write_answers(file: Path, loaded: "LoadedModel", output: Path) -> None:
     source.check_unchanged()
 
 
-def count_rows(file: Path) -> int:
-    """Return the number of rows in a Parquet file's footer; SourceError if the footer can't be read."""
+def read_footer(file: Path) -> tuple[int, bool]:
+    """Return a Parquet file's number of rows, and whether it has image files; SourceError if it can't be read."""
     try:
-        return int(parquet.read_metadata(file).num_rows)
+        metadata = parquet.read_metadata(file)
+        return int(metadata.num_rows), any(is_file(field.type) for field in metadata.schema.to_arrow_schema())
     except (pyarrow.ArrowException, OSError) as error:
         raise SourceError(f"{file} can't be read: {error}") from None

@@ -6,7 +6,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from serving.batch import __main__ as command_line
 from serving.batch import shard_folder
@@ -37,6 +39,18 @@ def test_each_shard_gets_a_file_of_its_name(model_folder, tmp_path, capsys):
     assert capsys.readouterr().out == f"{tmp_path}/out: 35 images, answered by bright_pixel\n"
     assert answers(tmp_path / "out") == {"000.parquet": digits(30), "001.parquet": []}
     assert pd.read_parquet(tmp_path / "out/day=1/x.PARQUET")["label"].tolist() == digits(5)
+
+
+def test_an_empty_shard_of_image_files_has_the_same_columns_as_the_others(model_folder, tmp_path):
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    for name, rows in (("000", []), ("001", [{"bytes": b"no image", "path": None}])):
+        as_parquet(source / f"{name}.parquet", {"image": pa.array(rows, kind)})
+    assert run(source, output, str(model_folder)) == 1
+    assert pd.read_parquet(output)["error"].tolist()[0].startswith("not an image")
+    empty, other = (parquet.read_schema(output / f"{name}.parquet") for name in ("000", "001"))
+    assert empty == other
 
 
 def test_shards_that_are_done_are_skipped_and_leftovers_removed(model_folder, tmp_path, capsys):
