@@ -43,15 +43,16 @@ def main() -> None:
     options = parse_options()
     # SIGTERM ends a run as Ctrl+C does, with a message on how to go on.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    go_on = "what is scored so far is kept, and the same command goes on from there"
     try:
         unreadable = run(options.input, options.output, options.model, options.engine)
     except (BatchError, SourceError) as error:
         sys.exit(f"error: {error}")
     except OSError as error:  # a full disk, a missing permission
-        sys.exit(f"error: {error}; {go_on}")
+        sys.exit(
+            f"error: {error}; when that is mended, run the same command again: what is finished isn't scored again"
+        )
     except KeyboardInterrupt:
-        print(f"interrupted: {go_on}", file=sys.stderr)
+        print("interrupted: what is scored so far is kept, and the same command goes on from there", file=sys.stderr)
         sys.exit(INTERRUPTED)
     if unreadable:
         sys.exit(SOME_UNREADABLE)

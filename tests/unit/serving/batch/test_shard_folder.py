@@ -179,3 +179,17 @@ def test_an_engine_takes_folders_alone(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         command_line.main()
     assert ended.value.code == "error: --engine ray scores a folder of Parquet files into a folder: name two folders"
+
+
+def test_a_fault_of_the_system_is_named_and_promises_nothing(tmp_path, monkeypatch):
+    def read(_) -> None:
+        raise PermissionError(13, "Permission denied", "a.npy")
+
+    monkeypatch.setattr(sys, "argv", ["batch", str(tmp_path / "a.npy"), str(tmp_path / "a.parquet")])
+    monkeypatch.setattr(command_line, "find_kind", read)
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+    assert ended.value.code == (
+        "error: [Errno 13] Permission denied: 'a.npy'; when that is mended, run the same command again: what is "
+        "finished isn't scored again"
+    )
