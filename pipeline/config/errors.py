@@ -17,6 +17,10 @@ def explain(error: ValidationError) -> list[str]:
         context = fault.get("ctx", {})
         if fault["type"] == "missing":
             message = "this key is missing"
+        elif fault["type"] == "too_short":
+            if len(fault["input"]) >= context["min_length"]:
+                continue  # pydantic doesn't count entries with faults, which have lines of their own
+            message = f"Input should have at least {context['min_length']} entry, not {len(fault['input'])}"
         elif fault["type"].startswith("union_tag"):
             key = context["discriminator"].strip("'")
             given = f"unknown {key} {context['tag']!r}" if "tag" in context else f"the key {key} is missing"

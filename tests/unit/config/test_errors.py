@@ -1,5 +1,7 @@
+from typing import Annotated
+
 import pytest
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from pipeline.config.errors import explain
 from pipeline.config.model import Model
@@ -61,3 +63,15 @@ def test_a_fault_of_the_whole_has_no_place():
     (line,) = explain(error.value)
     assert line.startswith("Input should be")
     assert line.endswith("not 3")
+
+
+@pytest.mark.parametrize("given", [[], {}])
+def test_an_empty_list_or_mapping_is_named_in_the_words_of_the_file(given):
+    with pytest.raises(ValidationError) as error:
+        TypeAdapter(Annotated[type(given), Field(min_length=1)]).validate_python(given)
+    assert explain(error.value) == ["Input should have at least 1 entry, not 0"]
+
+
+def test_a_list_whose_only_entry_is_faulty_is_not_called_empty():
+    section = DENSE | {"family": "cnn", "convolutions": [{"filters": 0}]}
+    assert explain_model(section) == ["models.some.convolutions.0.filters: Input should be greater than 0, not 0"]
