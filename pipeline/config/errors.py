@@ -2,6 +2,9 @@
 
 from pydantic import ValidationError
 
+# The keys that say which kind of section it is, and their values.
+KINDS = {"family": "perceptron, dense, cnn", "name": "cosine_decay, exponential_decay"}
+
 
 def explain(error: ValidationError) -> list[str]:
     """Return one line per fault: the key as it is written in params.yaml, and which values are allowed there."""
@@ -15,6 +18,7 @@ def explain(error: ValidationError) -> list[str]:
         place = [part for part in place if part != "[key]"]
         message = fault["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
         context = fault.get("ctx", {})
+        given = "" if isinstance(fault["input"], dict | list) else f", not {fault['input']!r}"
         if fault["type"] == "missing":
             message = "this key is missing"
         elif fault["type"] == "too_short":
@@ -23,10 +27,14 @@ def explain(error: ValidationError) -> list[str]:
             message = f"Input should have at least {context['min_length']} entry, not {len(fault['input'])}"
         elif fault["type"].startswith("union_tag"):
             key = context["discriminator"].strip("'")
-            given = f"unknown {key} {context['tag']!r}" if "tag" in context else f"the key {key} is missing"
-            allowed = {"family": "perceptron, dense, cnn", "name": "cosine_decay, exponential_decay"}[key]
-            message = f"{given}; allowed: {allowed}"
-        elif fault["type"] != "value_error" and not isinstance(fault["input"], dict | list):
-            message += f", not {fault['input']!r}"
+            problem = f"unknown {key} {context['tag']!r}" if "tag" in context else f"the key {key} is missing"
+            message = f"{problem}; allowed: {KINDS[key]}"
+        elif fault["type"] == "model_attributes_type":  # it has no keys, so no name and no family
+            key = "family" if len(place) == 2 else "name"  # models.<name>, or its schedule
+            message = f"write {{{key}: …, key: value}}{given}; allowed: {KINDS[key]}"
+        elif fault["type"] in ("dict_type", "model_type"):
+            message = f"Input should be a mapping, such as {{key: value}}{given}"
+        elif fault["type"] != "value_error":
+            message += given
         lines.append(": ".join([".".join(map(str, place)), message] if place else [message]))
     return lines

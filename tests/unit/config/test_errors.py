@@ -14,7 +14,7 @@ class Models(BaseModel):
     models: dict[str, Model]
 
 
-def explain_model(section: dict) -> list[str]:
+def explain_model(section: object) -> list[str]:
     with pytest.raises(ValidationError) as error:
         Models.model_validate({"models": {"some": section}})
     return explain(error.value)
@@ -38,6 +38,14 @@ def explain_model(section: dict) -> list[str]:
         ),
         (DENSE | {"dense": 3}, "models.some.dense: Input should be a list, not 3"),
         (DENSE | {"dense": {"units": 3}}, "models.some.dense: Input should be a list"),
+        (DENSE | {"dense": [3]}, "models.some.dense.0: Input should be a mapping, such as {key: value}, not 3"),
+        (
+            DENSE | {"schedule": "cosine_decay"},
+            "models.some.schedule: write {name: …, key: value}, not 'cosine_decay'; allowed: "
+            "cosine_decay, exponential_decay",
+        ),
+        ("dense", "models.some: write {family: …, key: value}, not 'dense'; allowed: perceptron, dense, cnn"),
+        (["dense"], "models.some: write {family: …, key: value}; allowed: perceptron, dense, cnn"),
     ],
 )
 def test_a_fault_is_named_as_it_is_written(section, line):
@@ -61,8 +69,13 @@ def test_a_fault_of_the_whole_has_no_place():
     with pytest.raises(ValidationError) as error:
         Promotion.model_validate(3)
     (line,) = explain(error.value)
-    assert line.startswith("Input should be")
-    assert line.endswith("not 3")
+    assert line == "Input should be a mapping, such as {key: value}, not 3"
+
+
+def test_a_mapping_of_names_is_called_so():
+    with pytest.raises(ValidationError) as error:
+        Models.model_validate({"models": None})
+    assert explain(error.value) == ["models: Input should be a mapping, such as {key: value}, not None"]
 
 
 @pytest.mark.parametrize("given", [[], {}])
