@@ -19,6 +19,11 @@ from pipeline.config.sweep import Sweep
 from pipeline.paths import PARAMS
 
 END_OF_SEEDS = 2**32
+# What to do about the parser's most frequent complaints about a line.
+ADVICE = {
+    "could not find expected ':'": "; write key: value, with a space after the colon",
+    "found character '\\t' that cannot start any token": "; indent with spaces instead of tabs",
+}
 ModelName = Annotated[str, spelled(r"[A-Za-z0-9_-]+", "a name of letters, digits, - and _")]
 
 
@@ -162,9 +167,11 @@ def read(path: Path = PARAMS) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run this from the project's root") from None
     except MarkedYAMLError as error:
-        mark = error.problem_mark
+        # A key without a colon is noticed only at the next key; the context is where it stands.
+        is_key = error.context == "while scanning a simple key"
+        mark = error.context_mark if is_key else error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UserError(f"{path}{where}: {error.problem}") from None
+        raise UserError(f"{path}{where}: {error.problem}{ADVICE.get(error.problem or '', '')}") from None
     except YAMLError as error:
         raise UserError(f"{path} is not text in YAML: {error}") from None
 

@@ -11,6 +11,7 @@ from tests.helpers.params import PARAMS
 from tests.helpers.stated import FORM, read_stated_accuracies
 
 DESIGNED_PRESETS = {"perceptron", "dense_10", "dense_512", "dense_784_800", "cnn_2m", "cnn_fast"}
+SEED_LINE = PARAMS.splitlines().index("seed: 0") + 1
 
 
 def load_text(folder: Path, text: str):
@@ -47,6 +48,8 @@ def test_parameters_cannot_be_changed_after_loading():
         ("seed: 0", "sede: 0", ["unknown key 'sede'", "did you mean 'seed'"]),
         ("seed: 0", "seed: 0\nseed: 1", ["line", "duplicate key"]),
         ("seed: 0", "seed: [0", ["line"]),
+        ("seed: 0", "seed:0", [f"line {SEED_LINE}, column 1", "write key: value, with a space after the colon"]),
+        ("seed: 0", "\tseed: 0", [f"line {SEED_LINE}, column 1", "indent with spaces instead of tabs"]),
         ("seed: 0", "seed: 0\nwriters: 1", ["writers", "valid boolean"]),
         (
             "dataset: mnist",
