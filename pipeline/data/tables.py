@@ -103,8 +103,9 @@ def _is_test(table: Path) -> bool:
 def _require_columns(table: Path, wanted: Sequence[str], present: Sequence[str]) -> None:
     if missing := [column for column in wanted if column not in present]:
         raise UserError(
-            f"{table} has no column {', '.join(missing)}; it has {name_some(list(present)) or 'none'}: rename a "
-            "column, or write the names of yours in image_column, label_column and group_column"
+            f"{table} has no column {', '.join(missing)}; it has {name_some(list(present)) or 'none'}: "
+            + ("put commas between the columns, not semicolons; or " if ";" in "".join(present) else "")
+            + "rename a column, or write the names of yours in image_column, label_column and group_column"
         )
 
 
@@ -117,7 +118,7 @@ def _read_rows(table: Path, wanted: Sequence[str]) -> Iterator[tuple[int, dict[s
             for row in reader:
                 yield reader.line_num, {column: row[column] or "" for column in wanted}
     except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{table} is not a CSV file in UTF-8: {first_line(error)}") from None
+        raise UserError(f"{table} is not a CSV file in UTF-8, so save it as one: {first_line(error)}") from None
 
 
 def _resolve_place(table: str, path: str, where: str) -> str:

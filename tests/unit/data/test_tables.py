@@ -6,6 +6,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from pipeline.cli import UserError
 from pipeline.config.dataset import Dataset
 from pipeline.data.pictures import Listing
 from pipeline.data.tables import list_csv, list_parquet
@@ -93,3 +94,12 @@ def test_a_column_keeps_images_together_and_a_missing_image_is_no_bytes(tmp_path
     assert [group for *_, group in describe(listing)] == ["anna", ""]
     parquet.write_table(pyarrow.table({"image": [FILES[0], None], "label": ["oak", "ash"]}), tmp_path / "a.parquet")
     assert list(list_parquet(tmp_path, PARQUET).read()) == [FILES[0], b""]
+
+
+def test_a_table_that_a_spreadsheet_saved_otherwise_is_refused_with_the_way_to_save_it(tmp_path):
+    (tmp_path / "all.csv").write_text("path;label\nfirst/0.png;oak\n")
+    with pytest.raises(UserError, match="it has path;label: put commas between the columns"):
+        list_csv(tmp_path, CSV)
+    (tmp_path / "all.csv").write_text("path,label\nfirst/0.png,Bärlauch\n", "latin-1")
+    with pytest.raises(UserError, match=r"is not a CSV file in UTF-8, so save it as one: .*0xe4"):
+        list_csv(tmp_path, CSV)
