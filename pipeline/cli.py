@@ -36,8 +36,12 @@ def run(main: Callable[..., None], *arguments: str) -> None:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         main(*given)
+        sys.stdout.flush()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except BrokenPipeError:  # what read the output has ended, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python still writes at its exit
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         # A full disk or a missing permission gets a message, not a stack trace; the file's name is in the error.
         sys.exit(f"error: {error}; nothing unfinished was published: fix the cause and run the command again")

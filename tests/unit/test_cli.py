@@ -28,3 +28,14 @@ def test_importing_the_package_leaves_the_signals_of_another_program_alone():
     code = "import signal; before = signal.getsignal(2); import pipeline.cli; print(before is signal.getsignal(2))"
     done = subprocess.run((sys.executable, "-c", code), cwd=SOURCE, capture_output=True, text=True)
     assert done.stdout == "True\n"
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_that_ends_early_like_head_is_no_error(lines):
+    code = f"from pipeline.cli import run\nrun(lambda: print('text\\n' * {lines}))"
+    process = subprocess.Popen(
+        (sys.executable, "-c", code), cwd=SOURCE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == ("", 141)
+    process.stderr.close()
