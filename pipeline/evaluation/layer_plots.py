@@ -123,8 +123,14 @@ def embed(features: FloatArray) -> FloatArray:
     Source: K. Pearson, On lines and planes of closest fit to systems of points in space, 1901 (principal components).
     """
     values = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
-    _, directions = np.linalg.eigh(values.T @ values)
-    main = directions[:, ::-1][:, :2]
+    if len(values) < values.shape[1]:
+        # The same directions from a matrix of images instead of features; a picture's last convolution has thousands.
+        _, shares = np.linalg.eigh(values @ values.T)
+        main = values.T @ shares[:, ::-1][:, :2]
+        main /= np.maximum(np.linalg.norm(main, axis=0), np.finfo(np.float64).tiny)  # equal images have no direction
+    else:
+        _, directions = np.linalg.eigh(values.T @ values)
+        main = directions[:, ::-1][:, :2]
     # A direction's sign is arbitrary: its largest part is made positive.
     main = main * np.sign(main[np.abs(main).argmax(axis=0), range(main.shape[1])])
     places: FloatArray = np.zeros((len(values), 2), np.float32)  # a single feature spreads in one direction

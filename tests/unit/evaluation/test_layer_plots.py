@@ -48,6 +48,21 @@ def test_the_embedding_is_that_of_principal_components():
     np.testing.assert_allclose(np.abs(places), np.abs(expected), atol=1e-4)
 
 
+def test_few_images_with_many_features_are_placed_as_with_the_matrix_of_all_features(monkeypatch):
+    """That matrix of the last convolution of 64×64 pixels has 9,216 rows, and took minutes and gigabytes."""
+    features = np.random.default_rng(0).normal(size=(12, 300)).astype(np.float32)
+    sizes = []
+    solve = np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda matrix: (sizes.append(len(matrix)), solve(matrix))[1])
+    places = layer_plots.embed(features)
+    assert sizes == [12]
+    centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
+    main = solve(centred.T @ centred)[1][:, ::-1][:, :2]
+    np.testing.assert_allclose(np.abs(places), np.abs(centred @ main), atol=1e-4)
+    assert not layer_plots.embed(np.ones((3, 300), np.float32)).any()
+    assert not layer_plots.embed(np.ones((1, 300), np.float32)).any()
+
+
 def test_features_of_one_number_are_drawn_too(tmp_path):
     features = np.random.default_rng(0).normal(size=(9, 1)).astype(np.float32)
     layer_plots.plot_embedding(features, np.arange(9), NAMES, "the output", tmp_path / "embedding.png")
