@@ -120,9 +120,15 @@ def _hash_set(name: str, chunks: Iterator[UInt8Array], labels: int) -> UInt64Arr
 def read_pictures(folder: Path, dataset: Dataset, pixels: Path) -> Images:
     """Decode the pictures of `folder` into the file `pixels`; return those that can be read.
 
-    Raise UserError if the folder hasn't the data set's form, or if a picture can't be read and `broken` is `refuse`.
+    Raise UserError if the folder hasn't the data set's form, if its `group_separator` is in no file name, or if a
+    picture can't be read and `broken` is `refuse`.
     """
     listing = LISTINGS[dataset.form](folder, dataset)
+    if dataset.group_separator and not any(picture.group for picture in listing.pictures):
+        raise UserError(
+            f"no picture's file name has the group_separator {dataset.group_separator!r}, so none would be kept "
+            "together: write the one that the names have, or remove the key"
+        )
     numbers = _number_classes(listing, dataset)
     form = Form(dataset.height, dataset.width, dataset.channels, dataset.resize)
     decoded = decode_pictures(listing.read(), len(listing.pictures), form, pixels)

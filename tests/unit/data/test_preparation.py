@@ -208,6 +208,12 @@ def test_one_group_cannot_be_split(leaves):
         run(leaves, LEAVES.model_copy(update={"group_separator": "erson"}))
 
 
+def test_a_separator_that_no_name_has_is_refused(leaves):
+    """Otherwise pictures that belong together would be in training and in the test, without a word."""
+    with pytest.raises(UserError, match=r"no picture's file name has the group_separator '-'.* or remove the key"):
+        run(leaves, LEAVES.model_copy(update={"group_separator": "-"}))
+
+
 def test_a_training_picture_that_is_in_test_too_is_left_out_of_training(leaves):
     folder = leaves.root / "pictures/leaves"
     for name in ("ash", "oak"):
