@@ -4,6 +4,7 @@ DVC only knows files. It doesn't know that a store is new, was lost, or isn't th
 """
 
 import json
+from typing import TYPE_CHECKING
 
 from pipeline import register
 from pipeline.cli import UserError, run
@@ -12,14 +13,17 @@ from pipeline.config.promotion import Promotion
 from pipeline.paths import Workspace
 from pipeline.tracking import trained_model
 from pipeline.tracking.promotion import is_decided
-from pipeline.tracking.registry import STATE_TAG
+from pipeline.tracking.registry import CHAMPION, STATE_TAG
 from pipeline.tracking.runs import find_versions, has_artifacts
 from pipeline.tracking.store import connect_existing, translate_errors
 from pipeline.tracking.trained_model import TrainedModel
 
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import RegisteredModel
+
 
 def main(workspace: Workspace = Workspace()) -> None:
-    """Register, unless the store has each model with its files and a decision, and nothing is half done."""
+    """Register, unless the store has each model with its files and a decision, a champion, and nothing half done."""
     params = load(workspace.params)
     models = [trained_model.read(name, workspace) for name in params.presets]
     try:
@@ -35,12 +39,18 @@ def has_all(models: list[TrainedModel], policy: Promotion) -> bool:
     store = connect_existing(models[0].dataset["name"])
     with translate_errors():
         registered = store.registered_model()
-        if registered is None or json.loads(registered.tags.get(STATE_TAG, '{"event": true}'))["event"]:
+        if registered is None or not is_settled(registered):
             return False
         versions = [found for model in models for found in find_versions(store, model)[:1]]
         return len(versions) == len(models) and all(
             is_decided(version, policy) and has_artifacts(store, str(version.run_id)) for version in versions
         )
+
+
+def is_settled(model: "RegisteredModel") -> bool:
+    """Return whether nothing is half done, and the alias `champion` is there, on the version that the state names."""
+    state = json.loads(model.tags.get(STATE_TAG, "null"))
+    return bool(state) and not state["event"] and state["champions"][-1:] == [str(model.aliases.get(CHAMPION))]
 
 
 if __name__ == "__main__":

@@ -227,12 +227,20 @@ def lose_state(workspace: Workspace) -> None:
     register.connect("digits").client.delete_registered_model_tag("digits", "champions")
 
 
+def lose_alias(workspace: Workspace) -> None:
+    register.connect("digits").client.delete_registered_model_alias("digits", "champion")
+
+
+def move_alias(workspace: Workspace) -> None:
+    register.connect("digits").client.set_registered_model_alias("digits", "champion", "1")
+
+
 def change_policy(workspace: Workspace) -> None:
     edit_params(workspace, "alpha: 0.05", "alpha: 0.04")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lose", [lose_decision, lose_files, lose_state, change_policy])
+@pytest.mark.parametrize("lose", [lose_decision, lose_files, lose_state, lose_alias, move_alias, change_policy])
 def test_make_run_registers_what_the_store_lacks_and_nothing_else(workspace, monkeypatch, lose):
     ensure_registered.main(workspace)
     called = []
