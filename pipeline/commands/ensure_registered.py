@@ -42,9 +42,11 @@ def has_all(models: list[TrainedModel], policy: Promotion) -> bool:
         if registered is None or not is_settled(registered):
             return False
         versions = [found for model in models for found in find_versions(store, model)[:1]]
-        return len(versions) == len(models) and all(
-            is_decided(version, policy) and has_artifacts(store, str(version.run_id)) for version in versions
-        )
+        if len(versions) < len(models) or not all(has_artifacts(store, str(version.run_id)) for version in versions):
+            return False
+        # Another policy doesn't judge the champion again.
+        champion = str(registered.aliases[CHAMPION])
+        return all(str(version.version) == champion or is_decided(version, policy) for version in versions)
 
 
 def is_settled(model: "RegisteredModel") -> bool:

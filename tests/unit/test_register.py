@@ -252,6 +252,18 @@ def test_make_run_registers_what_the_store_lacks_and_nothing_else(workspace, mon
     assert called == [workspace]
 
 
+@pytest.mark.slow
+def test_another_policy_decides_once_and_make_run_does_not_register_again(workspace, monkeypatch):
+    """The champion keeps its decision under the former policy."""
+    register.main(workspace)
+    change_policy(workspace)
+    register.main(workspace)
+    called = []
+    monkeypatch.setattr(register, "main", lambda workspace: called.append(workspace))
+    ensure_registered.main(workspace)
+    assert called == []
+
+
 def test_a_store_that_refuses_is_reported(workspace, monkeypatch):
     from mlflow.exceptions import MlflowException
 
