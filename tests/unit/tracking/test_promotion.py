@@ -253,6 +253,19 @@ def test_an_alias_that_was_moved_in_mlflow_is_a_persons_decision(registry):
     assert registry.aliases == {"champion": "3", "previous": "1"}
 
 
+def test_a_champion_of_another_tool_stays_and_each_version_says_what_replaces_it(registry):
+    """Nobody knows its answers; a person gave it the alias in MLflow."""
+    registry.promote("bad")
+    registry.versions["9"] = SimpleNamespace(version="9", tags={"model": "foreign"}, name="digits")
+    registry.aliases["champion"] = "9"
+    record = registry.promote("good")["3"]
+    assert not record["promote"]
+    assert record["reasons"] == [promotion.FOREIGN.format(9, 3)]
+    assert registry.aliases == {"champion": "9", "previous": "1"}
+    registry.promote("good")
+    assert [event["event"] for event in events()] == ["decided", "promoted", "decided"]
+
+
 def test_the_champions_network_in_newer_wrapping_has_to_keep_the_limits(registry):
     registry.promote("bad")
     registry.versions["2"].tags["onnx_sha256"] = "bad"
