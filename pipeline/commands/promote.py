@@ -13,8 +13,9 @@ def main(number: str, reason: str = "", workspace: Workspace = Workspace()) -> N
     name = read_registered_name(workspace)
     with translate_errors(), lock_registry() as require_lock:
         store = connect_existing(name, require_lock)
-        versions = {str(version.version): version for version in store.search_versions()}
-        if number not in versions or "content_key" not in versions[number].tags:
+        ours = [version for version in store.search_versions() if "content_key" in version.tags]
+        versions = {str(version.version): version for version in ours}
+        if number not in versions:
             available = ", ".join(sorted(versions, key=int)) or "none: run `make run`, which registers the models"
             if not number:
                 raise UserError(f"name a version, as in `make promote VERSION=3`; versions of {name}: {available}")

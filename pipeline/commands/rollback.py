@@ -23,10 +23,12 @@ def main(reason: str = "", workspace: Workspace = Workspace()) -> None:
             )
         old, new = before.champion.version, before.previous.version
         registry.roll_back(store, before, reason or "rolled back")
-        models = {number: store.version(number).tags.get("model") for number in (old, new)}
+        tags = {number: store.version(number).tags for number in (old, new)}
+    models = {number: tags[number].get("model", "of another tool") for number in (old, new)}
+    take_back = f"`make promote VERSION={old}`" if "content_key" in tags[old] else "the alias champion, set in MLflow,"
     print(
         f"models:/{name}@champion is version {new} ({models[new]}) again; version {old} ({models[old]}) is rejected: "
-        f"`make promote VERSION={old}` takes that back"
+        f"{take_back} takes that back"
     )
 
 

@@ -1,4 +1,5 @@
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -53,6 +54,18 @@ def test_a_person_promotes_any_version(registry, workspace, capsys):
 def test_a_version_that_there_is_not_is_reported_with_those_that_there_are(registry, workspace, number):
     with pytest.raises(UserError, match=rf"digits has no version '{number}' of this pipeline; versions: 1, 2, 3"):
         promote.main(number, workspace=workspace)
+
+
+def test_a_version_of_another_tool_is_not_offered_for_a_promotion(registry, workspace, capsys):
+    registry.promote("good")
+    registry.versions["9"] = SimpleNamespace(version="9", tags={}, name="digits")
+    with pytest.raises(UserError, match=r"no version '9' of this pipeline; versions: 1, 2, 3$"):
+        promote.main("9", workspace=workspace)
+    registry.aliases["champion"] = "9"
+    rollback.main(workspace=workspace)
+    assert capsys.readouterr().out.endswith(
+        "version 9 (of another tool) is rejected: the alias champion, set in MLflow, takes that back\n"
+    )
 
 
 def test_without_a_version_those_that_there_are_are_named(registry, workspace):
