@@ -15,6 +15,9 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export ORT_DISABLE_TELEMETRY := 1
 export MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR := false
+# A reason is a person's text: neither make nor the shell may take a $, a quote or a backquote in it for their own.
+override REASON := $(value REASON)
+export REASON
 # Without compiled bytecode, importing TensorFlow takes ten seconds instead of five.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -91,10 +94,10 @@ app: $(READY) ## serve the champion with the project's own server, on port 8000:
 	@champion=$$(python -m pipeline.commands.champion) && exec python -m serving.app --port $(or $(PORT),8000) "$$champion"
 
 rollback: $(READY) ## reject the champion and return to the previous one; REASON='…' is recorded
-	@python -m pipeline.commands.rollback "$(REASON)"
+	@python -m pipeline.commands.rollback "$$REASON"
 
 promote: $(READY) ## make VERSION=3 the champion, whatever the gate decided; REASON='…' is recorded
-	@python -m pipeline.commands.promote "$(VERSION)" "$(REASON)"
+	@python -m pipeline.commands.promote "$(VERSION)" "$$REASON"
 
 rebuild-tracking: $(READY) ## restore MLflow's runs, versions and aliases from DVC's outputs and cache
 	@python -m pipeline.commands.rebuild

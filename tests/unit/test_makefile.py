@@ -76,6 +76,14 @@ def test_a_server_has_its_port_checked_first(project, target, port):
         assert calls[0].endswith(f"pipeline.commands.port {checked}")
 
 
+@pytest.mark.parametrize("reason", ["", 'reads "a 7" as 1', "it's `echo 1` for $5 and $HOME", "two\nlines"])
+@pytest.mark.parametrize(("target", "before"), [("rollback", ""), ("promote", " 3")])
+def test_a_reason_is_recorded_as_it_was_typed(project, target, before, reason):
+    make_environment(project)
+    done = make(project, target, "VERSION=3", f"REASON={reason}")
+    assert done.stdout.endswith(f" -m pipeline.commands.{target}{before} {reason}\n")
+
+
 def test_an_environment_is_set_up_in_a_folder_of_any_name_so_that_it_can_be_moved(folder, tmp_path):
     tools = tmp_path / "tools"
     write_program(tools / "uv", PROGRAM.format(name="uv"))
