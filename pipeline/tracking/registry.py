@@ -110,7 +110,7 @@ def promote_by_gate(store: Store, state: State, version: "ModelVersion", record:
 def promote_by_hand(store: Store, state: State, version: "ModelVersion", reason: str) -> State:
     """Make a version champion because a person says so, also if its network was rejected; return the new state."""
     event: Event = {"event": PROMOTED, "version": str(version.version), "against": number_of(state.champion)}
-    event |= {"policy": None, "promote": True, "reasons": [reason[:MOST_CHARACTERS]]}
+    event |= {"policy": None, "promote": True, "reasons": [to_text(reason)]}
     return change(store, state.promote(to_champion(version)), event)
 
 
@@ -119,8 +119,13 @@ def roll_back(store: Store, state: State, reason: str) -> State:
     assert state.champion
     assert state.previous
     event: Event = {"event": ROLLED_BACK, "version": state.previous.version, "against": state.champion.version}
-    event |= {"rejected": state.champion.network, "reasons": [reason[:MOST_CHARACTERS]]}
+    event |= {"rejected": state.champion.network, "reasons": [to_text(reason)]}
     return change(store, state.roll_back(), event)
+
+
+def to_text(reason: str) -> str:
+    """Return a person's reason as each store can keep it: not too long, and with a ? for a byte that isn't UTF-8."""
+    return reason.encode(errors="replace").decode()[:MOST_CHARACTERS]
 
 
 def change(store: Store, state: State, event: Event) -> State:

@@ -266,6 +266,14 @@ def test_a_champion_of_another_tool_stays_and_each_version_says_what_replaces_it
     assert [event["event"] for event in events()] == ["decided", "promoted", "decided"]
 
 
+def test_a_reason_in_another_encoding_than_utf_8_can_be_written_to_a_database(registry):
+    typed = b"f\xfcr 7".decode(errors="surrogateescape")  # as Python reads an argument
+    registry.promote("bad")
+    before = state.promote_by_hand(registry.store, state.settle(registry.store), registry.versions["3"], typed)
+    state.roll_back(registry.store, before, typed)
+    assert [event["reasons"] for event in events()[1:]] == [["f?r 7"]] * 2
+
+
 def test_the_champions_network_in_newer_wrapping_has_to_keep_the_limits(registry):
     registry.promote("bad")
     registry.versions["2"].tags["onnx_sha256"] = "bad"
