@@ -26,6 +26,7 @@ from pipeline.tracking.registry import (
     to_tag,
     write_state,
 )
+from pipeline.tracking.runs import ANSWERS
 from pipeline.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def load_candidate(version: "ModelVersion", policy: Promotion) -> Candidate:
 
     from pipeline.evaluation.tables import read_predictions
 
-    path = download_artifacts(run_id=version.run_id, artifact_path="report/predictions.csv")
+    path = download_artifacts(run_id=version.run_id, artifact_path=ANSWERS)
     rows = read_predictions(Path(path)).query("split == 'val'")
     latencies_ms = None
     if policy.max_latency_ms is not None:

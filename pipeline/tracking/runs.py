@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 RECEIPT = "training/receipt.json"
+ANSWERS = "report/predictions.csv"  # by which the gate decides
 DIFF = "training/uncommitted.diff"  # of a run with uncommitted changes in the code
 # Tags that identify a live run until `register` completes it; older versions called inputs_sha256 made_of.
 LIVE_TAGS = {"training", "inputs_sha256", "made_of", "process"}
@@ -90,7 +91,8 @@ def record_run(store: Store, model: TrainedModel) -> str:
 def has_artifacts(store: Store, run_id: str) -> bool:
     """Return whether the artefact store still has the run's files and those of its model."""
     models = store.ready_models(run_id)
-    return bool(models) and has_files(models[0]) and bool(store.client.list_artifacts(run_id, "training"))
+    found = {file.path for path in ("training", "report") for file in store.client.list_artifacts(run_id, path)}
+    return bool(models) and has_files(models[0]) and {RECEIPT, ANSWERS} <= found
 
 
 def has_files(model: "LoggedModel") -> bool:

@@ -138,6 +138,17 @@ def test_artefacts_that_were_lost_come_back_to_where_the_version_looks_for_them(
     assert len(store.client.get_metric_history(version.run_id, "epoch/loss")) == 2
 
 
+@pytest.mark.parametrize("lost", ["training/receipt.json", "report/predictions.csv"])
+def test_a_file_that_is_needed_and_was_lost_comes_back(store, root, logged, lost):
+    model = make_model(root)
+    version = runs.register_version(store, model)
+    path = root / "mlruns/digits" / version.run_id / "artifacts" / lost
+    before = path.read_bytes()
+    path.unlink()
+    runs.register_version(store, model)
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("has_run", [True, False])
 def test_of_twins_the_older_version_stays_with_its_run(store, root, logged, has_run):
     model = make_model(root)
