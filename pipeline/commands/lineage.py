@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cli import UserError, run
+from pipeline.cli import UserError, first_line, run
 from pipeline.commands.champion import read_registered_name
 from pipeline.files import sha256_of
 from pipeline.paths import LOCK, Workspace
@@ -89,7 +89,7 @@ def list_available(client: "MlflowClient", name: str) -> list[str]:
 
 
 def download_receipt(client: "MlflowClient", run_id: str, scratch: str) -> dict[str, Any]:
-    """Return the receipt that the run keeps; raise UserError if it has lost it."""
+    """Return the receipt that the run keeps; raise UserError if it is lost or damaged."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -99,6 +99,11 @@ def download_receipt(client: "MlflowClient", run_id: str, scratch: str) -> dict[
         raise UserError(
             f"run {run_id} has lost its {RECEIPT}: restore the artifact store, or run `make rebuild-tracking`, which "
             "restores what DVC still has"
+        ) from None
+    except ValueError as error:
+        raise UserError(
+            f"the {RECEIPT} of run {run_id} is damaged ({first_line(error)}): restore the artifact store, or delete "
+            "the file there and run `make rebuild-tracking`, which restores what DVC still has"
         ) from None
 
 

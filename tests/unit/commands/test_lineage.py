@@ -114,12 +114,15 @@ def test_a_store_that_fails_is_reported(monkeypatch):
         lineage.main("models:/digits@champion")
 
 
-def test_a_lost_receipt_is_reported(store, tmp_path):
+def test_a_lost_or_damaged_receipt_is_reported(store, tmp_path):
     run_id = store.client.create_run(store.experiment_id).info.run_id
     with pytest.raises(UserError, match=rf"run {run_id} has lost its training/receipt.json: restore"):
         lineage.download_receipt(store.client, run_id, str(tmp_path))
     store.client.log_text(run_id, '{"a": 1}', "training/receipt.json")
     assert lineage.download_receipt(store.client, run_id, str(tmp_path)) == {"a": 1}
+    store.client.log_text(run_id, '{"a": ', "training/receipt.json")
+    with pytest.raises(UserError, match=rf"training/receipt.json of run {run_id} is damaged \(Expecting value"):
+        lineage.download_receipt(store.client, run_id, str(tmp_path))
 
 
 @pytest.mark.parametrize(
