@@ -13,7 +13,7 @@ from pipeline.tracking.trained_model import TrainedModel, pin_serving_packages
 from serving.verification import ALL_HASHES, hash_files
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput, LoggedModel
+    from mlflow.entities import DatasetInput, LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
 
 RECEIPT = "training/receipt.json"
@@ -72,11 +72,16 @@ def record_run(store: Store, model: TrainedModel) -> str:
     """Return the id of the finished run of this content: one recorded before, a live run, or a new run.
 
     All entries have the receipt's own times, so a run that was cut short is completed without double entries. A run
-    that has lost its artefacts is completed, too.
+    that has lost its artefacts is completed, too. The run of a registered version is restored if a person has deleted
+    it in MLflow: the version needs it.
     """
-    runs = store.search_runs(f"tags.content_key = '{model.key}'")
-    registered = {version.run_id for version in find_versions(store, model)[:1]}
-    recorded = next((run for run in runs if run.info.run_id in registered), runs[0] if runs else None)
+    if found := find_versions(store, model):
+        recorded: Run | None = store.client.get_run(str(found[0].run_id))
+        assert recorded
+        if recorded.info.lifecycle_stage == "deleted":
+            store.client.restore_run(recorded.info.run_id)
+    else:
+        recorded = store.find_run(f"tags.content_key = '{model.key}'")
     run = recorded or store.find_run(f"tags.training = '{model.receipt['training']}'")
     if run is None:
         start = to_milliseconds(model.receipt["started"])
@@ -89,7 +94,9 @@ def record_run(store: Store, model: TrainedModel) -> str:
 
 
 def has_artifacts(store: Store, run_id: str) -> bool:
-    """Return whether the artefact store still has the run's files and those of its model."""
+    """Return whether the run isn't deleted, and the artefact store still has its files and those of its model."""
+    if store.client.get_run(run_id).info.lifecycle_stage == "deleted":
+        return False
     models = store.ready_models(run_id)
     found = {file.path for path in ("training", "report") for file in store.client.list_artifacts(run_id, path)}
     return bool(models) and has_files(models[0]) and {RECEIPT, ANSWERS} <= found

@@ -37,8 +37,9 @@ class Store:
         return next(iter(self.search_runs(condition, limit=1)), None)
 
     def ready_models(self, run_id: str) -> "list[LoggedModel]":
-        """Return the models that a run has logged completely."""
-        found = self.client.search_logged_models([self.experiment_id], f"source_run_id = '{run_id}'")
+        """Return the models that a run has logged completely, also if its experiment was renamed since."""
+        experiment_id = self.client.get_run(run_id).info.experiment_id
+        found = self.client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
         return [model for model in found if model.status == "READY"]
 
     def search_versions(self, condition: str = "") -> "list[ModelVersion]":

@@ -18,7 +18,7 @@ from pipeline.tracking import promotion, runs, trained_model
 from pipeline.tracking.follow import follow
 from pipeline.tracking.processes import identify_process
 from pipeline.tracking.run_entries import to_milliseconds
-from pipeline.tracking.store import Store
+from pipeline.tracking.store import Store, connect
 from pipeline.tracking.trained_model import TrainedModel
 from serving.verification import hash_files
 from tests.helpers.trained import DATASET, write_trained_model
@@ -147,6 +147,26 @@ def test_a_file_that_is_needed_and_was_lost_comes_back(store, root, logged, lost
     path.unlink()
     runs.register_version(store, model)
     assert path.read_bytes() == before
+
+
+def test_a_versions_run_that_was_deleted_in_mlflow_is_restored(store, root, logged):
+    model = make_model(root)
+    version = runs.register_version(store, model)
+    store.client.delete_run(version.run_id)
+    assert not runs.has_artifacts(store, version.run_id)
+    runs.register_version(store, model)
+    assert runs.has_artifacts(store, version.run_id)
+    assert ([run.info.run_id for run in all_runs(store)], logged) == ([version.run_id], [version.run_id])
+
+
+def test_a_versions_run_stays_where_it_is_when_its_experiment_was_renamed(store, root, logged):
+    model = make_model(root)
+    version = runs.register_version(store, model)
+    store.client.rename_experiment(store.experiment_id, "digits-before")
+    renamed = connect("digits")
+    assert runs.has_artifacts(renamed, version.run_id)
+    assert runs.register_version(renamed, model).run_id == version.run_id
+    assert (all_runs(renamed), logged) == ([], [version.run_id])
 
 
 @pytest.mark.parametrize("has_run", [True, False])
