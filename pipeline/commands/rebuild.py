@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline.cli import UserError, run
 from pipeline.config.credits import NO_CREDIT, Credit, find_credit
@@ -142,13 +143,16 @@ def collect_models(names: tuple[str, ...], folder: Path) -> dict[str, TrainedMod
 
 
 def find_cache() -> Path:
-    """Return the folder of DVC's cache."""
-    return Path(subprocess.run(("dvc", "cache", "dir"), capture_output=True, text=True, check=True).stdout.strip())
+    """Return the folder of DVC's cache; raise UserError if DVC can't tell, as with a damaged .dvc/config."""
+    done = subprocess.run(("dvc", "cache", "dir"), capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"`dvc cache dir` fails, so nothing can be rebuilt:\n{done.stderr.strip()}")
+    return Path(done.stdout.strip())
 
 
 def restore_cached_models(cache: Path, folder: Path) -> Iterator[TrainedModel]:
     """Restore each training with its evaluation that DVC's run cache records, if DVC's cache still has their files."""
-    records = [YAML(typ="safe").load(path) for path in sorted((cache / "runs").rglob("*")) if path.is_file()]
+    records = [record for path in sorted((cache / "runs").rglob("*")) if path.is_file() if (record := read_run(path))]
     trainings = [record for record in records if str(record["cmd"]).startswith("python -m pipeline.train ")]
     evaluations = [record for record in records if str(record["cmd"]).startswith("python -m pipeline.evaluate ")]
     for number, (training, evaluation) in enumerate(itertools.product(trainings, evaluations)):
@@ -157,6 +161,15 @@ def restore_cached_models(cache: Path, folder: Path) -> Iterator[TrainedModel]:
                 yield restore_model(cache, training, evaluation, Workspace(folder / str(number)))
         except (OSError, KeyError, ValueError, UserError):
             continue  # DVC's garbage collection has removed a part, or another version of the project made it
+
+
+def read_run(path: Path) -> dict[str, Any] | None:
+    """Return a run as DVC's run cache records it; None for the rest of a file that DVC was killed while it wrote."""
+    try:
+        record = YAML(typ="safe").load(path)
+    except YAMLError:
+        return None
+    return record if isinstance(record, dict) and record.keys() >= {"cmd", "deps", "outs"} else None
 
 
 def is_of_training(cache: Path, evaluation: dict[str, Any], training: dict[str, Any]) -> bool:

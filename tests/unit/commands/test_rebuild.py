@@ -1,5 +1,6 @@
 import json
 import shutil
+import subprocess
 from functools import partial
 from hashlib import md5
 from pathlib import Path
@@ -120,6 +121,23 @@ def test_records_of_an_older_project_are_passed_over(cache, tmp_path):
     )
     path.write_text(path.read_text().replace("data/prepared/dataset.json", "data/other.json"))
     assert [model.name for model in restore(cache, tmp_path / "restored").values()] == ["tiny"]
+
+
+@pytest.mark.parametrize("rest", ["", "cmd: python -m pipeline.train tiny\ndeps:\n- path: co", 'cmd: "python -m pip'])
+def test_a_record_that_dvc_was_killed_while_it_wrote_is_passed_over(cache, tmp_path, rest):
+    make_model(tmp_path / "one")
+    cache.record_model(Workspace(tmp_path / "one"), "tiny")
+    (cache.folder / "runs/rest").write_text(rest)
+    assert [model.name for model in restore(cache, tmp_path / "restored").values()] == ["tiny"]
+
+
+def test_what_keeps_dvc_from_naming_its_cache_is_reported(tmp_path, monkeypatch):
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("<<<<<<< HEAD\n")
+    subprocess.run(("git", "init", "--quiet"), cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"`dvc cache dir` fails.*\n.*config file error: Invalid line"):
+        rebuild.find_cache()
 
 
 def test_the_workspaces_models_are_added_and_of_equals_the_oldest_is_kept(cache, tmp_path, monkeypatch):
