@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from pipeline.cli import UserError, run
+from pipeline.cli import UserError, first_line, run
 from pipeline.code import format_description
 from pipeline.config import params
 from pipeline.config.flatten import flatten
@@ -42,12 +43,22 @@ def main(model: str = "", workspace: Workspace = Workspace()) -> None:
 
 
 def read_record(workspace: Workspace) -> dict[str, Entry]:
-    """Return the stages of dvc.lock, by name; raise UserError if there is none."""
+    """Return the stages of dvc.lock, by name; raise UserError if it is missing or damaged."""
     try:
-        stages: dict[str, Entry] = YAML(typ="safe").load(workspace.root / RECORD)["stages"]
-        return stages
+        record = YAML(typ="safe").load(workspace.root / RECORD)
     except FileNotFoundError:
         raise UserError(f"{RECORD} is missing: run `dvc repro`, which writes it") from None
+    except YAMLError as error:
+        raise damaged_record_error(first_line(error)) from None
+    if not isinstance(record, dict) or "stages" not in record:
+        raise damaged_record_error("it has no stages")
+    stages: dict[str, Entry] = record["stages"]
+    return stages
+
+
+def damaged_record_error(fault: str) -> UserError:
+    """Return the error for a dvc.lock that isn't as DVC writes it, as after a merge with a conflict."""
+    return UserError(f"{RECORD} is damaged ({fault}): resolve a merge's conflict in it, or `git checkout {RECORD}`")
 
 
 def verify(name: str, stages: Mapping[str, Entry], workspace: Workspace) -> bool:

@@ -127,3 +127,10 @@ def test_what_was_never_recorded_can_not_be_verified(workspace):
     (workspace.root / "dvc.lock").unlink()
     with pytest.raises(UserError, match=r"dvc.lock is missing: run `dvc repro`"):
         verify.main(workspace=workspace)
+
+
+@pytest.mark.parametrize("damage", ["", "<<<<<<< HEAD\nschema: '2.0'\n=======\n", "schema: '2.0'\n"])
+def test_a_damaged_record_is_reported(workspace, damage):
+    (workspace.root / "dvc.lock").write_text(damage)
+    with pytest.raises(UserError, match=r"dvc.lock is damaged \(.*\): resolve a merge's conflict in it"):
+        verify.main(workspace=workspace)
