@@ -58,7 +58,8 @@ def find_version(client: "MlflowClient", model: str) -> "ModelVersion":
     """
     from mlflow.exceptions import MlflowException
 
-    parts = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))", model)
+    # A quote ends a name in MLflow's filters, and SQLite has no numbers of 20 digits.
+    parts = re.fullmatch(r"models:/([^/@'\"`]+)(?:@([^/@]+)|/([0-9]{1,18}))", model)
     if not parts:
         raise UserError(f"{model!r} names no registered model; write models:/mnist@champion or models:/mnist/1")
     name, alias, number = parts.groups()

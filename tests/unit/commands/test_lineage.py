@@ -53,7 +53,17 @@ def test_a_version_is_found_by_alias_and_by_number(client, model):
 
 
 @pytest.mark.parametrize(
-    "model", ["digits", "models:/digits", "models:/digits/one", "models:/digits@", "models:/a/b@c", "runs:/digits/1"]
+    "model",
+    [
+        "digits",
+        "models:/digits",
+        "models:/digits/one",
+        "models:/digits@",
+        "models:/a/b@c",
+        "runs:/digits/1",
+        "models:/digits/99999999999999999999",
+        "models:/digi'ts/1",
+    ],
 )
 def test_what_names_no_version_is_reported_with_the_form(client, model):
     with pytest.raises(UserError, match=r"names no registered model; write models:/mnist@champion or models:/mnist/1"):
