@@ -41,8 +41,8 @@ MOVED_BACK = (
 )
 FORMER = "its network was champion before the present one: `make rollback` or `make promote VERSION={}` brings it back"
 FOREIGN = (
-    "the champion, version {}, is not of this pipeline, so nothing can be compared with it: `make promote VERSION={}` "
-    "makes this version champion"
+    "the champion, version {}, is not of this pipeline or has lost its run, so nothing can be compared with it: "
+    "`make promote VERSION={}` makes this version champion"
 )
 
 
@@ -136,14 +136,15 @@ def compare(store: Store, version: "ModelVersion", champion: Champion | None, po
     candidate = load_candidate(version, policy)
     if champion is None:
         return decide(candidate, None, policy)
-    rival = store.version(champion.version)
-    if "content_key" not in rival.tags:  # another tool registered it, and a person gave it the alias
-        return Decision(False, [FOREIGN.format(champion.version, version.version)])
     if to_champion(version).network == champion.network and int(version.version) > int(champion.version):
         objections = check_limits(candidate, policy)
         return Decision(
             not objections, objections or ["the champion's own network, with newer serving code or requirements"]
         )
+    rival = store.version(champion.version)
+    # Another tool registered it, and a person gave it the alias; or `mlflow gc` has removed its run.
+    if "content_key" not in rival.tags or not store.run(str(rival.run_id)):
+        return Decision(False, [FOREIGN.format(champion.version, version.version)])
     others = find_judged(store.name, candidate.validation_sha256) - {version.tags["content_key"]}
     return decide(candidate, load_candidate(rival, policy), policy, len(others))
 

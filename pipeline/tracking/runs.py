@@ -55,9 +55,12 @@ def remove_twins(store: Store, model: TrainedModel) -> None:
 
 
 def find_versions(store: Store, model: TrainedModel) -> "list[ModelVersion]":
-    """Return the versions of this content, oldest first: only one if there are no twins."""
+    """Return the versions of this content, oldest first: only one if there are no twins.
+
+    A version whose run `mlflow gc` has removed is left out: another one is registered, and takes its place.
+    """
     found = store.search_versions(f"tags.content_key = '{model.key}'")
-    return sorted(found, key=lambda version: int(version.version))
+    return sorted((one for one in found if store.run(str(one.run_id))), key=lambda version: int(version.version))
 
 
 def hash_logged(uri: str) -> str:

@@ -36,6 +36,17 @@ class Store:
         """Return the newest run that matches the condition."""
         return next(iter(self.search_runs(condition, limit=1)), None)
 
+    def run(self, run_id: str) -> "Run | None":
+        """Return a run, also one that is deleted; None if `mlflow gc` has removed it for good."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+
     def ready_models(self, run_id: str) -> "list[LoggedModel]":
         """Return the models that a run has logged completely, also if its experiment was renamed since."""
         experiment_id = self.client.get_run(run_id).info.experiment_id

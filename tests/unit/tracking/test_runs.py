@@ -159,6 +159,19 @@ def test_a_versions_run_that_was_deleted_in_mlflow_is_restored(store, root, logg
     assert ([run.info.run_id for run in all_runs(store)], logged) == ([version.run_id], [version.run_id])
 
 
+def test_a_version_whose_run_was_removed_for_good_gets_a_successor(store, root, logged, monkeypatch):
+    """`mlflow gc` removes what was deleted in MLflow; then nothing has the version's answers."""
+    model = make_model(root)
+    version = runs.register_version(store, model)
+    store.set_alias("champion", "1")
+    store.client.delete_run(version.run_id)
+    store.client._tracking_client.store._hard_delete_run(version.run_id)
+    again = runs.register_version(store, model)
+    assert (int(again.version), len(all_runs(store))) == (2, 1)
+    assert promotion.promote(store, [again], Promotion())["2"]["promote"]
+    assert store.aliases()["champion"] == "2"
+
+
 def test_a_versions_run_stays_where_it_is_when_its_experiment_was_renamed(store, root, logged):
     model = make_model(root)
     version = runs.register_version(store, model)
