@@ -53,6 +53,7 @@ def make(folder: Path, *arguments: str, path: str = "") -> subprocess.CompletedP
     """Run make in the folder; programs in `path` are found before all others."""
     environment = os.environ | {"PATH": f"{path}:/usr/bin:/bin" if path else os.environ["PATH"], "MAKEFLAGS": ""}
     environment |= {"GIT_CEILING_DIRECTORIES": str(folder.parent)}
+    environment.pop("MAKELEVEL", None)  # of the make that runs the tests, below which it would report its folder
     return subprocess.run(("make", *arguments), cwd=folder, env=environment, capture_output=True, text=True)
 
 
