@@ -1,5 +1,6 @@
 """Which of the answered images are kept, where, and for how long."""
 
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,7 +37,9 @@ def answers(*labels: str) -> list[dict[str, object]]:
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    # Unlike rglob, walk goes on where a sampler removes a folder meanwhile.
+    found = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
+    return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
 def test_a_sample_is_a_png_by_day_and_class_with_the_very_pixels(tmp_path):
