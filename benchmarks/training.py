@@ -14,7 +14,6 @@ counted. The limit is the time that the matrix products alone would take at the 
 needs PyTorch, which is not in the lock: uv pip install --group rivals --torch-backend cpu.
 """
 
-import itertools
 import json
 import os
 import platform
@@ -280,14 +279,18 @@ def draw(runs: list[Run], path: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "time-against-accuracy"  # so that the same results give the same bytes
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
-    for (processor, own), marker in zip(group_by_processor(runs).items(), itertools.cycle("os^D")):
+    for number, (processor, own) in enumerate(group_by_processor(runs).items()):
+        marker = "os^D"[number % 4]
+        # Two processors' results of one network lie close together: their names stand on two sides.
+        side, offset = ("right", (-5, 4)) if number % 2 == 0 else ("left", (5, 4))
         axes.plot([], [], marker, color="black", label=processor)
         for row in summarise(own):
             place = row["seconds"], 100 - row["accuracy"]
             axes.plot(*place, marker, color="tab:grey" if row["rival"] else "tab:blue")
-            axes.annotate(row["name"], place, xytext=(5, 4), textcoords="offset points", fontsize=8)
+            axes.annotate(row["name"], place, xytext=offset, textcoords="offset points", fontsize=8, ha=side)
     axes.legend()
     axes.set(xscale="log", yscale="log", xlabel="seconds of fit on two cores", ylabel="wrong on test, %")
+    axes.margins(x=0.15)
     axes.grid(alpha=0.3, which="both")
     figure.savefig(path, metadata={"Date": None})
 
