@@ -152,7 +152,8 @@ def find_cache() -> Path:
 
 def restore_cached_models(cache: Path, folder: Path) -> Iterator[TrainedModel]:
     """Restore each training with its evaluation that DVC's run cache records, if DVC's cache still has their files."""
-    records = [record for path in sorted((cache / "runs").rglob("*")) if path.is_file() if (record := read_run(path))]
+    files = (path for path in sorted((cache / "runs").rglob("*")) if path.is_file())
+    records = list(filter(None, map(read_run, files)))
     trainings = [record for record in records if str(record["cmd"]).startswith("python -m pipeline.train ")]
     evaluations = [record for record in records if str(record["cmd"]).startswith("python -m pipeline.evaluate ")]
     for number, (training, evaluation) in enumerate(itertools.product(trainings, evaluations)):
