@@ -2,11 +2,9 @@
 
 import { describe, isServed, show } from "./answer.js";
 import { Pad } from "./pad.js";
-import { explain, isFinal, part, tell } from "./parts.js";
+import { AGAIN, explain, findPause, isFinal, PATIENCE, part, tell } from "./parts.js";
 
 const PAUSE = 60; // ms from an answer to the next request: as often as an eye can follow, and no flood
-const AGAIN = 2_000; // ms, where the server doesn't say when to ask again
-const PATIENCE = 40_000; // ms for one answer: the server gives a photograph on a slow line 30 s to come
 const KINDS = ["image/png", "image/jpeg", "image/webp"];
 
 const picture = part("picture");
@@ -105,7 +103,7 @@ async function predict(asked) {
     tell("problem", answer.error ?? "");
   }
   if (response?.ok || isFinal(response?.status)) return 0; // it is as good as it gets
-  return Math.min(1000 * response?.headers.get("Retry-After") || AGAIN, 5 * AGAIN);
+  return findPause(response);
 }
 
 // What people do.

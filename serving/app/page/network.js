@@ -1,9 +1,7 @@
 // What the page asks the server: the layers, and what they answer to an image.
 
-import { explain, isFinal } from "./parts.js";
+import { explain, findPause, isFinal, PATIENCE } from "./parts.js";
 
-const PATIENCE = 40_000; // ms for one answer, as on the other page
-const AGAIN = 2_000; // ms, where the server doesn't say when to ask again
 const RAW = { "Content-Type": "application/octet-stream" };
 
 /** An answer that is no success; `again`: in how many ms the same may be asked again, 0 for not at all. */
@@ -85,11 +83,10 @@ async function request(path, { body, headers } = {}) {
     const method = body ? "POST" : "GET";
     response = await fetch(path, { method, body, headers, signal: AbortSignal.timeout(PATIENCE) });
   } catch {
-    throw new Refusal(explain(), 0, AGAIN);
+    throw new Refusal(explain(), 0, findPause());
   }
   const { status } = response;
   if (response.ok && !response.headers.get("Content-Type")?.startsWith("text/")) return response; // text: a proxy's page
   const { error } = await response.json().catch(() => ({ error: explain(status) }));
-  const wait = Math.min(1000 * response.headers.get("Retry-After") || AGAIN, 5 * AGAIN);
-  throw new Refusal(error, status, isFinal(status) ? 0 : wait);
+  throw new Refusal(error, status, isFinal(status) ? 0 : findPause(response));
 }

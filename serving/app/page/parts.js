@@ -11,8 +11,16 @@ export function percent(share, decimals = 1) {
   return `${(100 * share).toFixed(decimals)} %`;
 }
 
+export const AGAIN = 2_000; // ms, where the server doesn't say when to ask again
+export const PATIENCE = 40_000; // ms for one answer: the server gives a photograph on a slow line 30 s to come
+
 /** Whether an answer with this status stays the same if one asks again. */
 export const isFinal = (status) => status >= 400 && status < 500 && ![408, 429].includes(status);
+
+/** Return after how many ms to ask again: as the server says, but at most after five times AGAIN. */
+export function findPause(response) {
+  return Math.min(1000 * response?.headers.get("Retry-After") || AGAIN, 5 * AGAIN);
+}
 
 /** Say what happened where the server gave no reason: a proxy refused the request, or nothing answered. */
 export function explain(status) {
