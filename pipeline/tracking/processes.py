@@ -31,10 +31,14 @@ def identify_machine() -> str:
 
 
 def is_alive(process: str) -> bool:
-    """Return whether the process `id@start` still runs on this machine."""
+    """Return whether the process `id@start` still runs on this machine.
+
+    A zombie doesn't: in a container whose first process doesn't collect dead ones, it would stay for ever.
+    """
     number, _, started = process.partition("@")
     try:
-        return str(psutil.Process(int(number)).create_time()) == started
+        found = psutil.Process(int(number))
+        return str(found.create_time()) == started and found.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

@@ -38,9 +38,14 @@ def test_a_process_is_alive_until_its_number_is_free_or_used_again():
     own = identify_process().split()[1]
     assert is_alive(own)
     assert not is_alive(f"{os.getpid()}@1.0")
-    dead = subprocess.Popen(["true"])
+    dead = subprocess.Popen(["sleep", "600"])
+    name = f"{dead.pid}@{psutil.Process(dead.pid).create_time()}"
+    assert is_alive(name)
+    dead.kill()
+    os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)  # it is dead, and its parent hasn't asked how it ended
+    assert not is_alive(name)
     dead.wait()
-    assert is_alive(f"{dead.pid}@1.0") is False
+    assert not is_alive(name)
 
 
 @pytest.mark.parametrize(
