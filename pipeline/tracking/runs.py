@@ -136,14 +136,16 @@ def complete_run(store: Store, run_id: str, model: TrainedModel) -> None:
 
 
 def delete_superseded(store: Store, receipt: dict[str, Any]) -> None:
-    """Delete live runs of this training that a newer one superseded before they were registered.
+    """Delete the live runs of trainings like this one that finished, and whose content another run has.
 
-    Killed and failed runs stay: they show what happened.
+    Killed and failed runs stay, because they show what happened; but not a live run of this very training: its receipt
+    proves that it finished, even if the process that showed it was killed because the store was slow.
     """
-    same_inputs = f"tags.inputs_sha256 = '{hash_inputs(receipt)}' AND attributes.status = 'FINISHED'"
-    for run in store.search_runs(same_inputs):
-        if "content_key" not in run.data.tags:
-            store.client.delete_run(run.info.run_id)
+    finished = f"tags.inputs_sha256 = '{hash_inputs(receipt)}' AND attributes.status = 'FINISHED'"
+    this_training = f"tags.training = '{receipt['training']}'"
+    found = [*store.search_runs(finished), *store.search_runs(this_training)]
+    for run_id in {run.info.run_id for run in found if "content_key" not in run.data.tags}:
+        store.client.delete_run(run_id)
 
 
 def log_model(run_id: str, model: TrainedModel) -> None:

@@ -246,6 +246,18 @@ def test_live_runs_of_the_same_training_that_were_superseded_are_deleted(store, 
     assert left == {"failed", "other"}
 
 
+@pytest.mark.parametrize("status", ["KILLED", "RUNNING"])
+def test_a_live_run_whose_follower_was_killed_is_deleted_if_its_content_has_a_run(store, root, logged, status):
+    """A training that finishes kills its follower after five seconds, if the store is slow."""
+    run_id = runs.record_run(store, make_model(root))
+    again = make_model(root, folder="again", training="again")
+    show_live(again)
+    (live,) = [run for run in all_runs(store) if run.info.run_id != run_id]
+    store.client.update_run(live.info.run_id, status)
+    assert runs.record_run(store, again) == run_id
+    assert [run.info.run_id for run in all_runs(store)] == [run_id]
+
+
 def test_a_registered_run_is_never_superseded(store, root, logged):
     model = make_model(root)
     run_id = runs.record_run(store, model)
