@@ -16,6 +16,7 @@ from pipeline.paths import project_root
 # The gate's decision; a promotion and a rollback by a person; the rest of a line that was cut off.
 DECIDED, PROMOTED, ROLLED_BACK, CUT_OFF = "decided", "promoted", "rolled back", "cut off"
 NEEDED = {"event", "name", "version", "against"}  # entries that each event of a registered model has
+NEEDED_OF_DECISION = {"promote", "reasons"}
 OWN_STORE = "mlflow.db"  # the store of events of older versions, which don't name their store
 NO_EVENT = "warning: {}, line {}, is no event and is left out: {!r}"
 WAS_CUT_OFF = "warning: the last line of {} was cut off: {!r}"
@@ -73,5 +74,13 @@ def parse(line: str) -> Event | None:
         event = json.loads(line)
     except ValueError:
         return None
-    is_event = isinstance(event, dict) and (event.get("event") == CUT_OFF or event.keys() >= NEEDED)
-    return event if is_event else None
+    return event if isinstance(event, dict) and is_whole(event) else None
+
+
+def is_whole(event: Event) -> bool:
+    """Return whether an event has all entries of its kind: a line may be edited or merged by hand."""
+    kind = event.get("event")
+    if kind == CUT_OFF:
+        return True
+    needed = NEEDED | NEEDED_OF_DECISION if kind in (DECIDED, PROMOTED) else NEEDED
+    return event.keys() >= needed and str(event["version"]).isdecimal()

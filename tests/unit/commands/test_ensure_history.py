@@ -13,7 +13,10 @@ def clone(tmp_path, monkeypatch) -> Workspace:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     (tmp_path / "params.yaml").write_text(PARAMS)
-    append_event({"event": "decided", "store": "mlflow.db", "name": "mnist", "version": "1", "against": None})
+    decision = {"promote": True, "reasons": ["it is champion"]}
+    append_event(
+        {"event": "decided", "store": "mlflow.db", "name": "mnist", "version": "1", "against": None, **decision}
+    )
     return Workspace(tmp_path)
 
 

@@ -64,6 +64,7 @@ def test_versions_that_were_judged_by_the_same_validation_images_are_counted_onc
     label = np.array(["a", "a"], object)
     own = Candidate(np.array([3, 4]), label, label, 0).validation_sha256
     event = {"event": "decided", "name": "mnist", "version": "1", "against": "2", "time": "", "store": "mlflow.db"}
+    event |= {"promote": False, "reasons": []}
     for validation, key in ((own, "a"), (own, "b"), (own, "b"), ("other images", "c")):
         journal.append_event(event | {"validation_sha256": validation, "content_key": key})
     assert report_parts.describe_decisions(found, workspace) == {

@@ -13,7 +13,8 @@ def root(tmp_path, monkeypatch):
 
 
 def event(version: str, name: str = "digits", store: str = "mlflow.db") -> dict:
-    return {"event": "decided", "store": store, "name": name, "version": version, "against": None}
+    decision = {"promote": True, "reasons": ["it is champion"]}
+    return {"event": "decided", "store": store, "name": name, "version": version, "against": None, **decision}
 
 
 def versions(store: str = "mlflow.db", name: str = "digits") -> list[str]:
@@ -80,7 +81,23 @@ def test_a_last_line_that_lacks_its_end_alone_counts(root, capsys):
     assert (versions(), capsys.readouterr().err) == (["1", "2"], "")
 
 
-@pytest.mark.parametrize("line", ["<<<<<<< HEAD", "3", "[]", "{}", '{"event": "decided", "name": "digits"}', "\udcff"])
+DECIDED = '{"event": "decided", "name": "digits", "version": "1", "against": null'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "<<<<<<< HEAD",
+        "3",
+        "[]",
+        "{}",
+        '{"event": "decided", "name": "digits"}',
+        f"{DECIDED}}}",
+        f'{DECIDED}, "promote": true}}',
+        DECIDED.replace('"1"', '"one"') + ', "promote": true, "reasons": []}',
+        "\udcff",
+    ],
+)
 def test_a_damaged_line_is_named_and_left_out(root, capsys, line):
     append_event(event("1"))
     path = root / "promotions.jsonl"

@@ -304,8 +304,8 @@ def test_a_store_of_an_older_version_of_the_project_keeps_its_champions(registry
     """Such a store has only aliases; its journal doesn't name networks."""
     registry.aliases |= {"champion": "1", "previous": "3"}
     lines = [
-        {"event": "decided", "version": "1", "content_key": "bad", "against": None, "promote": True},
-        {"event": "decided", "version": "3", "content_key": "good", "against": "1", "promote": True},
+        {"event": "decided", "version": "1", "content_key": "bad", "against": None, "promote": True, "reasons": []},
+        {"event": "decided", "version": "3", "content_key": "good", "against": "1", "promote": True, "reasons": []},
         {"event": "rolled back", "version": "1", "against": "3"},
     ]
     for line in lines:
