@@ -35,7 +35,7 @@ def main(model: str | None = None) -> None:
     client = open_existing()  # this command only reads: it makes no store
     with translate_errors():
         version = find_version(client, model)
-        training = client.get_run(str(version.run_id))
+        training = find_run(client, version)
         assert training.inputs is not None  # each run of this pipeline has its data set
         dataset = training.inputs.dataset_inputs[0].dataset
         with TemporaryDirectory() as scratch:
@@ -79,6 +79,22 @@ def find_version(client: "MlflowClient", model: str) -> "ModelVersion":
             "record what made them; name one of these"
         )
     return version
+
+
+def find_run(client: "MlflowClient", version: "ModelVersion") -> "Run":
+    """Return the run that a version was registered from; raise UserError if it was removed for good."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(str(version.run_id))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise UserError(
+            f"run {version.run_id} of models:/{version.name}/{version.version} is gone, and with it the record of what "
+            "made this version (`mlflow gc` removes deleted runs for good): `make run` registers the models in models/ "
+            "again, each with a run"
+        ) from None
 
 
 def list_available(client: "MlflowClient", name: str) -> list[str]:

@@ -95,6 +95,11 @@ def test_a_version_that_something_else_registered_is_refused(client):
         lineage.find_version(client, "models:/digits/2")
 
 
+def test_a_version_whose_run_is_gone_is_reported_with_what_registers_it_again(client):
+    with pytest.raises(UserError, match=r"run 0123 of models:/digits/1 is gone.*: `make run` registers"):
+        lineage.find_run(client, SimpleNamespace(name="digits", version="1", run_id="0123"))
+
+
 def test_a_store_that_fails_is_not_taken_for_an_unknown_model():
     from mlflow.exceptions import MlflowException
 
