@@ -26,7 +26,7 @@ def read_idx(folder: Path, name: str, size: tuple[int, ...] = (), chunk: int = C
     """
     path = next((p for p in (folder / f"{name}.gz", folder / name) if p.exists()), None)
     if path is None:
-        raise UserError(f"{folder / name}[.gz] is missing: run `dvc repro`, which downloads published files")
+        raise UserError(f"{folder / name}[.gz] is missing: `dvc repro` downloads published files; put your own there")
     dimensions = 1 + len(size)
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:

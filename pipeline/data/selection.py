@@ -57,6 +57,6 @@ def select_images(images: Images, dataset: Dataset) -> Selection:
 def _contradiction_error(images: Images, pairs: list[tuple[int, int]]) -> UserError:
     named = [f"{images.describe(one)} and {images.describe(other)}" for one, other in pairs]
     return UserError(
-        f"{len(pairs)} images have two labels, or are in the training and the test set: {name_some(named)}. Remove "
+        f"equal images have two labels, or are in the training and the test set: {name_some(named)}. Remove "
         "the wrong ones, or write contradictions: skip, which lists what it leaves out in data/prepared/skipped.csv"
     )

@@ -91,7 +91,7 @@ def require_one_per_class(validation_images: int, classes: int) -> None:
     if validation_images < classes:
         raise UserError(
             f"validation_images: {validation_images} images can't show each of {classes} classes; raise the number, or "
-            "add images: at most a sixth of the training images is taken"
+            "add images: at most a sixth of the images outside the test set is taken"
         )
 
 

@@ -211,7 +211,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str, list[str]]] = {
     ),
     "one picture under two labels": (
         lambda folder: shutil.copy(folder / "oak/3.png", folder / "ash/other.png"), "",
-        ["two labels", "ash/other.png (ash)", "oak/3.png (oak)", "contradictions: skip"],
+        ["equal images have two labels", "ash/other.png (ash)", "oak/3.png (oak)", "contradictions: skip"],
     ),
     "a training picture in test": (repeat_in_test, "", ["test/oak/same.png (oak, test) and train/oak/2.png (oak)"]),
     "a class without test pictures": (lack_a_test_class, "", ["the test images have none of oak"]),
