@@ -59,7 +59,8 @@ def main(*words: str) -> None:
     wanted = {name: int(seeds) for name, _, seeds in (word.rpartition(":") for word in names) if seeds.isdecimal()}
     if len(wanted) < len(names) or not {*wanted} <= {*known} or not options <= {"--quick", "--tables"}:
         sys.exit(f"error: name models and seeds, as in cnn_fast:5, of {', '.join(known)}; or --quick, or --tables")
-    if read_json(Workspace().dataset)["name"] != "mnist":
+    described = Workspace().dataset
+    if "--tables" not in options and (not described.exists() or read_json(described)["name"] != "mnist"):
         sys.exit(
             "error: data/prepared isn't MNIST: set `dataset: mnist` in params.yaml, and run `dvc repro preprocess`"
         )
@@ -187,15 +188,22 @@ def describe_machine() -> dict[str, Any]:
     for package in ("tensorflow", "keras", "numpy", "torch"):
         with suppress(PackageNotFoundError):
             packages[package] = version(package)
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    models = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
     return {
-        "processor": models[0] if models else platform.machine(),
+        "processor": name_processor(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),
         "packages": packages,
         "date": date.today().isoformat(),
     }
+
+
+def name_processor(path: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the processor's name with family and model: a rented machine's may be "AMD EPYC" for each generation."""
+    lines = path.read_text().split("\n\n")[0].splitlines() if path.exists() else []
+    entries = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    if not {"model name", "cpu family", "model"} <= entries.keys():
+        return platform.processor() or platform.machine()
+    return f"{entries['model name']} (family {entries['cpu family']}, model {entries['model']})"
 
 
 def summarise(runs: list[Run]) -> list[dict[str, Any]]:

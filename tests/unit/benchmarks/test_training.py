@@ -21,6 +21,15 @@ HERE, THERE = ({"processor": name, "cores": 2} for name in ("Xeon", "EPYC"))
 ON_TWO = [run | HERE for run in RUNS] + [RUNS[-1] | THERE]
 
 
+def test_a_processor_is_named_with_its_generation(tmp_path):
+    core = "processor\t: {}\ncpu family\t: 25\nmodel\t\t: 1\nmodel name\t: AMD EPYC\n\n"
+    path = tmp_path / "cpuinfo"
+    path.write_text(core.format(0) + core.format(1))
+    assert training.name_processor(path) == "AMD EPYC (family 25, model 1)"
+    path.write_text("processor\t: 0\nCPU implementer\t: 0x41\n")
+    assert training.name_processor(path) == training.name_processor(tmp_path / "none") != ""
+
+
 def test_the_table_has_a_row_for_each_name_the_fastest_first():
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in training.format_table(RUNS).splitlines()[2:]]
     assert rows == [

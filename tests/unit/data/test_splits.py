@@ -58,7 +58,9 @@ def test_a_small_data_set_gives_a_sixth_at_most():
 
 def test_every_class_has_an_image_that_validates():
     assert draw_validation_mask(LABELS, 10, 0).sum() == 10
-    with pytest.raises(UserError, match=r"validation_images: 9 images .* 10 classes;.* a sixth of the images outside the test set"):
+    with pytest.raises(
+        UserError, match=r"validation_images: 9 images .* 10 classes;.* a sixth of the images outside the test set"
+    ):
         draw_validation_mask(LABELS, 9, 0)
 
 
