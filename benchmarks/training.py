@@ -283,6 +283,7 @@ def draw(runs: list[Run], path: Path) -> None:
     """Plot time against accuracy, both logarithmic: seconds of fit, and per cent of test images that are wrong."""
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     matplotlib.rcParams["svg.hashsalt"] = "time-against-accuracy"  # so that the same results give the same bytes
     figure = Figure(figsize=(7, 4.2), layout="constrained")
@@ -296,8 +297,12 @@ def draw(runs: list[Run], path: Path) -> None:
             place = row["seconds"], 100 - row["accuracy"]
             axes.plot(*place, marker, color="tab:grey" if row["rival"] else "tab:blue")
             axes.annotate(row["name"], place, xytext=offset, textcoords="offset points", fontsize=8, ha=side)
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     axes.set(xscale="log", yscale="log", xlabel="seconds of fit on two cores", ylabel="wrong on test, %")
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.margins(x=0.15)
     axes.grid(alpha=0.3, which="both")
     figure.savefig(path, metadata={"Date": None})
