@@ -109,6 +109,7 @@ def test_the_numbers_of_a_unit_add_up_to_what_it_answers(address, visit):
     answered(page)
     first_layer(page).click(position={"x": 20, "y": 20})
     page.get_by_text("Step through the multiplication").click()
+    expect(page.locator("#unit > p")).to_contain_text("answers")
     heading = page.locator("#unit h3").inner_text()
     value = re.search(r"answers (\S+) and", page.locator("#unit > p").inner_text())[1]
     head, *rows = cells(page)

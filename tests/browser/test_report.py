@@ -4,8 +4,10 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.helpers.accessibility import find_barriers
+from tests.helpers.page import CHROMIUM
 from tests.helpers.project import fork
 
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium")
 WIDTHS = {"desktop": 1200, "phone": 390}
 
 

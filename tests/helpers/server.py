@@ -14,7 +14,7 @@ from tests.helpers.client import HttpClient
 from tests.helpers.project import Project
 
 CHAMPION = "models:/digits@champion"
-STARTUP_TIMEOUT_S, SHUTDOWN_TIMEOUT_S = 90, 40
+STARTUP_TIMEOUT_S, SHUTDOWN_TIMEOUT_S = 300, 40
 
 
 class Server(HttpClient):

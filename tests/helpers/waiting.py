@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def eventually(condition: Callable[[], object], seconds: float = 60) -> Any:
+def eventually(condition: Callable[[], object], seconds: float = 300) -> Any:
     """Return the condition's result as soon as it is true; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):

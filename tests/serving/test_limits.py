@@ -21,8 +21,8 @@ MEGABYTE = 1 << 20
 
 @pytest.fixture(scope="module")
 def strict(project):
-    """An app that waits one second for a body of at most ten megabytes; no request may wait for its only thread."""
-    limits = {"--body-seconds": "1", "--body-bytes": str(10 * MEGABYTE), "--threads": "1", "--queue": "0"}
+    """An app that waits four seconds for a body of at most ten megabytes; no request may wait for its only thread."""
+    limits = {"--body-seconds": "4", "--body-bytes": str(10 * MEGABYTE), "--threads": "1", "--queue": "0"}
     with running(project, *(word for option in limits.items() for word in option)) as app:
         yield app
 

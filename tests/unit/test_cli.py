@@ -32,10 +32,12 @@ def test_importing_the_package_leaves_the_signals_of_another_program_alone():
 
 @pytest.mark.parametrize("lines", [1, 100_000])
 def test_a_reader_that_ends_early_like_head_is_no_error(lines):
-    code = f"from pipeline.cli import run\nrun(lambda: print('text\\n' * {lines}))"
+    code = f"import sys\nfrom pipeline.cli import run\nsys.stdin.read()\nrun(lambda: print('text\\n' * {lines}))"
+    pipe = subprocess.PIPE
     process = subprocess.Popen(
-        (sys.executable, "-c", code), cwd=SOURCE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        (sys.executable, "-c", code), cwd=SOURCE, stdin=pipe, stdout=pipe, stderr=pipe, text=True
     )
     process.stdout.close()
+    process.stdin.close()  # from here on, it prints
     assert (process.stderr.read(), process.wait()) == ("", 141)
     process.stderr.close()

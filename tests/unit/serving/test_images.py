@@ -215,6 +215,7 @@ FORMS = (INK, Form(8, 12, 3, "crop"), Form(8, 12, 1, "pad"))
 WHOLE = [encode(landscape(30, 20), format) for format in ALL_FORMATS] + [encode(drawing().quantize(4))]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(WHOLE), st.binary(max_size=2000), st.sampled_from(FORMS))
 def test_any_bytes_give_an_image_or_an_image_error(whole, data, form):
     answer(data, form)

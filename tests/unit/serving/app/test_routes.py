@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pipeline.evaluation.doubt import fit
+from serving.app import routes
 from serving.app.asgi import build_app
 from serving.app.limits import Limits, Sampling
 from serving.app.routes import MAX_INLINE_VALUES
@@ -153,8 +154,9 @@ def test_a_model_that_no_longer_answers_its_golden_images_is_not_ready(source, m
     assert client.get("/healthz").status == 200
 
 
-def test_readyz_runs_the_model_once_a_second_at_most_however_often_it_is_asked(source, monkeypatch):
+def test_readyz_runs_the_model_once_in_a_while_however_often_it_is_asked(source, monkeypatch):
     checks = []
+    monkeypatch.setattr(routes, "CHECK_EVERY_S", 3600)
     monkeypatch.setattr(source.loaded.model, "check", lambda: checks.append(1))
     client = AsgiClient(build_app(source, Limits(threads=1), {"*"}))
     for _ in range(3):
@@ -163,6 +165,9 @@ def test_readyz_runs_the_model_once_a_second_at_most_however_often_it_is_asked(s
     monkeypatch.setattr(source, "loaded", replace(source.loaded))  # as when another version takes over
     assert client.get("/readyz").status == 200
     assert len(checks) == 2
+    monkeypatch.setattr(routes, "CHECK_EVERY_S", -1)
+    assert client.get("/readyz").status == 200
+    assert len(checks) == 3
 
 
 def test_no_route_holds_the_model_that_was_served_first(model_folder):
