@@ -39,6 +39,16 @@ SIDE = 28
 SOFTNESS, REACH = 4.0, 24.0  # of displacements, in pixels: Simard, Steinkraus and Platt 2003
 ANGLE, ZOOM, SHIFT = 10.0, 0.1, 1.5  # largest; degrees, share, pixels
 STEPS = ("make", "preprocess", "train", "million", "evaluate", "batch")
+# The process itself reads its peak of memory at its end: the ru_maxrss of a child begins with its parent's.
+MEASURED = """
+import runpy, sys
+from pathlib import Path
+del sys.argv[0]
+try:
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+finally:
+    Path("status.txt").write_text(Path("/proc/self/status").read_text())
+"""
 
 
 @dataclass(frozen=True)
@@ -147,13 +157,14 @@ def run(workspace: Path, *command: str) -> Cost:
     start = time.perf_counter()
     with (workspace / "output.txt").open("a") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command], cwd=workspace, env=environment, stdout=output, stderr=output
+            [sys.executable, "-c", MEASURED, *command], cwd=workspace, env=environment, stdout=output, stderr=output
         )
         _, status, used = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     if status:
         sys.exit(f"{' '.join(command)} failed: {workspace / 'output.txt'} says why")
-    return Cost(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+    (peak,) = (line for line in (workspace / "status.txt").read_text().splitlines() if line.startswith("VmHWM"))
+    return Cost(seconds, used.ru_utime + used.ru_stime, int(peak.split()[1]) * 1024)
 
 
 def train(workspace: Path, model: str) -> Cost:
