@@ -129,16 +129,19 @@ def slurm(tmp_path: Path) -> Iterator[Path]:
                 process.wait(60)
 
 
-def test_slurms_array_trains_what_changed_and_the_job_after_it_registers(hub, slurm, tmp_path):
+def test_slurms_array_trains_what_changed_and_the_job_after_it_registers_though_a_task_failed(hub, slurm, tmp_path):
     hub.edit(lambda content: content["models"]["dense_10"].update(epochs=1))
     commit(hub)
     submitter = clone(hub, tmp_path / "submitter")
     submitter.environment["SLURM_CONF"] = str(slurm)
-    array = ("--array=0-1", "--cpus-per-task=1")
+    failing = len(PRESETS)  # there is no preset of this number
+    array = (f"--array=0-{failing}", "--cpus-per-task=1")
     job = submitter.run("sbatch", "--parsable", *array, "deploy/slurm/train.sbatch").stdout.strip()
-    collect = ("--wait", "--output=collect.out", f"--dependency=afterok:{job}", "--wrap=sh deploy/collect.sh")
-    submitter.run("sbatch", *collect)
-    outputs = [(submitter.folder / f"slurm-{job}_{number}.out").read_text() for number in range(2)]
+    # As in docs/many-machines.md; and a dependency that can't be met any more ends the job, which would wait for ever.
+    collect = ("--wait", f"--dependency=afterany:{job}", "--wrap=sh deploy/collect.sh")
+    submitter.run("sbatch", *collect, "--output=collect.out", "--kill-on-invalid-dep=yes")
+    outputs = [(submitter.folder / f"slurm-{job}_{number}.out").read_text() for number in range(len(PRESETS))]
     assert trained(outputs[0]) == ["dense_10"]
     assert trained(outputs[1]) in ([], ["tiny_cnn"])  # empty if the other test has pushed it
+    assert "IndexError" in (submitter.folder / f"slurm-{job}_{failing}.out").read_text()
     check_collected(submitter, (submitter.folder / "collect.out").read_text())
