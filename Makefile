@@ -53,7 +53,7 @@ test: lint ## everything: format, lint, types and the whole test suite
 	python -m pytest -n $(JOBS) $(ALL_TESTS)
 
 test-presets: $(READY) ## train every preset on MNIST and compare its accuracy with params.yaml: 10 minutes
-	python -m pytest -m presets tests/pipeline/test_mnist.py
+	python -m pytest -m '' tests/pipeline/test_mnist.py
 
 test-engines: $(READY) $(VENV)-engines/ready ## tests with PostgreSQL, MLflow's server, S3, Slurm, Ray, and checks of deploy/, as far as installed: 5 minutes
 	PYTHONPATH="$(CURDIR)/$(VENV)-engines" python -m pytest tests/engines
