@@ -78,7 +78,7 @@ report: $(READY) ## write report/index.html, a page on all models, and report/re
 	@python -m pipeline.commands.report "$(BASE)"
 
 sweep: $(READY) ## search the parameters of one model: section `sweep` in params.yaml
-	@test -f data/prepared/dataset.json || dvc repro preprocess
+	@dvc repro --quiet preprocess
 	python -m pipeline.sweep
 
 ui: $(READY) ## start MLflow's UI on port 5000, to compare the runs, best first
