@@ -6,20 +6,15 @@ nor the champion.
 """
 
 import itertools
-import json
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from pipeline.cli import UserError, run
 from pipeline.config.credits import NO_CREDIT, Credit, find_credit
 from pipeline.config.params import load
+from pipeline.data.dvc_cache import find_cache, list_files, read_runs, restore_file
 from pipeline.paths import Workspace
 from pipeline.tracking import trained_model
 from pipeline.tracking.champions import last_champion, last_decisions
@@ -142,35 +137,15 @@ def collect_models(names: tuple[str, ...], folder: Path) -> dict[str, TrainedMod
     return {model.key: model for model in found}
 
 
-def find_cache() -> Path:
-    """Return the folder of DVC's cache; raise UserError if DVC can't tell, as with a damaged .dvc/config."""
-    done = subprocess.run(("dvc", "cache", "dir"), capture_output=True, text=True)
-    if done.returncode:
-        raise UserError(f"`dvc cache dir` fails, so nothing can be rebuilt:\n{done.stderr.strip()}")
-    return Path(done.stdout.strip())
-
-
 def restore_cached_models(cache: Path, folder: Path) -> Iterator[TrainedModel]:
     """Restore each training with its evaluation that DVC's run cache records, if DVC's cache still has their files."""
-    files = (path for path in sorted((cache / "runs").rglob("*")) if path.is_file())
-    records = list(filter(None, map(read_run, files)))
-    trainings = [record for record in records if str(record["cmd"]).startswith("python -m pipeline.train ")]
-    evaluations = [record for record in records if str(record["cmd"]).startswith("python -m pipeline.evaluate ")]
+    trainings, evaluations = (list(read_runs(cache, f"python -m pipeline.{name} ")) for name in ("train", "evaluate"))
     for number, (training, evaluation) in enumerate(itertools.product(trainings, evaluations)):
         try:
             if is_of_training(cache, evaluation, training):
                 yield restore_model(cache, training, evaluation, Workspace(folder / str(number)))
         except (OSError, KeyError, ValueError, UserError):
             continue  # DVC's garbage collection has removed a part, or another version of the project made it
-
-
-def read_run(path: Path) -> dict[str, Any] | None:
-    """Return a run as DVC's run cache records it; None for the rest of a file that DVC was killed while it wrote."""
-    try:
-        record = YAML(typ="safe").load(path)
-    except YAMLError:
-        return None
-    return record if isinstance(record, dict) and record.keys() >= {"cmd", "deps", "outs"} else None
 
 
 def is_of_training(cache: Path, evaluation: dict[str, Any], training: dict[str, Any]) -> bool:
@@ -193,22 +168,6 @@ def restore_model(
     (dataset,) = [dep for dep in training["deps"] if dep["path"] == "data/prepared/dataset.json"]
     restore_file(cache, dataset["md5"], workspace.dataset)
     return trained_model.read(name, workspace)
-
-
-def list_files(cache: Path, out: dict[str, Any]) -> dict[str, str]:
-    """Return the md5 of each file of a cached folder, by path."""
-    return {entry["relpath"]: entry["md5"] for entry in json.loads(cached_file(cache, out["md5"]).read_text())}
-
-
-def cached_file(cache: Path, md5: str) -> Path:
-    """Return where DVC's cache keeps a file."""
-    return cache / "files" / "md5" / md5[:2] / md5[2:]
-
-
-def restore_file(cache: Path, md5: str, path: Path) -> None:
-    """Copy a file from the cache to `path`, and make its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(cached_file(cache, md5), path)
 
 
 if __name__ == "__main__":

@@ -2,61 +2,21 @@ import json
 import shutil
 import subprocess
 from functools import partial
-from hashlib import md5
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
 from pipeline.cli import UserError
 from pipeline.commands import rebuild
 from pipeline.config.credits import CREDITS
+from pipeline.data.dvc_cache import cached_file
 from pipeline.paths import Workspace
 from pipeline.tracking import registry, trained_model
 from pipeline.tracking.journal import append_event, read_events
 from pipeline.tracking.location import find_other_folder
 from pipeline.tracking.store import Store
+from tests.helpers.dvc_cache import REPORTS, Cache
 from tests.helpers.trained import write_trained_model
-
-REPORTS = ("metrics.json", "model.sha256", "golden.json", "predictions.csv")
-
-
-class Cache:
-    """A cache like that of DVC, and the records of its run cache."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def put(self, content: bytes) -> str:
-        digest = md5(content).hexdigest()
-        path = self.folder / "files/md5" / digest[:2] / digest[2:]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        return digest
-
-    def record(self, cmd: str, deps: dict[str, str], outs: dict[str, str]) -> dict:
-        """Record a stage's run; dependencies and outputs are given as md5 by path."""
-        entry = {
-            "cmd": cmd,
-            "deps": [{"path": path, "md5": digest} for path, digest in deps.items()],
-            "outs": [{"path": path, "md5": digest} for path, digest in outs.items()],
-        }
-        path = self.folder / "runs" / md5(json.dumps(entry).encode()).hexdigest()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        YAML().dump(entry, path)
-        return entry
-
-    def record_model(self, workspace: Workspace, name: str) -> tuple[dict, dict]:
-        """Record the training and the evaluation of a model."""
-        dataset = self.put(workspace.dataset.read_bytes())
-        files = {path.name: self.put(path.read_bytes()) for path in sorted(workspace.model(name).iterdir())}
-        listing = self.put(json.dumps([{"relpath": path, "md5": digest} for path, digest in files.items()]).encode())
-        training = self.record(
-            f"python -m pipeline.train {name}", {"data/prepared/dataset.json": dataset}, {f"models/{name}": listing}
-        )
-        deps = {f"models/{name}/{file}": digest for file, digest in files.items()}
-        outs = {f"reports/{name}/{file}": self.put((workspace.report(name) / file).read_bytes()) for file in REPORTS}
-        return training, self.record(f"python -m pipeline.evaluate {name}", deps, outs)
 
 
 @pytest.fixture
@@ -105,7 +65,7 @@ def test_what_garbage_collection_took_is_passed_over(cache, tmp_path):
     make_model(tmp_path / "two", name="other")
     training, _ = cache.record_model(Workspace(tmp_path / "one"), "tiny")
     cache.record_model(Workspace(tmp_path / "two"), "other")
-    rebuild.cached_file(cache.folder, training["outs"][0]["md5"]).unlink()
+    cached_file(cache.folder, training["outs"][0]["md5"]).unlink()
     assert [model.name for model in restore(cache, tmp_path / "restored").values()] == ["other"]
 
 
