@@ -1,11 +1,16 @@
 """Bring the published files of a data set, checked against their pinned sha256, into data/raw/."""
 
+import shutil
+from pathlib import Path
+
 from pipeline.cli import run
-from pipeline.config.catalogue import WRITERS, find_dataset
+from pipeline.config.catalogue import WRITERS, WriterTables, find_dataset
+from pipeline.config.dataset import Dataset
 from pipeline.config.params import load
 from pipeline.data.digits import write_digits
-from pipeline.data.fetch import fetch
-from pipeline.files import publish
+from pipeline.data.dvc_cache import find_outputs
+from pipeline.data.fetch import OTHER_DATA, fetch
+from pipeline.files import publish, sha256_of
 from pipeline.guard import StageGuard
 from pipeline.paths import Workspace
 
@@ -23,14 +28,30 @@ def main(workspace: Workspace = Workspace()) -> None:
         elif dataset.package is not None:
             write_digits(folder)
         else:
-            fetch(name, dataset, tuple(dataset.files), folder)
+            bring(name, dataset, folder, workspace)
         if params.writers:
             tables = WRITERS[name]
-            fetch(tables.name, tables, tuple(tables.files), folder, without=WITHOUT_WRITERS)
+            bring(tables.name, tables, folder, workspace, without=WITHOUT_WRITERS)
     if dataset.folder is not None:
         print(f"{name}: the pictures of {dataset.folder}; nothing to download")
     else:
         print(f"{name}: {len(list(workspace.raw.iterdir()))} files in {workspace.raw}, as published")
+
+
+def bring(
+    name: str, dataset: Dataset | WriterTables, folder: Path, workspace: Workspace, without: str = OTHER_DATA
+) -> None:
+    """Write the published files into `folder`: from DVC's cache if an earlier download is there, else from a mirror.
+
+    DVC runs this stage again after any change of `datasets`, also of a section or a key that has nothing to do with
+    the files; that should neither need the network nor transfer them again. Raise UserError as `fetch` does.
+    """
+    for file, cached in find_outputs(workspace.root, "download"):
+        target = folder / file
+        if file in dataset.files and not target.exists() and sha256_of(cached) == dataset.files[file]:
+            shutil.copyfile(cached, target)
+    if missing := [file for file in dataset.files if not (folder / file).exists()]:
+        fetch(name, dataset, missing, folder, without=without)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """The presets on real MNIST, if a mirror answers, have the accuracy that params.yaml states for each."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
-from tests.helpers.project import QUICK_PRESETS, Project, train_once
+from tests.helpers.project import QUICK_PRESETS, Project, fork, train_once
 from tests.helpers.stated import read_stated_accuracies
 
 STATED = read_stated_accuracies(Path("params.yaml").read_text())  # has each preset: tests/unit/config/test_params.py
@@ -41,6 +42,18 @@ def test_the_data_are_mnists(mnist):
     assert description["splits"]["test"]["per_class"] == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert description["splits"]["test"]["mean"] == pytest.approx(0.1325, abs=1e-4)
     assert description["splits"]["test"]["deviation"] == pytest.approx(0.3105, abs=1e-4)
+
+
+def test_another_data_sets_section_needs_no_network(mnist, tmp_path):
+    project = fork(mnist, tmp_path)
+    leaves = {"folder": "pictures/leaves", "height": 64, "width": 64}
+    project.edit(lambda content: content.update(datasets={"leaves": leaves}))
+    no_network = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "DATASET_MIRROR": ""}
+    project.run("dvc", "repro", "preprocess", **no_network)
+    shutil.rmtree(project.folder / "data/raw")
+    project.edit(lambda content: content["datasets"]["leaves"].update(height=32))
+    project.run("python", "-m", "pipeline.commands.offline", **no_network)
+    assert project.parameters()["dataset"] == "mnist"
 
 
 def test_the_better_one_is_the_champion(mnist):

@@ -12,8 +12,10 @@ from pipeline import download
 from pipeline.cli import UserError
 from pipeline.config.catalogue import CATALOGUE, TEST_LABELS, WRITERS, WriterTables
 from pipeline.config.dataset import IDX_FILES
+from pipeline.data import dvc_cache
 from pipeline.paths import Workspace
 from tests.helpers.datasets import publish_files
+from tests.helpers.dvc_cache import Cache
 from tests.helpers.params import PARAMS
 
 CONTENT = {name: name.encode() * 100 for name in IDX_FILES}
@@ -65,6 +67,58 @@ def test_what_is_there_stays_when_a_download_fails(mirror, project, monkeypatch)
         download.main(workspace)
     assert read_raw(workspace) == CONTENT
     assert list(workspace.raw.parent.iterdir()) == [workspace.raw]
+
+
+@pytest.fixture
+def cache(project, monkeypatch) -> Cache:
+    """DVC's cache of the project, whose mirrors can't be reached."""
+    workspace, set_mirrors = project
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # pooch waits before it tries again
+    set_mirrors("http://127.0.0.1:9")
+    (workspace.root / ".dvc").mkdir()
+    made = Cache(workspace.root / "cache")
+    monkeypatch.setattr(dvc_cache, "find_cache", lambda root: made.folder)
+    return made
+
+
+def test_what_an_earlier_run_downloaded_comes_from_dvcs_cache(cache, project):
+    workspace, _ = project
+    cache.record("python -m pipeline.download", {}, {"data/raw": cache.put_folder({"other.gz": b"another data set"})})
+    cache.record("python -m pipeline.download", {}, {"data/raw": cache.put_folder(CONTENT)})
+    download.main(workspace)
+    assert read_raw(workspace) == CONTENT
+
+
+def test_without_the_run_cache_the_files_that_dvc_lock_names_are_taken(cache, project):
+    workspace, _ = project
+    listing = cache.put_folder(CONTENT)
+    record = f"stages:\n  download:\n    outs:\n    - {{path: data/raw, md5: {listing}}}\n"
+    (workspace.root / "dvc.lock").write_text(record)
+    download.main(workspace)
+    assert read_raw(workspace) == CONTENT
+
+
+def test_only_what_the_cache_lacks_or_has_in_another_form_is_downloaded(cache, project, mirror):
+    workspace, set_mirrors = project
+    first, second, third, _ = CONTENT
+    kept = {first: CONTENT[first], second: b"another file of this name", third: CONTENT[third]}
+    cache.record("python -m pipeline.download", {}, {"data/raw": cache.put_folder(kept)})
+    dvc_cache.cached_file(cache.folder, cache.put(CONTENT[third])).unlink()  # as `dvc gc` does
+    (Path(mirror.removeprefix("file://")) / first).unlink()
+    set_mirrors(mirror)
+    download.main(workspace)
+    assert read_raw(workspace) == CONTENT
+
+
+@pytest.mark.parametrize("lock", ["<<<<<<< HEAD\n", "stages: {}\n", ""])
+def test_a_damaged_record_or_cache_is_passed_over(cache, project, mirror, lock):
+    workspace, set_mirrors = project
+    (workspace.root / "dvc.lock").write_text(lock)
+    cache.record("python -m pipeline.download", {}, {"data/raw": "0" * 32})
+    cache.record("python -m pipeline.download", {}, {"data/raw": cache.put(b"[1]")})
+    set_mirrors(mirror)
+    download.main(workspace)
+    assert read_raw(workspace) == CONTENT
 
 
 @pytest.fixture
