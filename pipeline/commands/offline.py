@@ -11,8 +11,7 @@ from pipeline.cli import UserError, run
 from pipeline.config.catalogue import CATALOGUE, TEST_LABELS
 from pipeline.config.dataset import Dataset
 from pipeline.config.params import Params, load
-from pipeline.data.fetch import UnreachableError, fetch, list_mirrors
-from pipeline.files import sha256_of
+from pipeline.data.fetch import UnreachableError, fetch, is_downloaded, list_mirrors
 from pipeline.paths import Workspace
 
 EPOCHS_FACTOR = 10  # digits has a forty-sixth of MNIST's training images
@@ -65,11 +64,6 @@ def switch_to_digits(path: Path, params: Params) -> None:
         f"{name}, undo these changes there, or run `git checkout params.yaml`, which drops every uncommitted change to "
         "that file; then run `make run`."
     )
-
-
-def is_downloaded(dataset: Dataset, raw: Path) -> bool:
-    """Return whether the folder `raw` already holds every file of the data set, as published."""
-    return all((raw / file).exists() and sha256_of(raw / file) == expected for file, expected in dataset.files.items())
 
 
 def probe_mirrors(name: str, dataset: Dataset) -> None:

@@ -4,13 +4,18 @@
 """
 
 import json
+import re
+import tempfile
 from pathlib import Path
 
 from PIL import Image
 
 from pipeline.cli import UserError, run
-from pipeline.config.dataset import PICTURES
+from pipeline.config.catalogue import CATALOGUE
+from pipeline.config.dataset import DATASET_NAME, PICTURES
 from pipeline.config.params import Params, load
+from pipeline.data.digits import write_digits
+from pipeline.data.fetch import is_downloaded
 from pipeline.data.images import Images, read_idx_images
 from pipeline.data.pictures import SPLITS
 from pipeline.files import publish
@@ -32,19 +37,29 @@ BLOCK = """\
 def main(name: str, workspace: Workspace = Workspace()) -> None:
     """Write the pictures, and print the section of params.yaml that describes them.
 
-    Raise UserError if the data set isn't in IDX files, or if the folder exists already.
+    Raise UserError if the data set isn't built in or isn't downloaded, if the name can't be that of an own data set,
+    or if the folder exists already.
     """
     params, folder = load(workspace.params), f"{PICTURES}/{name}"
-    if params.data.form != "idx":
-        raise UserError(f"{params.dataset} is no built-in data set: its pictures are files already")
-    if name in ("", ".", "..") or "/" in name or (workspace.root / folder).exists():
+    if params.dataset not in CATALOGUE:
+        raise UserError(f"{params.dataset} is no built-in data set: it is in a folder of yours, or in files, already")
+    if not re.fullmatch(DATASET_NAME, name) or name in CATALOGUE:
         raise UserError(
-            f"{folder} exists already, or {name!r} can't be a folder's name: choose another name, such as "
-            f"my-{params.dataset}"
+            f"{name!r} can't be the name of a data set of yours: write one of a-z, 0-9, - and _ that isn't built in, "
+            f"such as my-{params.dataset}"
         )
-    images = read_idx_images(workspace.raw, params.data)
-    with publish(workspace.root / folder) as part:
-        write_pictures(part, images)
+    if (workspace.root / folder).exists():
+        raise UserError(f"{folder} exists already: choose another name, such as my-{params.dataset}")
+    with tempfile.TemporaryDirectory() as scratch:
+        raw = workspace.raw
+        if params.data.package is not None:
+            raw = Path(scratch)
+            write_digits(raw)
+        elif not is_downloaded(params.data, raw):  # all built-in data sets have files of the same names
+            raise UserError(f"{raw} doesn't hold the published files of {params.dataset}: run `dvc repro download`")
+        images = read_idx_images(raw, params.data)
+        with publish(workspace.root / folder) as part:
+            write_pictures(part, images)
     print(
         f"{len(images.labels)} pictures in {folder}. In params.yaml, write `dataset: {name}`, and under `datasets:`\n"
     )

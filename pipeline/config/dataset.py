@@ -25,7 +25,8 @@ FileName = Annotated[
 ]
 Sha256 = Annotated[str, spelled(r"[0-9a-f]{64}", "the file's sha256, as `sha256sum` prints it")]
 Address = Annotated[str, spelled(r"https://[^/].*", "an address that begins with https://")]
-DatasetName = Annotated[str, spelled(r"[a-z0-9][a-z0-9_-]*", "a name of a-z, 0-9, - and _, such as my-leaves")]
+DATASET_NAME = r"[a-z0-9][a-z0-9_-]*"
+DatasetName = Annotated[str, spelled(DATASET_NAME, "a name of a-z, 0-9, - and _, such as my-leaves")]
 
 
 class Dataset(Section):

@@ -12,6 +12,7 @@ from urllib.request import url2pathname
 from pipeline.cli import UserError
 from pipeline.config.catalogue import WriterTables
 from pipeline.config.dataset import Dataset
+from pipeline.files import sha256_of
 
 TIMEOUT_S = (5.0, 10.0)  # to connect, and between two pieces of a file
 OTHER_DATA = "use the data set that needs no network: `dataset: digits` in params.yaml"
@@ -59,6 +60,11 @@ def fetch(
                 addresses.append(addresses.pop(addresses.index(address)))
         else:
             raise _no_mirror_error(name, file, is_reached, without)
+
+
+def is_downloaded(dataset: Dataset, raw: Path) -> bool:
+    """Return whether the folder `raw` already holds every file of the data set, as published."""
+    return all((raw / file).exists() and sha256_of(raw / file) == expected for file, expected in dataset.files.items())
 
 
 def list_mirrors(name: str, dataset: Dataset | WriterTables) -> list[str]:
