@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from pipeline.cli import UserError, run
 from pipeline.config.params import Params, load
-from pipeline.data.pictures import SPLITS, is_picture, list_subfolders, name_some, walk
+from pipeline.data.pictures import SPLITS, find_group, is_picture, list_subfolders, name_some, walk
 from pipeline.files import sha256_of
 from pipeline.paths import Workspace
 
@@ -31,7 +31,7 @@ def main(folder: str, workspace: Workspace = Workspace()) -> None:
             f"{folder} has folders that are no class of {params.dataset}: {name_some(strange)}. The classes are "
             f"{name_some(sorted(classes))}; to add a class, first make a folder for it beside the folders of these"
         )
-    added = sum(add(path, classes[label]) for path, label in pictures)
+    added = sum(add(path, classes[label], params.data.group_separator) for path, label in pictures)
     print(
         f"{added} pictures added to {params.dataset}, {len(pictures) - added} were already there; "
         "`dvc repro` trains with them"
@@ -66,9 +66,11 @@ def list_pictures(folder: Path) -> Iterator[tuple[Path, str]]:
         yield path, unquote(parts[0])  # the app percent-encodes what no folder's name may have
 
 
-def add(picture: Path, folder: Path) -> bool:
-    """Copy a picture into a folder, under a name made of its content; return whether it wasn't there."""
-    target = folder / f"{sha256_of(picture)[:SHORT]}{picture.suffix.lower()}"
+def add(picture: Path, folder: Path, separator: str | None) -> bool:
+    """Copy a picture into a folder, under a name made of its group and content; return whether it wasn't there."""
+    group = find_group(picture.name, separator)
+    beginning = f"{group}{separator}" if group else ""  # so that the picture's group is the same under the new name
+    target = folder / f"{beginning}{sha256_of(picture)[:SHORT]}{picture.suffix.lower()}"
     if target.exists():
         return False
     part = folder / f".{target.name}.part"

@@ -29,11 +29,10 @@ def list_csv(folder: Path, dataset: Dataset) -> Listing:
             path, label, *group = (normalize("NFC", row[column].strip()) for column in wanted)
             if not path or not label:
                 raise UserError(f"{table}, line {line}: {wanted[0]} and {wanted[1]} should not be empty")
-            picture = Picture(
-                _resolve_place(place, path, f"{table}, line {line}"), label, _is_test(table),
-                group[0] if group else find_group(path, dataset.group_separator),
-            )  # fmt: skip
-            found.append(picture)
+            own = _resolve_place(place, path, f"{table}, line {line}")
+            found.append(
+                Picture(own, label, _is_test(table), group[0] if group else find_group(own, dataset.group_separator))
+            )
     found.sort(key=lambda picture: picture.path)
     paths = {place: path for path, place in walk(folder)}
     if missing := [picture.path for picture in found if picture.path not in paths]:

@@ -1,6 +1,7 @@
 """Pictures that people have labelled are added to the data set, but only once."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 from pipeline import preprocess
 from pipeline.cli import UserError
 from pipeline.commands import add_pictures, unpack
+from pipeline.config.catalogue import CATALOGUE
 from pipeline.paths import Workspace
-from tests.helpers.datasets import random_raw_files, write_pictures, write_raw_files
+from tests.helpers.datasets import publish_files, random_raw_files, write_pictures, write_raw_files
 from tests.helpers.params import PARAMS
 
 LEAVES = "dataset: leaves\ndatasets:\n  leaves: {folder: pictures/leaves, height: 28, width: 28}"
@@ -67,6 +69,16 @@ def test_a_class_that_the_app_wrote_as_no_folder_may_be_called_is_the_class(leav
     assert len(list((leaves.root / "pictures/leaves/ash").iterdir())) == 11
 
 
+def test_a_picture_keeps_its_group(leaves, checked):
+    parameters = leaves.params.read_text().replace("width: 28}", "width: 28, group_separator: _}")
+    leaves.params.write_text(parameters)
+    for path in (checked / "ash").iterdir():
+        path.rename(path.with_name(f"anna_{path.name}"))
+    add_pictures.main(str(checked), leaves)
+    new = {path.name for path in (leaves.root / "pictures/leaves").rglob("*.png") if len(path.name) > 8}
+    assert sorted(name.startswith("anna_") for name in new) == [False, True, True]
+
+
 def test_a_class_that_the_data_set_lacks_stops_it_before_anything_is_copied(leaves, checked):
     write_pictures(checked, {"oak": 1})
     with pytest.raises(UserError, match=r"no class of leaves: oak. The classes are T-shirt, ash; to add a class"):
@@ -86,10 +98,13 @@ def test_pictures_without_a_class_and_no_pictures_are_refused(leaves, checked, t
 
 
 @pytest.fixture
-def published(tmp_path) -> Workspace:
-    """A project with a raw data set of 200 + 50 random images."""
+def published(tmp_path, monkeypatch) -> Workspace:
+    """A project with a built-in data set of 200 + 50 random images, which is downloaded."""
     workspace = Workspace(tmp_path)
     write_raw_files(workspace.raw, random_raw_files(200, 50))
+    sums = {path.name: sha256(path.read_bytes()).hexdigest() for path in workspace.raw.iterdir()}
+    own = {"class_names": CATALOGUE["kmnist"].class_names, "resize": CATALOGUE["kmnist"].resize}
+    monkeypatch.setitem(CATALOGUE, "kmnist", publish_files((), sums).model_copy(update=own))
     parameters = PARAMS.replace("validation_images: 5000", "validation_images: 40")
     workspace.params.write_text(parameters.replace("dataset: mnist", "dataset: kmnist"))
     return workspace
@@ -121,3 +136,24 @@ def test_a_folder_that_is_there_is_not_overwritten(published):
     write_pictures(published.root / "pictures/leaves", {"ash": 1})
     with pytest.raises(UserError, match="pictures/leaves exists already"):
         unpack.main("leaves", published)
+
+
+@pytest.mark.parametrize("name", ["", "..", "my/set", "My-KMNIST", "mnist"])
+def test_a_name_that_no_own_data_set_may_have_is_refused(published, name):
+    with pytest.raises(UserError, match=r"can't be the name of a data set of yours.*such as my-kmnist"):
+        unpack.main(name, published)
+    assert not (published.root / "pictures").exists()
+
+
+def test_the_files_of_another_data_set_are_not_written_under_this_ones_classes(published):
+    published.params.write_text(published.params.read_text().replace("dataset: kmnist", "dataset: fashion-mnist"))
+    with pytest.raises(UserError, match=r"published files of fashion-mnist: run `dvc repro download`"):
+        unpack.main("mine", published)
+    assert not (published.root / "pictures/mine").exists()
+
+
+@pytest.mark.slow
+def test_scikit_learns_digits_need_no_download(published):
+    published.params.write_text(published.params.read_text().replace("dataset: kmnist", "dataset: digits"))
+    unpack.main("mine", published)
+    assert len(list((published.root / "pictures/mine").rglob("*.png"))) == 1797

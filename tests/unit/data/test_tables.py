@@ -48,6 +48,15 @@ def test_a_table_names_pictures_labels_and_groups(tmp_path):
     assert (listing.class_names, listing.strays) == (("ash", "oak"), [])
 
 
+def test_a_files_group_is_the_same_with_any_slash(tmp_path):
+    write_pictures(tmp_path, {"my_scans": 1, "ash": 1})
+    for folder in ("my_scans", "ash"):
+        (tmp_path / folder / "0.png").rename(tmp_path / folder / "anna_0.png")
+    (tmp_path / "all.csv").write_text("path,label\nmy_scans\\anna_0.png,oak\nash/anna_0.png,ash\n")
+    listing = list_csv(tmp_path, CSV.model_copy(update={"group_separator": "_"}))
+    assert [group for *_, group in describe(listing)] == ["anna", "anna"]
+
+
 def test_tables_may_be_two_and_have_other_columns(tmp_path):
     write_pictures(tmp_path, {"data/a": 2})
     for name, row in (("Train.csv", "a/0.png,x_1,oak"), ("test-2.csv", "a/1.png,x_1,ash")):
