@@ -113,7 +113,7 @@ def _find_source(workspace: Workspace, dataset: Dataset, unpacked: Path) -> Path
             raise UserError(f"there is no folder {source}: make it, or correct the key folder of the data set")
         return source
     if any(map(is_archive, dataset.files)):
-        gather_files((workspace.raw / file for file in dataset.files), unpacked)
+        gather_files([workspace.raw / file for file in dataset.files], unpacked)
         return unpacked
     return workspace.raw
 

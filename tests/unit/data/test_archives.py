@@ -69,3 +69,36 @@ def test_several_files_come_into_one_folder(tmp_path):
     gather_files([tmp_path / "a.zip", tmp_path / "labels.csv"], tmp_path / "new")
     assert (tmp_path / "new/labels.csv").read_text() == "path,label\n"
     assert (tmp_path / "new" / NAME).exists()
+
+
+def write_zip(path: Path, **content: str) -> Path:
+    """Write a zip with text files, and two folders in it."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for folder in ("oak/", "ash/"):
+            archive.mkdir(folder)
+        for name, text in content.items():
+            archive.writestr(name, text)
+    return path
+
+
+def test_archives_share_folders_and_equal_and_hidden_files(tmp_path):
+    same = {"oak/LICENSE": "MIT", "LICENSE": "MIT"}
+    parts = [
+        write_zip(tmp_path / "a.zip", **same, **{"oak/1.png": "one", "ash/.DS_Store": "mine"}),
+        write_zip(tmp_path / "b.zip", **same, **{"oak/2.png": "two", "ash/.DS_Store": "yours"}),
+    ]
+    gather_files(parts, tmp_path / "new")
+    found = [path.relative_to(tmp_path / "new").as_posix() for path in (tmp_path / "new").rglob("*") if path.is_file()]
+    assert sorted(found) == ["LICENSE", "ash/.DS_Store", "oak/1.png", "oak/2.png", "oak/LICENSE"]
+    assert {path.name for path in tmp_path.iterdir()} == {"a.zip", "b.zip", "new"}
+
+
+@pytest.mark.parametrize("second", [{"oak/1.png": "another"}, {"labels.csv": "another"}, {"oak/1.png/2.png": "deeper"}])
+@pytest.mark.parametrize("turn", [1, -1])
+def test_two_files_of_one_name_are_an_error_and_none_is_overwritten(tmp_path, second, turn):
+    (tmp_path / "labels.csv").write_text("path,label\n")
+    first = write_zip(tmp_path / "a.zip", **{"oak/1.png": "one"})
+    files = [tmp_path / "labels.csv", first, write_zip(tmp_path / "b.zip", **second)][::turn]
+    with pytest.raises(UserError, match=r"has (oak/1\.png|labels\.csv), and so has another"):
+        gather_files(files, tmp_path / "new")
+    assert (tmp_path / "labels.csv").read_text() == "path,label\n"
