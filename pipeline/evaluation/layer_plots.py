@@ -151,6 +151,6 @@ def plot_embedding(features: FloatArray, labels: IntArray, class_names: Sequence
         if are_named and len(own):
             box = {"boxstyle": "round", "facecolor": "white", "alpha": 0.8, "linewidth": 0}
             x, y = np.median(own, axis=0)
-            axes.text(x, y, name, ha="center", va="center", fontsize=9, bbox=box)
+            axes.text(x, y, name, ha="center", va="center", fontsize=9, bbox=box, parse_math=False)
     axes.set(xticks=[], yticks=[], title=f"{len(places):,} test images, by {by}", frame_on=False)
     figure.savefig(path)

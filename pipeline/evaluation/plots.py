@@ -30,8 +30,9 @@ def plot_confusion(labels: IntArray, answers: IntArray, class_names: Sequence[st
     counts, shade = count_answers(labels, answers, len(class_names)), PowerNorm(0.3)
     axes.imshow(counts, cmap="Blues", norm=shade)
     ticks = np.arange(len(class_names))
-    axes.set_xticks(ticks, class_names, rotation="vertical" if max(map(len, class_names)) > 2 else "horizontal")
-    axes.set_yticks(ticks, class_names)
+    rotation = "vertical" if max(map(len, class_names)) > 2 else "horizontal"
+    axes.set_xticks(ticks, class_names, rotation=rotation, parse_math=False)  # classes may be called $5 and $10
+    axes.set_yticks(ticks, class_names, parse_math=False)
     if are_few:
         for (label, answer), count in np.ndenumerate(counts):
             colour = "white" if float(shade(float(count))) > 0.5 else "black"
@@ -63,7 +64,7 @@ def plot_mistakes(
         axes.imshow(images[place], cmap="gray_r")
         answer, label = class_names[answers[place]], class_names[labels[place]]
         lines = "\n" if len(answer) + len(label) > SHORT_NAMES else " "
-        axes.set_title(f"{answer} ({confidence[place]:.0%}),{lines}is {label}", fontsize=9)
+        axes.set_title(f"{answer} ({confidence[place]:.0%}),{lines}is {label}", fontsize=9, parse_math=False)
     for axes in figure.axes:
         axes.axis("off")
     figure.savefig(path)

@@ -69,6 +69,10 @@ def test_features_of_one_number_are_drawn_too(tmp_path):
     assert Image.open(tmp_path / "embedding.png").size == (600, 500)
 
 
+def test_a_class_name_with_dollars_is_drawn_as_it_is(tmp_path):
+    layer_plots.plot_embedding(np.ones((2, 3)), np.arange(2), ["$5", "$\\x$"], "the output", tmp_path / "a.png")
+
+
 def test_a_network_that_names_no_layers_shows_the_image_alone(tmp_path):
     write_onnx(tmp_path / "model.onnx", wrong=0)
     inside = NetworkLayers((tmp_path / "model.onnx").read_bytes())

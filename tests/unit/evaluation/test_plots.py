@@ -80,3 +80,9 @@ def test_the_same_data_give_the_same_bytes(tmp_path):
     for name in ("a.png", "b.png"):
         plots.plot_confusion(np.array([0, 1]), np.array([0, 0]), ["a", "b"], tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_class_names_with_dollars_are_drawn_as_they_are(tmp_path):
+    names, labels = ["$1", "$\\x$"], np.array([0, 1])
+    plots.plot_confusion(labels, labels, names, tmp_path / "confusion.png")
+    plots.plot_mistakes(np.zeros((2, 8, 8), np.uint8), labels, np.eye(2)[::-1], names, tmp_path / "mistakes.png")
