@@ -14,8 +14,9 @@ the run: its label and confidence are null, and a fourth column, error, says why
 Until then OUTPUT.parquet.part keeps what is finished: after a kill, the same command goes on from there.
 
 An OUTPUT that doesn't end in .parquet is a folder, and INPUT a folder of Parquet files, those in folders below it too.
-Each is scored into a file of the same name, which appears when it is complete; those that are there are skipped. With
---engine ray many machines do that: those of RAY_ADDRESS, or processes on this one.
+Each is scored into a file of the same name, which appears when it is complete; those that are there are skipped. A
+folder of answers belongs to one INPUT and one model; another is an error. With --engine ray many machines do that:
+those of RAY_ADDRESS, or processes on this one.
 
 Exit code: 0 all images are scored; 3 all that could be read; 1 an error, with a message; 130 interrupted.
 """

@@ -28,7 +28,8 @@ FILES_AT_ONCE = 32  # image files in memory before they are prepared; not more, 
 class Parquet(Rows):
     """Images in one column, as lists of numbers, bytes or files; or in columns of numbers, whose names end in 0, 1, ….
 
-    Image files are structs {bytes, path}, as Hugging Face publishes them. Other columns are ignored.
+    Image files are structs {bytes, path}, as Hugging Face publishes them. Other columns are ignored. A file may have no
+    rows, because Spark writes such files.
     """
 
     def _file(self) -> parquet.ParquetFile:
@@ -39,6 +40,9 @@ class Parquet(Rows):
         with self._file() as file:
             fields = file.schema_arrow
             files = [field.name for field in fields if is_file(field.type)]
+            if not file.metadata.num_rows:  # its columns may have no type: pandas knows none
+                self.can_fail = bool(files)
+                return 0
             whole = [field.name for field in fields if is_image(field.type)]
             numbers = [field.name for field in fields if is_any(field.type, NUMBERS)]
             pixels = find_pixel_columns(numbers, self.form.shape)
@@ -55,10 +59,15 @@ class Parquet(Rows):
                     f"{self.values} numbers or of {self.values} bytes, or {self.values} of numbers whose names differ "
                     f"in their number alone, which says the pixel: pixel0 to pixel{self.values - 1}"
                 )
+            for name in self.columns:
+                if (times := fields.names.count(name)) > 1:
+                    raise SourceError(
+                        f"{self.path} has {times} columns named {name}: rename or remove those without images"
+                    )
             return int(file.metadata.num_rows)
 
     def _check_pixels(self) -> None:
-        if not self.can_fail:
+        if self.count and not self.can_fail:
             super()._check_pixels()
 
     def _read(self, start: int) -> Iterator[Chunk]:

@@ -41,8 +41,6 @@ class Rows(Source):
             raise
         except DAMAGED as error:
             raise SourceError(f"{path} can't be read: {error}") from None
-        if not self.count:
-            raise SourceError(f"{path} holds no image")
         self._check_pixels()
 
     @abstractmethod
@@ -80,11 +78,13 @@ class Rows(Source):
         return {"path": str(self.path.resolve()), "bytes": size, "modified": modified, "inode": inode}
 
     def _check_pixels(self) -> None:
-        """Raise SourceError if all pixels are faint: if they are scaled to 0…1, the network sees blank images.
+        """Raise SourceError if there are none, or if all are faint: scaled to 0…1, the network sees blank images.
 
         Reads up to the first chunk with a stronger pixel, which is nearly always the first one. Sets `note` if that
         chunk's drawings look dark on light: this isn't certain, so it is no error.
         """
+        if not self.count:
+            raise SourceError(f"{self.path} holds no image")
         is_ink = self.form.resize == "ink"
         largest, faint, scale = 0.0, *((FAINT_INK, INK_SCALE) if is_ink else (FAINT, SCALE))
         for pixels, _ in self.chunks(0):

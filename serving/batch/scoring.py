@@ -60,10 +60,15 @@ def whole_chunks(source: Source) -> int:
 def score_shards(
     source: Source, model: "Classifier", shard_images: int, finished: int, show: bool = True
 ) -> "Iterator[pyarrow.Table]":
-    """Yield the answers to each shard after the finished ones; `show` progress on a terminal."""
+    """Yield the answers to each shard after the finished ones; `show` progress on a terminal.
+
+    A source without images is one shard, without rows.
+    """
     from tqdm import tqdm
 
     start = finished * shard_images
+    if start == source.count == 0:
+        yield as_table(source, 0, np.empty(0, object), np.empty(0, np.float32), [])
     chunks = source.chunks(start)
     with tqdm(
         total=source.count, initial=start, unit=" images", unit_scale=True, disable=None if show else True
@@ -101,7 +106,7 @@ def as_table(
     """Return the answers to the images from `start` on in the output's columns; null where there is a fault."""
     import pyarrow
 
-    unreadable = np.array([fault is not None for fault in faults])
+    unreadable = np.array([fault is not None for fault in faults], bool)
     columns = {
         source.name_column: pyarrow.array(source.names(start, start + len(labels))),
         "label": pyarrow.array(labels, pyarrow.string(), mask=unreadable),

@@ -4,17 +4,15 @@ The contract is the same for every scheduler: answers are written to a scratch f
 whose answers exist is skipped. So any process may be killed, and shards may be scored again, in any order.
 """
 
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow
 from pyarrow import parquet
 
-from serving.batch.parquet import Parquet, is_file
+from serving.batch.parquet import Parquet
 from serving.batch.scoring import BatchError, score_shards, whole_chunks
 from serving.batch.shards import published
 from serving.batch.source import SourceError
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
 
 # Tries for a shard in one run, if its process is killed each time: it may need more memory than there is.
 MAX_TRIES = 4
-# The answers to a file without rows; Spark writes such files.
-NO_ANSWERS = pyarrow.schema([("row", pyarrow.int64()), ("label", pyarrow.string()), ("confidence", pyarrow.float32())])
-FAULTS = pyarrow.field("error", pyarrow.string())  # one more column, if the images are files
 
 
 @dataclass(frozen=True)
@@ -52,8 +47,6 @@ def score_shard(job: Job, shard: str, loaded: "LoadedModel") -> str:
         output.parent.mkdir(parents=True, exist_ok=True)
         with published(output, begin(output, job.name)) as scratch:
             write_answers(job.input / shard, loaded, scratch)
-            with scratch.open("rb") as file:
-                os.fsync(file.fileno())  # a renamed file is skipped from now on, so it must survive a power cut
     except (BatchError, SourceError, OSError) as error:
         # If another process was first, its run may have removed this scratch file as a leftover.
         return "" if output.exists() else str(error)
@@ -75,11 +68,6 @@ def begin(output: Path, run: str) -> str:
 
 def write_answers(file: Path, loaded: "LoadedModel", output: Path) -> None:
     """Write the answers to a file's images, the same bytes as `serving.batch.scoring.score`, in constant memory."""
-    count, can_fail = read_footer(file)
-    if not count:
-        # Readers of a folder take the columns of its first file for those of all.
-        parquet.write_table((NO_ANSWERS.append(FAULTS) if can_fail else NO_ANSWERS).empty_table(), output)
-        return
     source = Parquet(file, loaded.form, loaded.model.max_images)
     tables = score_shards(source, loaded.model, whole_chunks(source), 0, show=False)
     first = next(tables)
@@ -87,12 +75,3 @@ def write_answers(file: Path, loaded: "LoadedModel", output: Path) -> None:
         for table in chain((first,), tables):
             writer.write_table(table)
     source.check_unchanged()
-
-
-def read_footer(file: Path) -> tuple[int, bool]:
-    """Return a Parquet file's number of rows, and whether it has image files; SourceError if it can't be read."""
-    try:
-        metadata = parquet.read_metadata(file)
-        return int(metadata.num_rows), any(is_file(field.type) for field in metadata.schema.to_arrow_schema())
-    except (pyarrow.ArrowException, OSError) as error:
-        raise SourceError(f"{file} can't be read: {error}") from None

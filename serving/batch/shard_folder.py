@@ -37,7 +37,7 @@ def score_folder(
     check_folders(input_path, output)
     shards = list_shards(input_path)
     loaded = load_model(uri)
-    start_output(output, loaded)
+    start_output(output, input_path.resolve(), loaded)
     job = Job(input_path.resolve(), output.resolve(), uri_of(uri, loaded), loaded.model.sha256, secrets.token_hex(4))
     left = [shard for shard in shards if not (job.output / shard).exists()]
     if finished := len(shards) - len(left):
@@ -49,7 +49,7 @@ def score_folder(
         )
     for leftover in find_leftovers(job.output):
         leftover.unlink(missing_ok=True)
-    return loaded, *count_images(job.output, shards)
+    return loaded, *count_images(job, shards)
 
 
 def check_folders(input_path: Path, output: Path) -> None:
@@ -83,18 +83,34 @@ def list_shards(folder: Path) -> list[str]:
     return sorted(shards)
 
 
-def start_output(folder: Path, loaded: "LoadedModel") -> None:
-    """Make the folder of the answers; BatchError if it holds answers of another model, or of other code or packages."""
+def start_output(folder: Path, input_path: Path, loaded: "LoadedModel") -> None:
+    """Make the folder of the answers; BatchError if it holds answers of another model, code or package, or input."""
     folder.mkdir(exist_ok=True)
-    manifest, content = folder / MANIFEST, json.dumps(describe_answers(loaded.form, loaded.model), indent=1)
+    manifest, made_by = folder / MANIFEST, describe_answers(loaded.form, loaded.model)
     if not manifest.exists():
         with published(manifest) as scratch:
-            scratch.write_text(content)
-    elif manifest.read_text() != content:
+            scratch.write_text(json.dumps({"input": str(input_path), **made_by}, indent=1))
+        return
+    try:
+        found = json.loads(manifest.read_text())
+    except ValueError as error:
+        raise BatchError(f"{manifest} can't be read ({error}): mend it, or name another folder") from None
+    answered = found.pop("input", None)  # older code recorded none
+    if found != made_by or answered is None:
         raise BatchError(
             f"{folder} holds answers of another model, or of other code or packages: name another folder ({manifest} "
             "says what made them)"
         )
+    if not is_same_folder(Path(answered), input_path):
+        raise BatchError(
+            f"{folder} holds answers to another input, {answered}: name another folder for those to {input_path}; if "
+            f'both are one folder, moved or mounted elsewhere, write its path as "input" into {manifest}'
+        )
+
+
+def is_same_folder(one: Path, other: Path) -> bool:
+    """Return whether two paths lead to one folder, also through two mounts."""
+    return one.exists() and one.samefile(other)
 
 
 def uri_of(uri: str, loaded: "LoadedModel") -> str:
@@ -124,16 +140,33 @@ def find_leftovers(output: Path) -> Iterator[Path]:
     return output.rglob(".*.parquet.*.new")
 
 
-def count_images(output: Path, shards: list[str]) -> tuple[int, int]:
-    """Return how many rows the answers have, and how many of these have no label; BatchError if a file is damaged."""
+def count_images(job: Job, shards: list[str]) -> tuple[int, int]:
+    """Return how many rows the answers have, and how many of these have no label.
+
+    Raises BatchError if a file of answers is damaged, or hasn't as many rows as its shard.
+    """
     images = unreadable = 0
     for shard in shards:
+        answers = job.output / shard
         try:
-            metadata = parquet.read_metadata(output / shard)
+            metadata = parquet.read_metadata(answers)
         except (pyarrow.ArrowException, OSError) as error:
-            raise BatchError(f"{output / shard} isn't whole: remove it, and run again ({error})") from None
+            raise BatchError(f"{answers} isn't whole: remove it, and run again ({error})") from None
+        if metadata.num_rows != (rows := count_rows(job.input / shard)):
+            raise BatchError(
+                f"{answers} has {metadata.num_rows:,} answers, but its shard has {rows:,} rows: a shard must not "
+                "change; remove the answers to each that has changed, and run again"
+            )
         images += metadata.num_rows
         label = metadata.schema.names.index("label")
         groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
         unreadable += sum(group.column(label).statistics.null_count for group in groups if group.num_rows)
     return images, unreadable
+
+
+def count_rows(shard: Path) -> int:
+    """Return a shard's number of rows; SourceError if it can't be read."""
+    try:
+        return int(parquet.read_metadata(shard).num_rows)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise SourceError(f"{shard} can't be read: {error}") from None

@@ -43,7 +43,7 @@ class Shards:
         self.manifest = json.dumps(
             {"input": source.identity, **describe_answers(source.form, model), "part": shard_images}
         )
-        self.total = -(-source.count // shard_images)
+        self.total = max(1, -(-source.count // shard_images))  # without images, one shard without rows
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -127,13 +127,15 @@ def code_sha256() -> str:
 
 @contextmanager
 def published(file: Path, mark: str = "") -> Iterator[Path]:
-    """Yield a scratch file beside `file`, and rename it to `file` if the block ends without an error.
+    """Yield a scratch file beside `file`; if the block ends without an error, write it to disk and rename it to `file`.
 
     `mark` distinguishes it from the scratch file of another process that may write the same file.
     """
     scratch = file.with_name(f".{file.name}{mark}.new")
     try:
         yield scratch
+        with scratch.open("rb") as written:
+            os.fsync(written.fileno())  # what has its name is never made again, so it must survive a power cut
         os.replace(scratch, file)
     finally:
         scratch.unlink(missing_ok=True)

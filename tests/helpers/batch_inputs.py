@@ -50,9 +50,9 @@ def as_npy(file: Path, images: np.ndarray) -> Path:
     return file
 
 
-def as_parquet(file: Path, columns: dict) -> Path:
+def as_parquet(file: Path, columns: dict | pa.Table) -> Path:
     """Write row groups of 700 rows; no other number here is a multiple of 700."""
-    parquet.write_table(pa.table(columns), file, row_group_size=700)
+    parquet.write_table(pa.table(columns) if isinstance(columns, dict) else columns, file, row_group_size=700)
     return file
 
 

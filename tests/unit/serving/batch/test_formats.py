@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from serving.batch.parquet import find_pixel_columns
@@ -50,6 +51,7 @@ WRONG = {
     "an empty folder": (lambda folder: as_folder(folder / "in", many(0)), "no image"),
     "text": (lambda folder: (folder / "a.npy", (folder / "a.npy").write_text("hello"))[0], "can't be scored"),
     "no images": (lambda folder: as_npy(folder / "a.npy", many(0)), "no image"),
+    "no images in an IDX": (lambda folder: as_idx(folder / "a.gz", many(0)), "no image"),
     "another shape": (lambda folder: as_npy(folder / "a.npy", np.zeros((5, 32, 32))), r"expected .* \[n, 28, 28\]"),
     "objects": (lambda folder: as_npy(folder / "a.npy", np.array([{}, {}])), "can't be read"),
     "two arrays in one": (lambda folder: longer(as_npy(folder / "a.npy", many(9))), "holds more than one array"),
@@ -62,6 +64,14 @@ WRONG = {
     ),
     "too few columns": (lambda folder: as_parquet(folder / "a.parquet", {"a": [1], "b": [2]}), "784"),
     "words": (lambda folder: as_parquet(folder / "a.parquet", {"a": [["x"] * 784]}), "0 columns of lists"),
+    "a name twice": (
+        lambda folder: as_parquet(folder / "a.parquet", pa.table([[b"1" * 784], [1]], names=["pixels"] * 2)),
+        "has 2 columns named pixels: rename or remove those",
+    ),
+    "a pixel's name twice": (
+        lambda folder: as_parquet(folder / "a.parquet", pa.table([[20]] * 784 + [["?"]], [*map(str, range(784)), "9"])),
+        "has 2 columns named 9:",
+    ),
     "short rows": (lambda folder: as_parquet(folder / "a.parquet", {"a": [[1, 2, 3]]}), "doesn't have 784 numbers"),
     "short bytes": (
         lambda folder: as_parquet(folder / "a.parquet", {"a": [b"123"]}), "row 0 .* doesn't have 784 bytes"

@@ -50,7 +50,7 @@ def test_a_worker_scores_in_one_thread_and_passes_a_fault_on(source, model_folde
     assert worker.loaded.model.threads._max_workers == 1
     answer = worker({"shard": "nowhere.parquet"})
     assert (answer["shard"], answer["unfit"]) == ("nowhere.parquet", "")
-    assert "can't be read" in answer["fault"]
+    assert "No such file" in answer["fault"]
 
 
 def test_ray_is_imported_where_it_is_used():

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from serving.batch import shard
 from serving.batch.__main__ import run
@@ -44,11 +45,35 @@ def test_answers_that_are_there_are_left_alone(job, loaded):
     assert (job.output / NAME).read_text() == "mine"
 
 
-def test_a_shard_without_rows_has_no_answers(job, loaded):
-    as_parquet(job.input / NAME, {"pixels": pa.array([], pa.binary())})
+EMPTY = {
+    "bytes": (pa.binary(), []),
+    "without a type, as pandas writes it": (pa.null(), []),
+    "image files": (pa.struct([("bytes", pa.binary()), ("path", pa.string())]), ["error"]),
+}
+
+
+@pytest.mark.parametrize(("kind", "more"), EMPTY.values(), ids=EMPTY)
+def test_a_shard_without_rows_has_no_answers_here_and_as_a_file_of_its_own(kind, more, job, loaded, model_folder):
+    as_parquet(job.input / NAME, {"pixels": pa.array([], kind)})
     assert score_shard(job, NAME, loaded) == ""
     table = pd.read_parquet(job.output / NAME)
-    assert (list(table.columns), len(table)) == (["row", "label", "confidence"], 0)
+    assert (list(table.columns), len(table)) == (["row", "label", "confidence", *more], 0)
+    alone = job.output / "alone.parquet"
+    assert run(job.input / NAME, alone, str(model_folder)) == 0
+    assert alone.read_bytes() == (job.output / NAME).read_bytes()
+
+
+def test_the_columns_of_a_shard_without_rows_are_those_of_the_others(job, loaded):
+    as_parquet(job.input / "empty.parquet", {"pixels": pa.array([], pa.binary())})
+    for name in (NAME, "empty.parquet"):
+        assert score_shard(job, name, loaded) == ""
+    assert parquet.read_schema(job.output / "empty.parquet") == parquet.read_schema(job.output / NAME)
+
+
+def test_a_shard_with_a_columns_name_twice_is_a_fault_and_leaves_nothing(job, loaded):
+    as_parquet(job.input / NAME, pa.table([[b"1" * 784], [1]], names=["pixels"] * 2))
+    assert "has 2 columns named pixels" in score_shard(job, NAME, loaded)
+    assert os.listdir(job.output) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" * 9])

@@ -117,6 +117,75 @@ def test_answers_of_another_model_or_code_are_not_mixed(model_folder, tmp_path, 
     assert answers(output) == {"000.parquet": digits(5)}
 
 
+def test_answers_to_another_input_are_refused_and_kept(model_folder, tmp_path):
+    output = tmp_path / "out"
+    run(as_shards(tmp_path / "jan", 5), output, str(model_folder))
+    with pytest.raises(
+        BatchError, match=r"holds answers to another input, .*/jan: name another folder for those to .*/feb;"
+    ):
+        run(as_shards(tmp_path / "feb", 5, 7), output, str(model_folder))
+    assert answers(output) == {"000.parquet": digits(5)}
+
+
+def test_the_same_input_under_another_name_goes_on(model_folder, tmp_path, monkeypatch, capsys):
+    source, output = as_shards(tmp_path / "in", 5, 5), tmp_path / "out"
+    run(source, output, str(model_folder))
+    (tmp_path / "link").symlink_to(source)
+    monkeypatch.chdir(tmp_path)
+    for name in (Path("in"), Path("link"), tmp_path / "in" / ".." / "in"):
+        (output / "001.parquet").unlink()
+        capsys.readouterr()
+        assert run(name, output, str(model_folder)) == 0
+        assert capsys.readouterr().err == "going on: 1 of 2 shards are scored already\n"
+
+
+def test_a_moved_input_goes_on_when_the_manifest_has_its_path_as_the_message_says(model_folder, tmp_path):
+    source, output = as_shards(tmp_path / "in", 5, 5), tmp_path / "out"
+    run(source, output, str(model_folder))
+    (output / "001.parquet").unlink()
+    moved = source.rename(tmp_path / "moved")
+    with pytest.raises(
+        BatchError, match=r'moved or mounted elsewhere, write its path as "input" into .*/_answers.json'
+    ):
+        run(moved, output, str(model_folder))
+    (tmp_path / "mount").symlink_to(moved)  # as a second mount: another path of the same folder
+    manifest = json.loads((output / MANIFEST).read_text())
+    (output / MANIFEST).write_text(json.dumps(manifest | {"input": str(tmp_path / "mount")}))
+    assert run(moved, output, str(model_folder)) == 0
+    assert answers(output) == {"000.parquet": digits(5), "001.parquet": digits(5)}
+
+
+def test_answers_of_a_version_that_recorded_no_input_are_those_of_other_code(model_folder, tmp_path):
+    source, output = as_shards(tmp_path / "in", 5), tmp_path / "out"
+    run(source, output, str(model_folder))
+    manifest = json.loads((output / MANIFEST).read_text())
+    manifest.pop("input", None)
+    (output / MANIFEST).write_text(json.dumps(manifest, indent=1))
+    with pytest.raises(BatchError, match="holds answers of another model, or of other code or packages: name another"):
+        run(source, output, str(model_folder))
+
+
+def test_a_manifest_that_cant_be_read_is_named(model_folder, tmp_path):
+    source, output = as_shards(tmp_path / "in", 5), tmp_path / "out"
+    output.mkdir()
+    (output / MANIFEST).write_text('{"input": "/in')
+    with pytest.raises(BatchError, match=r"_answers\.json can't be read.*: mend it, or name another folder"):
+        run(source, output, str(model_folder))
+
+
+def test_a_shard_that_changed_after_it_was_answered_is_named(model_folder, tmp_path):
+    source, output = as_shards(tmp_path / "in", 5, 5, 5), tmp_path / "out"
+    run(source, output, str(model_folder))
+    (output / "002.parquet").unlink()
+    (as_shards(tmp_path / "other", 7) / "000.parquet").replace(source / "001.parquet")
+    with pytest.raises(BatchError, match=r"out/001\.parquet has 5 answers, but its shard has 7 rows.* remove .* again"):
+        run(source, output, str(model_folder))
+    assert answers(output)["002.parquet"] == digits(5)  # the others are scored
+    (output / "001.parquet").unlink()
+    assert run(source, output, str(model_folder)) == 0
+    assert answers(output)["001.parquet"] == digits(7)
+
+
 def test_an_answer_that_isnt_whole_is_named(model_folder, tmp_path):
     source, output = as_shards(tmp_path / "in", 5, 5), tmp_path / "out"
     run(source, output, str(model_folder))

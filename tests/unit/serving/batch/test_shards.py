@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from filelock import FileLock
 from PIL import Image
@@ -13,7 +14,7 @@ from PIL import Image
 from serving.batch import shards
 from serving.batch.scoring import BatchError
 from serving.batch.source import SourceError
-from tests.helpers.batch_inputs import FORMS, as_folder, as_npy, many, open_source
+from tests.helpers.batch_inputs import FORMS, as_folder, as_npy, as_parquet, many, open_source
 from tests.helpers.batch_runs import check_going_on, scored
 from tests.helpers.batch_stub import Failing, Meddling, Stub
 
@@ -179,3 +180,30 @@ def test_a_scratch_file_takes_its_name_only_if_all_went_well(tmp_path):
         scratch.write_text("whole")
         assert not file.exists()
     assert file.read_text() == "whole"
+
+
+def test_answers_are_on_disk_before_they_get_their_name(tmp_path, monkeypatch):
+    synced, named = set(), {}
+
+    def sync(number: int) -> None:
+        synced.add((os.fstat(number).st_ino, os.fstat(number).st_size))
+
+    def rename(scratch: Path, file: Path) -> None:
+        named[file.name] = (scratch.stat().st_ino, scratch.stat().st_size) in synced
+        scratch.rename(file)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", rename)
+    scored(as_npy(tmp_path / "a.npy", many(10)), tmp_path / "out.parquet")
+    assert named["out.parquet"]
+
+
+def test_a_killed_run_on_a_file_without_rows_goes_on(tmp_path, monkeypatch):
+    source, output = as_parquet(tmp_path / "a.parquet", {"pixels": pa.array([], pa.binary())}), tmp_path / "out.parquet"
+    with monkeypatch.context() as patched:
+        patched.setattr(shards.Shards, "join", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            scored(source, output)
+    assert not output.exists()
+    assert len(scored(source, output)) == 0
+    assert not (tmp_path / "out.parquet.part").exists()
