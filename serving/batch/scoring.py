@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from serving.batch.source import Source
+from serving.batch.source import Source, SourceError
 
 if TYPE_CHECKING:
     import pyarrow
@@ -79,7 +79,12 @@ def score_shards(
             confidences: list[np.ndarray] = []
             faults: list[str | None] = []
             while len(faults) < stop - start:
-                pixels, some_faults = next(chunks)
+                if (chunk := next(chunks, None)) is None:
+                    raise SourceError(
+                        f"{source.path} has fewer than the {source.count:,} images that it names, so it is damaged: "
+                        "get or make it again"
+                    )
+                pixels, some_faults = chunk
                 probabilities = predict(model, pixels, start + len(faults))
                 classes.append(probabilities.argmax(axis=1))
                 confidences.append(probabilities.max(axis=1))

@@ -56,6 +56,15 @@ def test_a_broken_image_has_no_answer_but_a_reason_and_the_others_are_scored(tmp
     assert "can't be read" in table["error"]["0004.png"]
 
 
+def test_a_file_that_has_fewer_images_than_it_says_gives_no_answers(tmp_path):
+    source = open_source(as_npy(tmp_path / "in.npy", many(30)))
+    source.count += 1  # as a damaged footer of Parquet may
+    source.chunks = lambda start: iter([(np.zeros((30, 28, 28), np.float32), [None] * 30)])
+    with pytest.raises(SourceError, match=r"has fewer than the 31 images that it names, so it is damaged"):
+        score(source, Stub(), tmp_path / "out.parquet")
+    assert not (tmp_path / "out.parquet").exists()
+
+
 def test_a_huge_file_in_a_folder_is_not_read(tmp_path):
     folder = as_folder(tmp_path / "in", many(3))
     with (folder / "0000.png").open("ab") as file:
