@@ -64,11 +64,25 @@ def fetch_folder(folder: Path) -> LoadedModel:
     """Load a model from a folder; there are no hashes of a registry to compare it with."""
     what = f"the folder {folder}"
     with scratch_folder(what) as scratch:
+        copy_files(folder, what, scratch)
+        return load(scratch, what, None, {"name": None, "version": None, "alias": None}, ())
+
+
+def copy_files(folder: Path, what: str, scratch: Path) -> None:
+    """Copy the files that are read, and no others: a folder that was named by mistake may hold gigabytes."""
+    for name in verification.REQUIRED:
         try:
-            copy = Path(shutil.copytree(folder, scratch / "model"))
-        except OSError:
-            raise ModelLoadError(f"{folder} can't be read: name a model's folder, or models:/mnist@champion") from None
-        return load(copy, what, None, {"name": None, "version": None, "alias": None}, ())
+            (scratch / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(folder / name, scratch / name)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ModelLoadError(
+                f"{what} holds no model of this pipeline: it has no {name}; name a model's folder, or "
+                "models:/mnist@champion"
+            ) from None
+        except OSError as error:
+            raise ModelLoadError(
+                f"{what} can't be copied: {first_line(error)}; if the temporary folder is full, set TMPDIR to another"
+            ) from None
 
 
 @contextmanager

@@ -57,7 +57,7 @@ class Inside:
         def describe(loaded: LoadedModel) -> dict[str, object]:
             return {"model": loaded.facts, "versions": self.versions.describe(), "layers": loaded.units.describe()}
 
-        return JSONResponse(await self.call(request, describe))
+        return JSONResponse(await self.call(request, self.source.loaded, describe))
 
     async def weights(self, request: Request) -> Response:
         """Answer with a layer's weights, then its biases; 400 if there are more than MAX_WEIGHTS."""
@@ -71,7 +71,7 @@ class Inside:
                 )  # fmt: skip
             return as_bytes(weights, bias)
 
-        return Response(await self.call(request, read), media_type=RAW)
+        return Response(await self.call(request, self.source.loaded, read), media_type=RAW)
 
     async def activations(self, request: Request) -> Response:
         """Answer with the pixels of an image, the output of each layer, and the model's probabilities."""
@@ -116,30 +116,31 @@ class Inside:
     async def look_at(self, request: Request, function: Callable[[np.ndarray, LoadedModel], Result]) -> Result:
         """Call a function with a request's image (raw bytes, or one PNG, JPEG or WebP) and the model."""
         kind, body = media_type(request), await request.body()
-        loaded = await self.call(request, lambda loaded: loaded)
-        if kind == RAW:
-            images = pixels_of(body, loaded.form)
-        elif kind in IMAGE_TYPES:
-            _, prepared = await self.prepare(request, loaded.form, lambda: ([""], [body]))
-            images = np.stack(prepared)
-        else:
-            raise HTTPException(415, f"expected {', '.join(IMAGE_TYPES)} or {RAW}")
-        if len(images) != 1:
-            raise HTTPException(400, f"expected one image; got the bytes of {len(images):,}")
-        return await self.call(request, partial(function, images[0]), loaded)
+        served = self.source.loaded
+        if kind in IMAGE_TYPES:
+            form = await self.call(request, served, lambda loaded: loaded.form)
+            _, (image,) = await self.prepare(request, form, lambda: ([""], [body]))
+            return await self.call(request, served, partial(function, image))
 
-    async def call(
-        self, request: Request, function: Callable[[LoadedModel], Result], loaded: LoadedModel | None = None
-    ) -> Result:
-        """Call a function in the thread, with `loaded` or, if it is None, the version that the request asks for."""
+        def look(loaded: LoadedModel) -> Result:
+            if kind != RAW:
+                raise HTTPException(415, f"expected {', '.join(IMAGE_TYPES)} or {RAW}")
+            images = pixels_of(body, loaded.form)
+            if len(images) != 1:
+                raise HTTPException(400, f"expected one image; got the bytes of {len(images):,}")
+            return function(images[0], loaded)
+
+        return await self.call(request, served, look)
+
+    async def call(self, request: Request, served: LoadedModel, function: Callable[[LoadedModel], Result]) -> Result:
+        """Call a function in the thread, with `served` or the other version that the request asks for."""
+        wanted = request.query_params.get("version")
         async with self.workers.place(request.receive) as place:
-            if loaded is None:
-                wanted, loaded = request.query_params.get("version"), self.source.loaded
-                if wanted not in (None, loaded.facts["version"]):
-                    # A page of another origin must not cause the work of loading a model, not even by a GET.
-                    check_origin(request.headers, request.headers.get("host", "").lower())
-                    loaded = await place.run(self.versions.load, wanted)
-            return await place.run(function, loaded)
+            if wanted in (None, served.facts["version"]):
+                return await place.run(function, served)
+            # A page of another origin must not cause the work of loading a model, not even by a GET.
+            check_origin(request.headers, request.headers.get("host", "").lower())
+            return await place.run(self.versions.use, wanted, function)
 
 
 def read_place(request: Request, loaded: LoadedModel) -> int:

@@ -22,7 +22,7 @@ from serving.app import multipart
 from serving.app.limits import Limits
 from serving.app.metrics import Metrics
 from serving.app.samples import Sampler
-from serving.app.scoring import Answer, open_files, pixels_of, prepare, score_json, score_pixels, with_pixels
+from serving.app.scoring import Answer, open_files, pixels_of, prepare_next, score_json, score_pixels, with_pixels
 from serving.app.workers import Workers
 from serving.images import WEB_FORMATS, Form, count_pixels
 from serving.loaded_model import LoadedModel
@@ -88,10 +88,10 @@ class Routes:
         async with self.images.place(request.receive) as place:
             names, files = await place.run(read)
             opened, pixels = await place.run(open_files, files), []
-            for number, image in enumerate(opened, 1):
-                is_large = count_pixels(image) > LARGE_PIXELS
+            for number in range(1, len(files) + 1):
+                is_large = count_pixels(opened[0]) > LARGE_PIXELS
                 async with self.large_image if is_large else nullcontext():
-                    pixels.append(await place.run(prepare, image, form, number, len(opened)))
+                    pixels.append(await place.run(prepare_next, opened, form, number, len(files)))
         return names, pixels
 
     async def score(self, request: Request, loaded: LoadedModel, pixels: np.ndarray) -> Sequence[Answer]:

@@ -60,10 +60,14 @@ def open_files(files: Sequence[bytes]) -> list[ImageFile]:
     return opened
 
 
-def prepare(image: ImageFile, form: Form, number: int, files: int) -> np.ndarray:
-    """Return an opened file as uint8 [*form.shape]; 400 (HTTPException), which names its `number`, if it is refused."""
+def prepare_next(opened: list[ImageFile], form: Form, number: int, files: int) -> np.ndarray:
+    """Take the first of the opened files out of the list, and return it as uint8 [*form.shape].
+
+    Nothing else may hold that file: its decoded pixels are freed as soon as they aren't needed. If it is refused, 400
+    (HTTPException), which names its `number`.
+    """
     with naming_file(number, files):
-        return images.bring_to_form(images.decode(image, form), form)
+        return images.bring_to_form(images.decode(opened.pop(0), form), form)
 
 
 @contextmanager

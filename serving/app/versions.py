@@ -2,6 +2,8 @@
 
 import gc
 import logging
+from collections.abc import Callable
+from typing import TypeVar
 
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
@@ -14,6 +16,7 @@ from serving.model_source import ModelSource
 from serving.verification import ALL_HASHES
 
 MAX_LISTED = 50
+Result = TypeVar("Result")
 
 log = logging.getLogger("uvicorn.error")
 
@@ -35,6 +38,16 @@ class Versions:
         except HTTPException:
             return []
         return [{"version": str(version.version), "preset": version.tags.get("model")} for version in found]
+
+    def use(self, number: str, function: Callable[[LoadedModel], Result]) -> Result:
+        """Call a function with a version, which nothing else may hold: each waiting request would keep one in memory.
+
+        Raises what `load` raises.
+        """
+        try:
+            return function(self.load(number))
+        except HTTPException as error:
+            raise error.with_traceback(None) from None  # the traceback's frames hold the version
 
     def load(self, number: str) -> LoadedModel:
         """Return a version, verified as the served one is; 404 (HTTPException) if there is none, or it is refused."""

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import py_compile
 import re
+import resource
 import shutil
 import sys
 import tempfile
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from serving import loading
 from serving.images import Form
 from serving.loading import ModelLoadError, fetch_folder, first_line, load
-from serving.verification import ALL_HASHES, hash_files
+from serving.verification import ALL_HASHES, REQUIRED, hash_files
 from tests.helpers.broken_models import ALTERATIONS, change_code, evil_code
 from tests.helpers.project import SOURCE
 
@@ -130,11 +132,37 @@ def test_a_folder_is_loaded_from_a_copy_and_left_as_it_is(copy):
     assert (copy / "__pycache__").exists()
 
 
-def test_a_folder_that_holds_no_model_is_an_error_that_names_it(tmp_path):
-    with pytest.raises(ModelLoadError, match="nowhere can't be read: name a model's folder"):
-        fetch_folder(tmp_path / "nowhere")
-    with pytest.raises(ModelLoadError, match="holds no model of this pipeline"):
-        fetch_folder(tmp_path)
+@pytest.mark.parametrize("missing", REQUIRED)
+def test_a_folder_that_holds_no_model_is_an_error_that_names_what_is_missing(copy, missing):
+    sentence = "holds no model of this pipeline: it has no {}; name a model's folder, or models:/mnist@champion"
+    (copy / missing).unlink()
+    with pytest.raises(ModelLoadError, match=sentence.format(missing)):
+        fetch_folder(copy)
+    for no_folder in (copy / "nowhere", copy / "conda.yaml"):
+        with pytest.raises(ModelLoadError, match=f"{no_folder.name} {sentence.format('MLmodel')}"):
+            fetch_folder(no_folder)
+
+
+def test_of_a_folder_only_the_models_own_files_are_copied(copy, monkeypatch):
+    """Beside them may be gigabytes, and the temporary folder may be in memory."""
+    copied: list[str] = []
+    monkeypatch.setattr(loading, "load", lambda folder, *_: copied.extend(hash_files(folder)))
+    (copy / "data").mkdir()
+    (copy / "data" / "images.npy").write_bytes(bytes(1000))
+    fetch_folder(copy)
+    assert sorted(copied) == sorted(REQUIRED)
+
+
+def test_a_folder_that_cannot_be_copied_is_an_error_that_says_why(copy):
+    """Here because of a limit on the size of files, as it would be on a full disk."""
+    (copy / "artifacts" / "model.onnx").write_bytes(bytes(2_000_000))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(ModelLoadError, match=r"copy can't be copied: .*File too large.*, set TMPDIR to another"):
+            fetch_folder(copy)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_golden_images_of_another_network_are_an_error_even_without_a_registry(copy):

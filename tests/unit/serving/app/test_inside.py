@@ -1,23 +1,29 @@
 """What the routes of /inside answer to valid and to invalid requests, without a server."""
 
+import asyncio
+import weakref
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
 from pipeline.config import params
+from serving.app import versions
 from serving.app.asgi import build_app
 from serving.app.inside import MAX_WEIGHTS
 from serving.app.limits import Limits
 from serving.app.versions import Versions
+from serving.loaded_model import LoadedModel, version_identity
 from serving.model_source import ModelSource
 from serving.occlusion import POSITIONS
-from tests.helpers.client import JSON, PNG, RAW, Answer, AsgiClient
+from tests.helpers.client import JSON, PNG, RAW, Answer, AsgiClient, ask_asgi
 from tests.helpers.configs import CNN
 from tests.helpers.exported import PIXELS, export, run_keras
 from tests.helpers.models import save_model, write_golden
-from tests.helpers.pictures import encode, in_mnist_form
+from tests.helpers.parameters import format_parameter
+from tests.helpers.pictures import bar, encode, in_mnist_form
 from tests.helpers.project import SOURCE
 
 IMAGE = PIXELS[0]
@@ -189,3 +195,43 @@ def test_another_version_answers_if_it_is_asked_for(cnn, monkeypatch):
     assert asked == ["2", "3"]
     assert client.get("/inside/layers?version=4", Sec_Fetch_Site="cross-site").status == 403  # a foreign page's image
     assert asked == ["2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "kind", "status"),
+    [
+        ("GET", "layers?", None, None, 200),
+        ("POST", "activations?", IMAGE.tobytes(), RAW, 200),
+        ("POST", "activations?", encode(bar()), PNG, 200),
+        ("POST", "activations?", bytes(783), RAW, 400),
+        ("POST", "activations?", b"no image", PNG, 400),
+        ("POST", "unit?layer=9&", IMAGE.tobytes(), RAW, 400),
+    ],
+    ids=format_parameter,
+)
+def test_waiting_requests_for_other_versions_hold_no_models(cnn, monkeypatch, method, path, body, kind, status):
+    """Five requests for five versions come at once; whenever a version is fetched, there is only the served one."""
+    served = replace(cnn.loaded, facts={**cnn.loaded.facts, "name": "dots", "version": "0"})
+    monkeypatch.setattr(cnn, "loaded", served)
+    registered = [SimpleNamespace(version=number, tags={"model": "cnn"}) for number in range(1, 6)]
+    monkeypatch.setattr(Versions, "_find_versions", lambda _: registered)
+    fetched: list[weakref.ref[LoadedModel]] = []
+    counts = []
+
+    def fetch(version, alias) -> LoadedModel:
+        counts.append(sum(model() is not None for model in fetched))
+        facts = {**served.facts, "version": str(version.version)}
+        model = replace(served, facts=facts, identity=version_identity(version))
+        fetched.append(weakref.ref(model))
+        return model
+
+    async def ask() -> list[Answer]:
+        app = build_app(cnn, Limits(threads=1), {"localhost"})
+        paths = [f"/inside/{path}version={number}" for number in range(1, 6)]
+        return await asyncio.gather(*(ask_asgi(app, method, path, body, kind) for path in paths))
+
+    monkeypatch.setattr(versions, "fetch_version", fetch)
+    answers = asyncio.run(ask())
+    assert [answer.status for answer in answers] == [status] * 5
+    assert len(counts) >= 5
+    assert set(counts) == {0}

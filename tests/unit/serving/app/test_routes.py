@@ -10,7 +10,7 @@ from dataclasses import replace
 import mlflow
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from pipeline.evaluation.doubt import fit
 from serving.app import routes
@@ -20,7 +20,7 @@ from serving.app.routes import MAX_INLINE_VALUES
 from serving.doubt import NOTHING, SEVERAL
 from serving.loading import fetch_folder
 from serving.model_source import ModelSource
-from tests.helpers.client import JSON, PNG, RAW, AsgiClient, multipart
+from tests.helpers.client import JSON, PNG, RAW, AsgiClient, ask_asgi, multipart
 from tests.helpers.models import bright_values
 from tests.helpers.parameters import format_parameter
 from tests.helpers.pictures import bar, encode, in_mnist_form
@@ -185,6 +185,35 @@ def test_the_pixels_of_all_files_of_a_request_share_one_limit(client):
     assert (answer.status, answer.json["error"]) == (
         400, "the images together are too large: at most 40 million pixels are allowed, 20 million of WebP",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
+def test_a_picture_is_freed_before_the_next_one_is_decoded(source, monkeypatch, format):
+    """One thread works, so the requests take turns, and no waiting request may hold pixels."""
+    pictures: list[weakref.ref[Image.Image]] = []
+    counts = []
+    initialize, load = Image.Image.__init__, ImageFile.ImageFile.load
+
+    def note(image: Image.Image) -> None:
+        pictures.append(weakref.ref(image))
+        initialize(image)
+
+    def count_and_load(image: ImageFile.ImageFile) -> object:
+        if image._im is None:  # not yet decoded
+            alive = [picture for reference in pictures if (picture := reference()) is not None]
+            counts.append(sum(picture._im is not None for picture in alive))
+        return load(image)
+
+    async def ask() -> list[int]:
+        app = build_app(source, Limits(threads=1), {"localhost"})
+        body, kind = multipart([("a", encode(bar(100), format))] * 4)
+        answers = await asyncio.gather(*(ask_asgi(app, "POST", "/predict", body, kind) for _ in range(3)))
+        return [answer.status for answer in answers]
+
+    monkeypatch.setattr(Image.Image, "__init__", note)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", count_and_load)
+    assert asyncio.run(ask()) == [200] * 3
+    assert counts == [0] * 12
 
 
 def test_answered_images_are_kept_by_each_way_in_if_that_is_asked_for(source, tmp_path):
