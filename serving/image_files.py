@@ -44,6 +44,17 @@ class _Jpeg(JpegImagePlugin.JpegImageFile):
         """Skip the EXIF note: Pillow would decode all of it to find a resolution that isn't needed here."""
 
 
+class _Png(PngImagePlugin.PngImageFile):
+    def _open(self) -> None:
+        """Forget texts and the colour profile, which are megabytes once unpacked and aren't needed here."""
+        super()._open()
+        assert self.png
+        self.png.im_text.clear()
+        for info in (self.info, self.png.rewind_state.info):  # the second is for an animation's first frame
+            for key in [key for key, value in info.items() if isinstance(value, str) or key in ("xmp", "icc_profile")]:
+                del info[key]
+
+
 class _CountedReads(io.BytesIO):
     """A file in memory with a limited number of reads, however small each read is."""
 
@@ -60,7 +71,7 @@ class _CountedReads(io.BytesIO):
 
 # By Pillow's name of a format: the first bytes of its files, and the class that opens them.
 KINDS: dict[str, tuple[tuple[bytes, ...], type[ImageFile.ImageFile]]] = {
-    "PNG": ((b"\x89PNG",), PngImagePlugin.PngImageFile),
+    "PNG": ((b"\x89PNG",), _Png),
     "JPEG": ((b"\xff\xd8",), _Jpeg),
     "WEBP": ((b"RIFF",), WebPImagePlugin.WebPImageFile),
     "BMP": ((b"BM",), BmpImagePlugin.BmpImageFile),

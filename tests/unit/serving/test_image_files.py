@@ -3,11 +3,12 @@
 import io
 import os
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from serving import images
 from serving.image_files import (
@@ -110,6 +111,30 @@ def test_a_png_of_more_packed_notes_than_programs_write_is_refused():
     decode(png_with(text * MAX_PACKED))
     with pytest.raises(ImageError, match="more than 4 packed notes: save it again without its metadata"):
         decode(png_with(text * (MAX_PACKED + 1)))
+
+
+@pytest.mark.parametrize("animation", [b"", chunk(b"acTL", struct.pack(">II", 1, 0))], ids=["", "animated"])
+def test_the_notes_of_an_opened_png_are_not_kept(animation):
+    """A request may have many files, which all are opened before the first is decoded."""
+    megabyte = zlib.compress(bytes(1_000_000))
+    notes = [chunk(b"zTXt", b"a\0\0" + megabyte), chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + megabyte)]
+    data = png_with(b"".join([animation, *notes, chunk(b"iCCP", b"b\0\0" + megabyte)]))
+    tracemalloc.start()
+    try:
+        image = open_image(data, ALL_FORMATS)
+        assert tracemalloc.get_traced_memory()[0] < 300_000
+    finally:
+        tracemalloc.stop()
+    assert (np.asarray(image) == bar()).all()
+
+
+def test_what_a_png_says_about_its_pixels_is_kept():
+    content = io.BytesIO()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("P", (8, 9)).save(content, "PNG", transparency=0, exif=exif)
+    info = open_image(content.getvalue(), ALL_FORMATS).info
+    assert (info["transparency"], info["exif"][:4]) == (0, b"Exif")
 
 
 def test_a_bmp_that_is_packed_in_pairs_of_bytes_is_decoded():
