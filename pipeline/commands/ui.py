@@ -40,8 +40,8 @@ def main(port: str = "5000") -> None:
     with translate_errors():
         client = open_existing()
         experiment = find_experiment(client, load().dataset)
-        share_view(client, experiment)
-    print(f"The runs on {experiment.name}: {server}/{page(experiment)}", flush=True)
+        is_shared = share_view(client, experiment)
+    print(f"The runs on {experiment.name}: {server}/{page(experiment, is_shared)}", flush=True)
     if not is_server:
         os.environ |= {
             "MLFLOW_BACKEND_STORE_URI": store_uri(),  # otherwise it shows mlflow.db of the folder, not the store
@@ -60,18 +60,30 @@ def find_experiment(client: "MlflowClient", name: str) -> "Experiment":
     return found
 
 
-def share_view(client: "MlflowClient", experiment: "Experiment") -> None:
-    """Give the experiment a shared view of the runs' table; without it, the table shows no parameter and no metric."""
+def share_view(client: "MlflowClient", experiment: "Experiment") -> bool:
+    """Give the experiment a shared view of the runs' table; return whether it has it, which takes the right to write.
+
+    Without it, the table shows no parameter and no metric.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, ErrorCode
+
     state = json.dumps({"orderByKey": BEST_FIRST, "orderByAsc": False, "selectedColumns": COLUMNS})
-    if experiment.tags.get(VIEW_TAG + VIEW) != state:
-        client.set_experiment_tag(experiment.experiment_id, VIEW_TAG + VIEW, state)
+    try:
+        if experiment.tags.get(VIEW_TAG + VIEW) != state:
+            client.set_experiment_tag(experiment.experiment_id, VIEW_TAG + VIEW, state)
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(PERMISSION_DENIED):
+            raise
+        return VIEW_TAG + VIEW in experiment.tags
+    return True
 
 
-def page(experiment: "Experiment") -> str:
-    """Return the page of an experiment's runs, below the server's address."""
+def page(experiment: "Experiment", is_shared: bool) -> str:
+    """Return the page of an experiment's runs, below the server's address; with the view if it is shared."""
     # By default MLflow shows its page for language models.
-    query = urlencode({"workflowType": "machine_learning", "viewStateShareKey": VIEW})
-    return f"#/experiments/{experiment.experiment_id}/runs?{query}"
+    query = {"workflowType": "machine_learning"} | ({"viewStateShareKey": VIEW} if is_shared else {})
+    return f"#/experiments/{experiment.experiment_id}/runs?{urlencode(query)}"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline import register
 from pipeline.cli import UserError
-from pipeline.commands import champion, promote, rollback
+from pipeline.commands import champion, promote, rollback, ui
 from pipeline.tracking.store import connect_existing
 from tests.helpers.team import ask, mlflow_server, store_address
 
@@ -49,6 +49,8 @@ def test_who_may_only_read_changes_nothing(address, mlflow_team, make_checkout, 
     assert before == {"champion": "2"}
     become(*MEMBER)
     champion.main()
+    ui.main()
+    assert f"/#/experiments/{connect_existing('guarded').experiment_id}/runs?" in capfd.readouterr().out
     register.main()  # there is nothing to change
     for command in (lambda: promote.main("1"), rollback.main):
         with pytest.raises(UserError, match=r"PERMISSION_DENIED|403|no champion before"):

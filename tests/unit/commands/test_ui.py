@@ -6,6 +6,9 @@ import socket
 import sys
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from pipeline.cli import UserError
 from pipeline.commands import ui
@@ -79,3 +82,14 @@ def test_a_server_has_a_ui_of_its_own(store, replaced, monkeypatch, capsys):
     ui.main("no port is needed")
     assert capsys.readouterr().out.startswith("The runs on digits: https://mlflow.example/#/experiments/")
     assert replaced == []
+
+
+def test_who_may_only_read_gets_the_page_without_the_view(store, replaced, monkeypatch, capsys):
+    def refuse(*_: str) -> None:
+        raise MlflowException("Permission denied", error_code=PERMISSION_DENIED)
+
+    monkeypatch.setattr(MlflowClient, "set_experiment_tag", refuse)
+    monkeypatch.setattr(ui, "store_uri", lambda: "https://team")
+    ui.main("no port is needed")
+    page = f"#/experiments/{store.experiment_id}/runs?workflowType=machine_learning"
+    assert capsys.readouterr().out == f"The runs on digits: https://team/{page}\n"
