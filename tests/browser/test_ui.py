@@ -74,8 +74,7 @@ def test_two_runs_compared_show_names_parameters_and_learning_curves(project, br
 def test_the_runs_page_has_the_best_run_first_with_its_figures_and_a_version_says_what_it_is(project, browse):
     client = mlflow.MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
     experiment = client.get_experiment_by_name("digits")
-    share_view(client, experiment)
-    runs = browse(page(experiment))
+    runs = browse(page(experiment, share_view(client, experiment)))
     titles = set(re.findall(r'col-id="([^"]+)"', runs))
     assert {"metrics.`val_accuracy`", "metrics.`test_accuracy`", "params.`epochs`"} <= {t.strip("$") for t in titles}
     best = max(client.search_runs([experiment.experiment_id]), key=lambda run: run.data.metrics["val_accuracy"])
