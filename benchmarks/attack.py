@@ -1,8 +1,9 @@
 """Attack the app in every way at once, and see who is still answered: `python -m benchmarks.attack MODEL [seconds]`.
 
-520 connections are silent, 100 send a byte of a header each second, 8 send chunks of one byte, and 4 send costly images
-and hang up now and then. A connection that is closed is opened again. Prints how long /healthz took during the attack,
-how long a normal image took after it, and the server's memory.
+520 connections are silent, 100 send a byte of a header each second, 8 send chunks of one byte, 4 send costly images and
+hang up now and then, and 40 send several images at once, which are large or have packed notes. A connection that is
+closed is opened again. Prints how long /healthz took during the attack, how long a normal image took after it, and the
+server's memory.
 """
 
 import asyncio
@@ -18,10 +19,12 @@ from pathlib import Path
 from benchmarks.costliest import STARTS, make_jpeg, make_png
 from benchmarks.servers import Server
 
-SILENT, TRICKLES, CRUMBLES, COSTLY = 520, 100, 8, 4
+SILENT, TRICKLES, CRUMBLES, COSTLY, SEVERAL = 520, 100, 8, 4, 40
 PROBE_EVERY_S = 0.1
 NORMAL = {"files": 1, "pixels": 512**2, "ratio": 1, "color": 0, "depth": 8, "filter": 0, "interlace": 0, "noise": 0,
           "drawing": "bar", "note": 0, "texts": 0, "chunks": 0, "piece": 1 << 30}  # fmt: skip
+LARGE = NORMAL | {"files": 4, "pixels": 9_900_000, "color": 2}
+NOTED = NORMAL | {"files": 24, "pixels": 1000, "texts": 4}
 Client = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -68,10 +71,10 @@ def sender(requests: list[bytes]) -> Client:
     return send
 
 
-async def attack(port: int, seconds: float, requests: list[bytes]) -> None:
+async def attack(port: int, seconds: float, costly: list[bytes], several: list[bytes]) -> None:
     """Run all clients for `seconds`; start each one again when it has ended."""
-    send = sender(requests)
-    clients = [stay_silent] * SILENT + [trickle] * TRICKLES + [crumble] * CRUMBLES + [send] * COSTLY
+    clients = [stay_silent] * SILENT + [trickle] * TRICKLES + [crumble] * CRUMBLES
+    clients += [sender(costly)] * COSTLY + [sender(several)] * SEVERAL
 
     async def repeat(client: Client) -> None:
         while True:
@@ -89,9 +92,9 @@ async def attack(port: int, seconds: float, requests: list[bytes]) -> None:
                 group.create_task(repeat(client))
 
 
-def run_attack(port: int, seconds: float, requests: list[bytes]) -> None:
+def run_attack(port: int, seconds: float, costly: list[bytes], several: list[bytes]) -> None:
     """Run the attack, in a process of its own."""
-    asyncio.run(attack(port, seconds, requests))
+    asyncio.run(attack(port, seconds, costly, several))
 
 
 def ask(server: Server, method: str, path: str, body: bytes = b"", kind: str = "") -> tuple[float, int]:
@@ -111,14 +114,15 @@ def ask(server: Server, method: str, path: str, body: bytes = b"", kind: str = "
 def main() -> None:
     """Attack, and print what other clients measured."""
     model, seconds = [*sys.argv[1:], *("models:/mnist@champion", "60")[len(sys.argv) - 1 :]]
-    requests = [post(body, kind) for _, kind, body in (make_png(STARTS["png"]), make_jpeg(STARTS["jpeg"]))]
+    costly = [post(body, kind) for _, kind, body in (make_png(STARTS["png"]), make_jpeg(STARTS["jpeg"]))]
+    several = [post(body, kind) for _, kind, body in map(make_png, (LARGE, NOTED))]
     path, kind, normal = make_png(NORMAL)
     with tempfile.TemporaryDirectory() as folder:
         server = Server([sys.executable, "-m", "serving.app", model], "/healthz", Path(folder) / "log")
         try:
             print(f"before: a normal image in {ask(server, 'POST', path, normal, kind)[0]:.2f} s")
             print(f"{server.memory_bytes() >> 20} MB")
-            attackers = multiprocessing.Process(target=run_attack, args=(server.port, float(seconds), requests))
+            attackers = multiprocessing.Process(target=run_attack, args=(server.port, float(seconds), costly, several))
             attackers.start()
             probes, memory = [], 0
             while attackers.is_alive():
