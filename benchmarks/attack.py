@@ -73,8 +73,8 @@ def sender(requests: list[bytes]) -> Client:
 
 async def attack(port: int, seconds: float, costly: list[bytes], several: list[bytes]) -> None:
     """Run all clients for `seconds`; start each one again when it has ended."""
-    clients = [stay_silent] * SILENT + [trickle] * TRICKLES + [crumble] * CRUMBLES
-    clients += [sender(costly)] * COSTLY + [sender(several)] * SEVERAL
+    clients: list[Client] = [*[stay_silent] * SILENT, *[trickle] * TRICKLES, *[crumble] * CRUMBLES]
+    clients += [*[sender(costly)] * COSTLY, *[sender(several)] * SEVERAL]
 
     async def repeat(client: Client) -> None:
         while True:
