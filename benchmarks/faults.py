@@ -25,6 +25,7 @@ SLOW_TESTS = {
     "serving/batch": ["tests/serving/test_batch.py"],
     "serving": ["tests/serving"],
     "pipeline/config": ["tests/pipeline/test_train.py"],
+    "pipeline/data/dvc_cache": ["tests/unit/test_download.py", "tests/unit/commands/test_rebuild.py"],
     "pipeline/data": ["tests/pipeline/test_preprocess.py"],
     "pipeline/training": ["tests/pipeline/test_train.py", "tests/pipeline/test_export.py"],
     "pipeline/evaluation": ["tests/pipeline/test_evaluate.py", "tests/pipeline/test_promotion.py"],

@@ -1,6 +1,7 @@
 """Bring the published files of a data set, checked against their pinned sha256, into data/raw/."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.cli import run
@@ -28,10 +29,11 @@ def main(workspace: Workspace = Workspace()) -> None:
         elif dataset.package is not None:
             write_digits(folder)
         else:
-            bring(name, dataset, folder, workspace)
-        if params.writers:
-            tables = WRITERS[name]
-            bring(tables.name, tables, folder, workspace, without=WITHOUT_WRITERS)
+            cached = find_outputs(workspace.root, "download")
+            bring(name, dataset, folder, cached, OTHER_DATA)
+            if params.writers:
+                tables = WRITERS[name]
+                bring(tables.name, tables, folder, cached, WITHOUT_WRITERS)
     if dataset.folder is not None:
         print(f"{name}: the pictures of {dataset.folder}; nothing to download")
     else:
@@ -39,17 +41,17 @@ def main(workspace: Workspace = Workspace()) -> None:
 
 
 def bring(
-    name: str, dataset: Dataset | WriterTables, folder: Path, workspace: Workspace, without: str = OTHER_DATA
+    name: str, dataset: Dataset | WriterTables, folder: Path, cached: Sequence[tuple[str, Path]], without: str
 ) -> None:
     """Write the published files into `folder`: from DVC's cache if an earlier download is there, else from a mirror.
 
     DVC runs this stage again after any change of `datasets`, also of a section or a key that has nothing to do with
     the files; that should neither need the network nor transfer them again. Raise UserError as `fetch` does.
     """
-    for file, cached in find_outputs(workspace.root, "download"):
+    for file, path in cached:
         target = folder / file
-        if file in dataset.files and not target.exists() and sha256_of(cached) == dataset.files[file]:
-            shutil.copyfile(cached, target)
+        if file in dataset.files and not target.exists() and sha256_of(path) == dataset.files[file]:
+            shutil.copyfile(path, target)
     if missing := [file for file in dataset.files if not (folder / file).exists()]:
         fetch(name, dataset, missing, folder, without=without)
 

@@ -17,10 +17,10 @@ from pipeline.cli import UserError, first_line, run
 from pipeline.code import format_description
 from pipeline.config import params
 from pipeline.config.flatten import flatten
+from pipeline.data.dvc_cache import RECORD
 from pipeline.files import read_json
 from pipeline.paths import CODE, Workspace
 
-RECORD = "dvc.lock"
 # `evaluate` depends on each of these files, so dvc.lock has their md5; a receipt has times, so it always differs.
 FILES = ("model.onnx", "model.tflite", "model_int8.tflite", "history.csv")
 Entry = Mapping[str, Any]  # of one stage in dvc.lock

@@ -13,6 +13,8 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline.cli import UserError
 
+RECORD = "dvc.lock"
+
 
 def find_cache(root: Path = Path()) -> Path:
     """Return the folder of the cache of the project at `root`.
@@ -33,7 +35,7 @@ def find_outputs(root: Path, stage: str) -> list[tuple[str, Path]]:
     with suppress(UserError):
         cache = find_cache(root)
         # dvc.lock has the last run, also on a machine that pulled the files without the run cache.
-        for record in (_read_lock(root / "dvc.lock", stage), *read_runs(cache, f"python -m pipeline.{stage}")):
+        for record in (_read_lock(root / RECORD, stage), *read_runs(cache, f"python -m pipeline.{stage}")):
             # DVC's garbage collection may have removed a part.
             with suppress(OSError, KeyError, TypeError, ValueError):
                 for out in record["outs"]:
